@@ -1,0 +1,25 @@
+"""Tidewright: a self-tuning crypto trading system. ``import tidewright as tw``."""
+
+from tidewright import _cache
+
+_cache.configure()
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Tape": ("tidewright.market.tape", "Tape"),
+    "Instrument": ("tidewright.market.instrument", "Instrument"),
+    "backtest": ("tidewright.engine.backtest", "backtest"),
+}
+
+__all__ = ["Instrument", "Tape", "__version__", "backtest"]
+
+
+def __getattr__(name: str) -> object:
+    # The public names load on first use: `tidewright --help` must not wait for numba.
+    if name in _PUBLIC:
+        from importlib import import_module
+
+        module, attribute = _PUBLIC[name]
+        return getattr(import_module(module), attribute)
+    raise AttributeError(f"module 'tidewright' has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""Messages between agents: the schema, the bus, and who may act on what."""

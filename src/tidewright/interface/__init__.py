@@ -1,0 +1,1 @@
+"""Faces only: terminal and files, no logic."""

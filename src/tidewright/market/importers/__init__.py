@@ -1,0 +1,1 @@
+"""Recorded markets of others, turned into tapes."""

@@ -1,0 +1,276 @@
+"""The tape: the recorded market of one instrument in time order, a folder of plain column files.
+
+``meta.json`` holds the format version, the instrument, the row count and where the rows came from; each column is a
+headerless little-endian file. A writer appends to the columns first and then publishes the new row count by an atomic
+rename of ``meta.json``: a reader may open a tape while it grows and never sees half a packet.
+"""
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from tidewright.market.codes import PACKET_END
+from tidewright.market.errors import DataError, NotFoundError, UsageError
+from tidewright.market.instrument import Instrument
+
+FORMAT_VERSION: Final = 1
+
+I64 = npt.NDArray[np.int64]
+U8 = npt.NDArray[np.uint8]
+
+
+class Columns(NamedTuple):
+    """Rows of a tape, one array a column, all of one length.
+
+    Attributes
+    ----------
+    ts
+        Venue time, int64 ns; never falls.
+    ts_local
+        Receipt time, int64 ns; 0 where it was not recorded.
+    kind, flags
+        Codes of :mod:`tidewright.market.codes`, uint8.
+    price
+        int64 ticks.
+    qty
+        int64 lots: the level's new quantity, or the size of the print.
+    """
+
+    ts: I64
+    ts_local: I64
+    kind: U8
+    flags: U8
+    price: I64
+    qty: I64
+
+    def rows(self, start: int, stop: int) -> "Columns":
+        """Views of the rows ``start:stop``."""
+        return _columns(column[start:stop] for column in self)
+
+
+COLUMN_TYPES: Final = {"ts": "<i8", "ts_local": "<i8", "kind": "u1", "flags": "u1", "price": "<i8", "qty": "<i8"}
+
+
+def _columns(arrays: Iterable[npt.NDArray[Any]]) -> Columns:
+    ts, ts_local, kind, flags, price, qty = arrays
+    return Columns(ts, ts_local, kind, flags, price, qty)
+
+
+def columns(rows: Iterable[tuple[int, int, int, int, int, int]]) -> Columns:
+    """Columns from tuples ``(ts, ts_local, kind, flags, price, qty)``."""
+    listed = list(rows)
+    parts = zip(*listed, strict=True) if listed else ([] for _ in COLUMN_TYPES)
+    return _columns(np.array(part, dtype) for part, dtype in zip(parts, COLUMN_TYPES.values(), strict=True))
+
+
+def concatenate(parts: Iterable[Columns]) -> Columns:
+    """One Columns from many, in order."""
+    listed = list(parts)
+    if not listed:
+        return columns([])
+    return _columns(np.concatenate(column) for column in zip(*listed, strict=True))
+
+
+def effective_receipt(data: Columns) -> I64:
+    """When each row could be known: the running maximum of ``max(ts_local, ts)``, int64 ns."""
+    return np.maximum.accumulate(np.maximum(data.ts_local, data.ts))
+
+
+class Tape:
+    """A recorded market, memory-mapped.
+
+    Attributes
+    ----------
+    path
+        The folder.
+    instrument
+        What was recorded.
+    meta
+        Everything else in ``meta.json``: ``rows``, ``detail`` (what the source held), ``source``, ``notes`` (what was
+        inferred or corrected, by name).
+    """
+
+    def __init__(self, path: Path, instrument: Instrument, meta: dict[str, Any], data: Columns) -> None:
+        self.path = path
+        self.instrument = instrument
+        self.meta = meta
+        self._data = data
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Self:
+        """Open a tape folder for reading.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no tape at the path.
+        DataError
+            If ``meta.json`` or a column is missing, damaged or too short.
+        """
+        folder = Path(path)
+        if not (folder / "meta.json").is_file():
+            raise NotFoundError(f"no tape at {folder}: there is no meta.json")
+        try:
+            meta = orjson.loads((folder / "meta.json").read_bytes())
+            version, rows = int(meta["format_version"]), int(meta["rows"])
+            instrument = Instrument.from_json(meta["instrument"])
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            raise DataError(f"{folder / 'meta.json'} is damaged: {error}") from None
+        if version != FORMAT_VERSION:
+            raise DataError(f"{folder} has tape format {version}, this version reads {FORMAT_VERSION}")
+        arrays = []
+        for name, dtype in COLUMN_TYPES.items():
+            file = folder / name
+            if not file.is_file():
+                raise DataError(f"tape {folder} lacks the column file {name!r}")
+            need = rows * np.dtype(dtype).itemsize
+            if file.stat().st_size < need:
+                raise DataError(f"tape column {file} must have {need} bytes for {rows} rows, has {file.stat().st_size}")
+            arrays.append(np.memmap(file, dtype, "r", shape=(rows,)) if rows else np.empty(0, dtype))
+        return cls(folder, instrument, meta, _columns(np.asarray(a) for a in arrays))
+
+    @property
+    def data(self) -> Columns:
+        """All rows, read-only views of the files."""
+        return self._data
+
+    def __len__(self) -> int:
+        return len(self._data.ts)
+
+    @property
+    def start_ns(self) -> int:
+        """Venue time of the first row, nanoseconds; 0 for an empty tape."""
+        return int(self._data.ts[0]) if len(self) else 0
+
+    @property
+    def end_ns(self) -> int:
+        """Venue time of the last row, nanoseconds; 0 for an empty tape."""
+        return int(self._data.ts[-1]) if len(self) else 0
+
+    def __repr__(self) -> str:
+        return f"Tape({str(self.path)!r}, {self.instrument.symbol}, {len(self)} rows)"
+
+
+class TapeWriter:
+    """Writes a tape; use it as a context manager.
+
+    Parameters
+    ----------
+    path
+        The tape folder; it must not exist, unless ``resume``.
+    instrument
+        What is recorded.
+    detail
+        What the source held: ``"L2+trades"``, ``"book snapshots+trades (degraded)"``, ...
+    source
+        Where the rows come from, for people.
+    growing
+        ``False``: the folder appears under its name only when the writer closes without an error, so that a failed
+        import leaves nothing. ``True``: it is there from the first :meth:`publish`, for readers beside the writer.
+    resume
+        Continue a growing tape: rows after the published count are cut off.
+
+    Raises
+    ------
+    UsageError
+        If something is already at the path.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        instrument: Instrument,
+        *,
+        detail: str = "L2+trades",
+        source: str = "",
+        growing: bool = False,
+        resume: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self._growing = growing
+        self._rows = 0
+        self._last_ts = 0
+        self.notes: dict[str, Any] = {}
+        if resume and (self.path / "meta.json").is_file():
+            tape = Tape.open(self.path)
+            instrument, detail, source = tape.instrument, tape.meta["detail"], tape.meta["source"]
+            self._rows, self._last_ts, self.notes = len(tape), tape.end_ns, dict(tape.meta["notes"])
+        elif self.path.exists():
+            raise UsageError(f"{self.path} already exists; choose another name or delete it")
+        self._folder = self.path if growing else self.path.with_name(f".{self.path.name}.partial-{os.getpid()}")
+        self._head = {"detail": detail, "source": source, "instrument": instrument.to_json()}
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._files = {name: open(self._folder / name, "ab") for name in COLUMN_TYPES}
+        for name, dtype in COLUMN_TYPES.items():
+            self._files[name].truncate(self._rows * np.dtype(dtype).itemsize)
+
+    @property
+    def rows(self) -> int:
+        """Rows written so far."""
+        return self._rows
+
+    def append(self, data: Columns) -> None:
+        """Append rows; they are visible to readers only after :meth:`publish`.
+
+        Raises
+        ------
+        DataError
+            If venue time falls or the last row does not end a packet.
+        """
+        count = len(data.ts)
+        if count == 0:
+            return
+        if int(data.ts[0]) < self._last_ts or (count > 1 and bool(np.any(np.diff(data.ts) < 0))):
+            raise DataError("venue time (ts) may not fall along a tape")
+        if not data.flags[-1] & PACKET_END:
+            raise DataError("rows are appended by whole packets: the last row must end a packet")
+        for (name, dtype), column in zip(COLUMN_TYPES.items(), tuple(data), strict=True):
+            if len(column) != count:
+                raise DataError(f"column {name} has {len(column)} rows, the others {count}")
+            self._files[name].write(np.ascontiguousarray(column, dtype).tobytes())
+        self._rows += count
+        self._last_ts = int(data.ts[-1])
+
+    def publish(self) -> None:
+        """Make the rows written so far visible, atomically."""
+        for file in self._files.values():
+            file.flush()
+        meta = {"format_version": FORMAT_VERSION, "rows": self._rows, **self._head, "notes": self.notes}
+        temporary = self._folder / "meta.json.new"
+        temporary.write_bytes(orjson.dumps(meta, option=orjson.OPT_INDENT_2))
+        temporary.replace(self._folder / "meta.json")
+
+    def close(self) -> None:
+        """Publish and close; a tape that was not growing gets its name now."""
+        self.publish()
+        self._close_files()
+        if not self._growing:
+            self._folder.rename(self.path)
+
+    def abandon(self) -> None:
+        """Close after an error: a growing tape keeps what was published, any other leaves nothing."""
+        self._close_files()
+        if not self._growing:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _close_files(self) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.abandon()

@@ -1,0 +1,1 @@
+"""Performance figures, mark-outs and the tear sheet."""

@@ -1,0 +1,1 @@
+"""Persistence: the ledger's tables."""

@@ -1,0 +1,1 @@
+"""The live session: orders, reconciliation, ledger, risk, supervision."""

@@ -1,0 +1,1 @@
+"""Ways to a venue: protocol, feed, trading."""

@@ -1,0 +1,1 @@
+"""Binance spot: protocol without I/O, sequence-checked feed, trading through ccxt."""
