@@ -24,6 +24,7 @@ FORMAT_VERSION: Final = 1
 
 I64 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]
+F64 = npt.NDArray[np.float64]
 
 
 class Columns(NamedTuple):
@@ -231,7 +232,7 @@ class TapeWriter:
             raise DataError("venue time (ts) may not fall along a tape")
         if not data.flags[-1] & PACKET_END:
             raise DataError("rows are appended by whole packets: the last row must end a packet")
-        for (name, dtype), column in zip(COLUMN_TYPES.items(), tuple(data), strict=True):
+        for (name, dtype), column in zip(COLUMN_TYPES.items(), list[npt.NDArray[Any]](data), strict=True):
             if len(column) != count:
                 raise DataError(f"column {name} has {len(column)} rows, the others {count}")
             self._files[name].write(np.ascontiguousarray(column, dtype).tobytes())

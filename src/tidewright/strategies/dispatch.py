@@ -1,0 +1,37 @@
+"""One call for every strategy: an integer picks the rule, so that compiled callers stay in numba's disk cache."""
+
+from typing import Final
+
+from numba import njit
+
+from tidewright.market.tape import F64
+from tidewright.strategies.avellaneda_stoikov import avellaneda_stoikov
+from tidewright.strategies.grid import grid
+from tidewright.strategies.view import Quotes, View
+
+NONE: Final = -1  # a lane driven from outside
+GRID: Final = 0
+AVELLANEDA_STOIKOV: Final = 1
+
+
+@njit(cache=True)  # type: ignore[misc]
+def quote(strategy: int, view: View, params: F64, quotes: Quotes) -> tuple[int, int]:
+    """Write one lane's target quotes.
+
+    Parameters
+    ----------
+    strategy
+        GRID or AVELLANEDA_STOIKOV.
+    params
+        The lane's parameters in the order of :mod:`tidewright.strategies.registry`, shape (n_params,), float64.
+
+    Returns
+    -------
+    tuple[int, int]
+        How many bids and asks were written.
+    """
+    if strategy == 0:
+        return grid(view, params, quotes)
+    if strategy == 1:
+        return avellaneda_stoikov(view, params, quotes)
+    return 0, 0
