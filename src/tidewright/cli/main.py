@@ -1,0 +1,87 @@
+"""The command line: ``tidewright COMMAND``. Loads only the command that is asked for."""
+
+import difflib
+import sys
+from importlib import import_module
+from typing import Final, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import tidewright
+from tidewright.market.errors import TidewrightError
+
+# name: (module, attribute, what it does). An attribute is a function or a typer.Typer of sub-commands.
+COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
+    "demo": ("tidewright.cli.demo", "demo", "the whole system on a paper exchange of its own"),
+    "trade": ("tidewright.cli.trade", "trade", "a session against a configured venue, paper by default"),
+    "status": ("tidewright.cli.status", "status", "what a running session is doing"),
+    "stop": ("tidewright.cli.status", "stop", "end a running session: cancel what is open, report"),
+    "report": ("tidewright.cli.report", "report", "figures and the HTML page of a session"),
+    "exchange": ("tidewright.cli.exchange", "exchange", "only the paper exchange; it speaks Binance's spot protocol"),
+    "backtest": ("tidewright.cli.backtest", "backtest", "one strategy over a tape, one lane or many"),
+    "optimize": ("tidewright.cli.optimize", "optimize", "search parameters on a tape, in and out of sample"),
+    "data": ("tidewright.cli.data", "app", "import, show, check and synthesise tapes"),
+    "messages": ("tidewright.cli.messages", "app", "validate messages between agents, print their schema"),
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command and exit with its code.
+
+    0 done, 1 error, 2 usage or bad input, 3 not running, 4 configuration, 5 time-out, 6 not found.
+    """
+    words = sys.argv[1:] if arguments is None else arguments
+    if not words or words[0] in ("-h", "--help", "help"):
+        _overview()
+        sys.exit(0 if words else 2)
+    if words[0] in ("-V", "--version", "version"):
+        print(f"tidewright {tidewright.__version__}")
+        sys.exit(0)
+    name = words[0]
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, 1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        _fail(f"unknown command {name!r}.{hint} `tidewright --help` lists them.", 2)
+    try:
+        _command(name)(words[1:], prog_name=f"tidewright {name}")
+    except TidewrightError as error:
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+
+
+def _command(name: str) -> typer.Typer:
+    module, attribute, _ = COMMANDS[name]
+    found = getattr(import_module(module), attribute)
+    if isinstance(found, typer.Typer):
+        found.pretty_exceptions_enable = False
+        return found
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.command()(found)
+    return app
+
+
+def _overview() -> None:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, (_, _, summary) in COMMANDS.items():
+        table.add_row(f"  [bold]{name}[/]", summary)
+    console = Console(highlight=False)
+    console.print(f"Tidewright {tidewright.__version__}: a self-tuning crypto trading system\n")
+    console.print("usage: tidewright COMMAND [OPTIONS]   (tidewright COMMAND --help explains one)\n")
+    console.print(table)
+    console.print("\nStart with `tidewright demo`: no account, no network, no keys.")
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {_plain(message)}")
+    sys.exit(code)
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+if __name__ == "__main__":
+    main()
