@@ -189,7 +189,6 @@ def test_book_can_be_inferred_from_a_ticker_and_what_waited():
     "payload",
     [
         depth(11, 12, bids=[("99.005", "1")]),
-        depth(11, 12, bids=[("99.00", "0.000001")]),
         depth(11, 12, bids=[("-99.00", "1")]),
         depth(11, 12, bids=[("1e2", "1")]),
         depth(11, 12, bids=[("99.00", "1")], asks=[("", "1")]),
@@ -209,6 +208,13 @@ def test_bad_numbers_and_missing_fields_are_refused_and_leave_nothing(payload):
 def test_off_grid_error_names_the_text():
     with pytest.raises(DataError, match=r"price must be a multiple of the tick size 0\.01, was 99\.005"):
         started().on_message(depth(11, 12, bids=[("99.005", "1")]), 6)
+
+
+def test_quantity_between_two_lots_is_rounded_up_and_counted():
+    stream = started()
+    for update_id in (11, 12):
+        stream.on_message(depth(update_id, update_id, bids=[("99.00", "25.42618900")]), 6)
+    assert rows(stream.take()) == [("bid", 9_900, 2_542_619)] * 2 and stream.off_grid == 2
 
 
 @given(st.integers(0, 10**15), st.sampled_from(["1", "0.01", "0.05", "0.00001", "10", "2.5", "0.00000001"]), st.data())

@@ -55,7 +55,8 @@ class BinanceStream:
     Parameters
     ----------
     instrument
-        Gives symbol, tick and lot; a price or quantity off their grid is an error, never rounded.
+        Gives symbol, tick and lot. A price off the tick is an error. A quantity between two lots is taken for the higher
+        one and counted: Binance shows quantities of orders older than a change of the lot size.
 
     Attributes
     ----------
@@ -77,7 +78,7 @@ class BinanceStream:
         self.instrument = instrument
         self.gaps = self.stale = self.duplicates = self.missing_trades = self.clamped = self.ignored = 0
         self._prices = FixedPoint(instrument.tick_size, "price", "tick size")
-        self._quantities = FixedPoint(instrument.lot_size, "quantity", "lot size")
+        self._quantities = FixedPoint(instrument.lot_size, "quantity", "lot size", round_up=True)
         self._needs_snapshot = True
         self._depth_id = self._ticker_id = self._trade_id = 0
         self._ticker: tuple[int, int, int, int] | None = None  # bid, its quantity, ask, its quantity
@@ -109,6 +110,11 @@ class BinanceStream:
     def last_trade_id(self) -> int:
         """Id of the newest trade; 0 before the first."""
         return self._trade_id
+
+    @property
+    def off_grid(self) -> int:
+        """Quantities that were no multiple of the lot and were rounded up."""
+        return self._quantities.rounded
 
     @property
     def last_ts(self) -> int:
@@ -144,8 +150,8 @@ class BinanceStream:
         Raises
         ------
         DataError
-            If it lacks a field, is of another symbol, or holds a number that is malformed or off the grid. Nothing of
-            such a message is kept.
+            If it lacks a field, is of another symbol, or holds a malformed number or a price off the tick. Nothing
+            of such a message is kept.
         """
         try:
             event = payload.get("e")

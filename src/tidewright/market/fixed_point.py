@@ -20,15 +20,26 @@ class FixedPoint(dict[str, int]):
         Decimal text of the step, > 0.
     what, step_name
         Words for messages, e.g. ``"price"`` and ``"tick size"``.
+    round_up
+        Take a value between two steps for the higher one and count it, instead of refusing it: venues that have once
+        coarsened their lot still show older orders with finer quantities.
+
+    Attributes
+    ----------
+    rounded
+        Look-ups that were rounded.
 
     Raises
     ------
     DataError
-        On look-up, if the text is not plain digits with at most one point, or not a multiple of the step.
+        On look-up, if the text is not plain digits with at most one point, or (without ``round_up``) not a multiple of
+        the step.
     """
 
-    def __init__(self, step: str, what: str, step_name: str) -> None:
+    def __init__(self, step: str, what: str, step_name: str, *, round_up: bool = False) -> None:
         super().__init__()
+        self.rounded = 0
+        self._round_up = round_up
         value = decimal(step, step_name).normalize()
         exponent = value.as_tuple().exponent
         self._decimals = max(0, -exponent) if isinstance(exponent, int) else 0
@@ -41,9 +52,14 @@ class FixedPoint(dict[str, int]):
         digits = fraction.rstrip("0")
         if not (text.isascii() and whole.isdigit() and (not fraction or fraction.isdigit())):
             raise DataError(f"{self._what} must be a plain decimal number, was {text!r}")
-        count, rest = divmod(int(whole + digits.ljust(self._decimals, "0")), self._unit)
-        if rest or len(digits) > self._decimals:
-            raise DataError(f"{self._what} must be a multiple of the {self._step_name} {self._step}, was {text}")
+        excess = max(0, len(digits) - self._decimals)
+        value = int(whole + digits.ljust(self._decimals, "0"))
+        count, rest = divmod(value, self._unit * 10**excess)
+        if rest:
+            if not self._round_up:
+                raise DataError(f"{self._what} must be a multiple of the {self._step_name} {self._step}, was {text}")
+            self.rounded += 1
+            return count + 1  # not remembered: every occurrence is counted
         if len(self) >= _REMEMBERED:
             self.clear()
         self[text] = count
