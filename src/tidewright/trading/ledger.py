@@ -1,0 +1,162 @@
+"""The session's books: position, cash, fees, cost, profit and equity, exact integers throughout.
+
+Cash is counted in ``tick*lots`` as the engine does, fees in 1e-8 units of the asset they were taken in. Balances
+follow from these and must equal the venue's to the last unit.
+"""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import floor
+
+from tidewright.market.codes import BUY
+from tidewright.market.instrument import Instrument, units_text
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerState:
+    """Everything needed to write a ledger down and go on with it later.
+
+    Attributes
+    ----------
+    start_base, start_quote
+        Balances when the session began, 1e-8 units.
+    position_lots
+        Net filled quantity since then, integer lots (the grid's ``position``).
+    cash
+        Net of what fills paid and received, integer tick*lots, without fees.
+    cost
+        What the position cost, integer tick*lots, with the position's sign.
+    realised
+        Profit of closed quantity by average cost, integer tick*lots, without fees; ``cash + cost == realised``.
+    fees
+        Commission taken so far by asset, 1e-8 units.
+    """
+
+    start_base: int
+    start_quote: int
+    position_lots: int = 0
+    cash: int = 0
+    cost: int = 0
+    realised: int = 0
+    fees: dict[str, int] = field(default_factory=dict)
+
+
+class Ledger:
+    """Books fills; see :class:`LedgerState` for the units."""
+
+    def __init__(self, instrument: Instrument, state: LedgerState) -> None:
+        self.instrument = instrument
+        self.start_base = state.start_base
+        self.start_quote = state.start_quote
+        self.position_lots = state.position_lots
+        self.cash = state.cash
+        self.cost = state.cost
+        self.realised = state.realised
+        self.fees = dict(state.fees)
+
+    @property
+    def state(self) -> LedgerState:
+        """The books as plain values."""
+        return LedgerState(
+            self.start_base,
+            self.start_quote,
+            self.position_lots,
+            self.cash,
+            self.cost,
+            self.realised,
+            dict(self.fees),
+        )
+
+    def book(self, side: int, price_ticks: int, qty_lots: int, fee_units: int, fee_asset: str) -> None:
+        """Book one fill: quantity at a price, and its commission.
+
+        Parameters
+        ----------
+        qty_lots
+            Greater than 0, integer lots.
+        fee_units
+            Commission, 1e-8 units of ``fee_asset``; negative for a rebate.
+        """
+        signed = qty_lots if side == BUY else -qty_lots
+        value = signed * price_ticks
+        self.cash -= value
+        if self.position_lots * signed >= 0:
+            self.position_lots += signed
+            self.cost += value
+        else:
+            closed = min(abs(signed), abs(self.position_lots)) * (1 if signed > 0 else -1)
+            # The closed part's cost is rounded down; the rest stays with the position, so nothing is lost.
+            freed = self.cost * -closed // self.position_lots
+            self.realised += -closed * price_ticks - freed
+            self.position_lots += closed
+            self.cost -= freed
+            opened = signed - closed
+            self.position_lots += opened
+            self.cost += opened * price_ticks
+        self.fees[fee_asset] = self.fees.get(fee_asset, 0) + fee_units
+
+    # -- what follows from the books --------------------------------------------------------------------------------
+
+    def fee(self, asset: str) -> int:
+        """Commission taken in an asset so far, 1e-8 units."""
+        return self.fees.get(asset, 0)
+
+    @property
+    def base_units(self) -> int:
+        """What the base balance must be, 1e-8 units, free and locked together."""
+        return self.start_base + self.position_lots * self.instrument.lot_units - self.fee(self.instrument.base)
+
+    @property
+    def quote_units(self) -> int:
+        """What the quote balance must be, 1e-8 units, free and locked together."""
+        return self.start_quote + floor(self.cash * self.instrument.quote_units) - self.fee(self.instrument.quote)
+
+    @property
+    def net_position_lots(self) -> int:
+        """Inventory deviation with commission taken in base counted, whole lots rounded toward zero."""
+        units = self.base_units - self.start_base
+        lots = abs(units) // self.instrument.lot_units
+        return lots if units >= 0 else -lots
+
+    def equity_units(self, mid2_ticks: int) -> int:
+        """Value of all balances at the mid, 1e-8 quote units.
+
+        Parameters
+        ----------
+        mid2_ticks
+            Best bid plus best ask in ticks: twice the mid.
+        """
+        return self.quote_units + floor(self.base_units * self.instrument.tick * mid2_ticks / 2)
+
+    def unrealised_units(self, mid2_ticks: int) -> int:
+        """Profit the position would make at the mid, 1e-8 quote units, without fees."""
+        return floor(Fraction(self.position_lots * mid2_ticks - 2 * self.cost, 2) * self.instrument.quote_units)
+
+    @property
+    def realised_units(self) -> int:
+        """Profit of closed quantity, 1e-8 quote units, without fees."""
+        return floor(self.realised * self.instrument.quote_units)
+
+    def fees_units(self, mid2_ticks: int) -> int:
+        """All commission valued in quote at the mid, 1e-8 units; a third asset (BNB) has no price here."""
+        base = floor(self.fee(self.instrument.base) * self.instrument.tick * mid2_ticks / 2)
+        return base + self.fee(self.instrument.quote)
+
+    @property
+    def entry_price_ticks(self) -> Fraction:
+        """Average cost of the position in ticks, exact; 0 when flat."""
+        return Fraction(self.cost, self.position_lots) if self.position_lots else Fraction(0)
+
+    def difference(self, base_units: int, quote_units: int) -> str:
+        """How these balances differ from the books, in words; empty if they are equal to the last unit."""
+        parts = []
+        for asset, theirs, ours in (
+            (self.instrument.base, base_units, self.base_units),
+            (self.instrument.quote, quote_units, self.quote_units),
+        ):
+            if theirs != ours:
+                parts.append(
+                    f"{asset}: venue {units_text(theirs)}, ledger {units_text(ours)}, "
+                    f"difference {units_text(theirs - ours)}"
+                )
+        return "; ".join(parts)

@@ -1,0 +1,274 @@
+"""Binance market data as tape rows: one socket for book and trades, checked for gaps, healed from REST snapshots."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiohttp
+import orjson
+
+from tidewright.market.binance_stream import BinanceStream
+from tidewright.market.clock import Clock
+from tidewright.market.errors import DataError, TimedOutError
+from tidewright.market.instrument import Instrument
+from tidewright.market.tape import Columns, columns
+
+logger = logging.getLogger(__name__)
+
+_SNAPSHOT_LEVELS: Final = 5_000
+_FIRST_BACKOFF_S: Final = 0.1
+_LONGEST_BACKOFF_S: Final = 30.0
+_REQUEST_TIMEOUT: Final = aiohttp.ClientTimeout(total=10)
+_SILENCE_S: Final = 90.0  # the venue pings every 20 s; nothing at all for this long is a dead connection
+
+
+@dataclass(slots=True)
+class FeedHealth:
+    """What went wrong and was healed.
+
+    Attributes
+    ----------
+    messages
+        Messages received.
+    connects
+        Connections opened; more than one means that many reconnects.
+    snapshots
+        REST snapshots that started or healed the book.
+    malformed
+        Messages that broke the format; each costs a reconnect.
+    """
+
+    messages: int = 0
+    connects: int = 0
+    snapshots: int = 0
+    malformed: int = 0
+
+
+class BinanceFeed:
+    """Market data of one instrument; keeps the promises of :class:`tidewright.venues.interface.MarketFeed`.
+
+    Parameters
+    ----------
+    rest_url, ws_url
+        Roots of the venue: ``http://host:port`` and ``ws://host:port``, without path.
+    clock
+        Stamps receipts: with wall time on a live venue, see ``receipt``.
+    receipt
+        Receipt of a row from its venue time, for a paper venue whose feed latency is a rule and not a measurement.
+        ``None``: wall time at arrival.
+    """
+
+    def __init__(
+        self, rest_url: str, ws_url: str, clock: Clock, *, receipt: Callable[[Columns], Columns] | None = None
+    ) -> None:
+        self._rest, self._ws = rest_url.rstrip("/"), ws_url.rstrip("/")
+        self._clock, self._receipt = clock, receipt
+        self.health = FeedHealth()
+        self._stream: BinanceStream | None = None
+        self._http: aiohttp.ClientSession | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._first_trade = 0  # newest trade that was over before this connection
+        self._trades_asked = 0  # the connection for which that was asked
+        self._whole = asyncio.Event()
+        self._resync = asyncio.Event()
+        self._goal: tuple[int, int, asyncio.Future[None]] | None = None
+        self._subscribed = asyncio.Event()
+
+    async def start(self, instrument: Instrument) -> None:
+        """Subscribe, take the first snapshot, and note which trades were before us.
+
+        Raises
+        ------
+        TimedOutError
+            If there is no whole start after 15 seconds.
+        """
+        self._stream = BinanceStream(instrument)
+        self._http = aiohttp.ClientSession(timeout=_REQUEST_TIMEOUT)
+        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._heal())]
+        try:
+            await asyncio.wait_for(self._whole.wait(), 15.0)
+        except TimeoutError:
+            await self.close()
+            raise TimedOutError(f"no market data from {self._ws} within 15 s") from None
+
+    async def close(self) -> None:
+        """Close the connection."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        if self._http is not None:
+            await self._http.close()
+
+    # -- what has come -------------------------------------------------------------------------------------------------
+
+    @property
+    def stream(self) -> BinanceStream:
+        """The decoder, with its counters of gaps, duplicates and missing trades."""
+        if self._stream is None:
+            raise RuntimeError("the feed has not been started")
+        return self._stream
+
+    @property
+    def last_update_id(self) -> int:
+        """Newest book update in the rows, or in the snapshot they started from."""
+        return self.stream.last_update_id
+
+    @property
+    def last_trade_id(self) -> int:
+        """Newest trade in the rows, or before the feed began."""
+        return max(self.stream.last_trade_id, self._first_trade)
+
+    def drain(self) -> Columns:
+        """Whole packets since the last call."""
+        if self._stream is None:
+            return columns([])
+        data = self._stream.take()
+        return self._receipt(data) if self._receipt is not None else data
+
+    async def reached(self, update_id: int, trade_id: int, timeout_s: float) -> None:
+        """Wait until the book update and the trade of these numbers are in.
+
+        Raises
+        ------
+        TimedOutError
+            If they are not after ``timeout_s`` seconds of wall time.
+        """
+        if self._is_at(update_id, trade_id):
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._goal = (update_id, trade_id, future)
+        try:
+            await asyncio.wait_for(future, timeout_s)
+        except TimeoutError:
+            raise TimedOutError(
+                f"market data stopped at update {self.last_update_id} and trade {self.last_trade_id}, the venue is at "
+                f"{update_id} and {trade_id}; waited {timeout_s:g} s"
+            ) from None
+        finally:
+            self._goal = None
+
+    def _is_at(self, update_id: int, trade_id: int) -> bool:
+        return (
+            not self.stream.needs_snapshot
+            and self.stream.last_update_id >= update_id
+            and self.last_trade_id >= trade_id
+        )
+
+    def _check_goal(self) -> None:
+        if self._goal is not None and not self._goal[2].done() and self._is_at(self._goal[0], self._goal[1]):
+            self._goal[2].set_result(None)
+
+    # -- the socket ----------------------------------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        name = self.stream.instrument.symbol.lower()
+        url = f"{self._ws}/stream?streams={name}@depth@100ms/{name}@trade"
+        backoff = _FIRST_BACKOFF_S
+        while True:
+            before = self.health.messages
+            try:
+                await self._listen_once(url)
+                why = "the venue closed the connection"
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                why = str(error) or type(error).__name__
+            except DataError as error:
+                self.health.malformed += 1
+                why = str(error)
+            self._subscribed.clear()
+            self._whole.clear()
+            self.stream.on_disconnect(self._clock.wall_ns())
+            backoff = _FIRST_BACKOFF_S if self.health.messages > before + 100 else backoff
+            logger.warning("market data connection lost (%s); reconnecting in %.1f s", why, backoff)
+            await asyncio.sleep(backoff)
+            backoff = min(2 * backoff, _LONGEST_BACKOFF_S)
+
+    async def _listen_once(self, url: str) -> None:
+        assert self._http is not None  # set by start
+        stream, health, wall_ns, loads = self.stream, self.health, self._clock.wall_ns, orjson.loads
+        async with self._http.ws_connect(url, autoping=True, max_msg_size=1 << 26, compress=0) as socket:
+            health.connects += 1
+            self._subscribed.set()
+            self._resync.set()
+            while True:
+                message = await socket.receive(_SILENCE_S)
+                if message.type is not aiohttp.WSMsgType.TEXT:
+                    if message.type in (aiohttp.WSMsgType.PING, aiohttp.WSMsgType.PONG):
+                        continue
+                    return
+                try:
+                    wrapped = loads(message.data)
+                except orjson.JSONDecodeError as error:
+                    raise DataError(f"a message was not JSON: {error}") from None
+                payload = wrapped.get("data", wrapped)
+                if "e" not in payload and "u" not in payload:
+                    continue  # the answer to a subscription
+                if payload.get("e") == "serverShutdown":
+                    return
+                health.messages += 1
+                stream.on_message(payload, wall_ns())
+                if stream.needs_snapshot:
+                    self._resync.set()
+                elif self._goal is not None:
+                    self._check_goal()
+
+    async def _heal(self) -> None:
+        backoff = _FIRST_BACKOFF_S
+        while True:
+            await self._resync.wait()
+            await self._subscribed.wait()
+            try:
+                if not self.stream.needs_snapshot or await self._take_snapshot():
+                    await self._note_first_trade()
+                    self._resync.clear()
+                    backoff = _FIRST_BACKOFF_S
+                    self._whole.set()
+                    self._check_goal()
+                    continue
+            except (aiohttp.ClientError, TimeoutError, OSError, DataError, KeyError) as error:
+                logger.warning("no depth snapshot (%s); trying again in %.1f s", error, backoff)
+            await asyncio.sleep(backoff)
+            backoff = min(2 * backoff, _LONGEST_BACKOFF_S)
+
+    async def _take_snapshot(self) -> bool:
+        symbol = self.stream.instrument.symbol
+        body = await self._get("/api/v3/depth", {"symbol": symbol, "limit": str(_SNAPSHOT_LEVELS)})
+        first = 0 if self.stream.last_ts else self._clock.market_ns()
+        used = self.stream.on_snapshot(
+            int(body["lastUpdateId"]), body["bids"], body["asks"], first, self._clock.wall_ns()
+        )
+        self.health.snapshots += used
+        return used
+
+    async def _note_first_trade(self) -> None:
+        # Trades from before the connection will never come: nobody may wait for them.
+        if self._trades_asked == self.health.connects:
+            return
+        newest = await self._get("/api/v3/trades", {"symbol": self.stream.instrument.symbol, "limit": "1"})
+        self._first_trade = max((int(trade["id"]) for trade in newest), default=0)
+        self._trades_asked = self.health.connects
+
+    async def _get(self, path: str, params: dict[str, str]) -> Any:
+        assert self._http is not None  # set by start
+        async with self._http.get(self._rest + path, params=params) as response:
+            body = await response.read()
+            if response.status != 200:
+                raise aiohttp.ClientError(f"{path} answered {response.status}: {body[:200].decode(errors='replace')}")
+            return orjson.loads(body)
+
+
+def fixed_latency(feed_ns: int) -> Callable[[Columns], Columns]:
+    """Receipts of a paper venue: venue time plus a constant.
+
+    Parameters
+    ----------
+    feed_ns
+        Feed latency, nanoseconds of market time.
+    """
+
+    def stamp(data: Columns) -> Columns:
+        return data._replace(ts_local=data.ts + feed_ns)
+
+    return stamp
