@@ -1,0 +1,85 @@
+"""Whether a valid message may be acted on: allowed to come from there, fresh enough, and not seen before."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from tidewright.coordination.messages import Message, identity
+from tidewright.market.clock import MINUTE, SECOND
+from tidewright.market.errors import TidewrightError
+
+
+class RefusedError(TidewrightError):
+    """A valid message that may not be acted on; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Who may say what to whom, and how old it may be.
+
+    Attributes
+    ----------
+    routes
+        Allowed (source agent, target agent, message type). What is not named is refused.
+    max_age_ns
+        Oldest message that is acted on, nanoseconds of market time, by message type; ``default_age_ns`` for the others.
+    max_ahead_ns
+        How far a timestamp may lie ahead of market time.
+    """
+
+    routes: frozenset[tuple[str, str, str]]
+    max_age_ns: dict[str, int] = field(default_factory=dict)
+    default_age_ns: int = 10 * MINUTE
+    max_ahead_ns: int = SECOND
+
+    @classmethod
+    def between(cls, executor: str, advisors: Iterable[str], max_age_ns: int = 10 * MINUTE) -> "Rules":
+        """Rules of one executor and its advisors: requests and decisions go out, proposals and statuses come back."""
+        routes = set()
+        for advisor in advisors:
+            routes |= {(executor, advisor, kind) for kind in ("optimize_request", "decision", "status")}
+            routes |= {(advisor, executor, kind) for kind in ("parameter_update", "status")}
+        return cls(frozenset(routes), default_age_ns=max_age_ns)
+
+
+class Admission:
+    """Applies the rules and remembers what was admitted; a message counts as seen only if it was admitted.
+
+    Parameters
+    ----------
+    rules
+        The rules.
+    seen
+        Identities (:func:`tidewright.coordination.messages.identity`, with the source) admitted before a restart.
+    """
+
+    def __init__(self, rules: Rules, seen: Iterable[tuple[str, str]] = ()) -> None:
+        self.rules = rules
+        self._seen = set(seen)
+
+    def admit(self, item: Message, now_ns: int) -> None:
+        """Admit a message.
+
+        Parameters
+        ----------
+        now_ns
+            Market time, nanoseconds.
+
+        Raises
+        ------
+        RefusedError
+            If the sender may not send this to that target, or it is too old, ahead of time, or a repetition.
+        """
+        route = (item.source_agent, item.target_agent, item.message_type)
+        if route not in self.rules.routes:
+            raise RefusedError(f"{route[0]} may not send {route[2]} to {route[1]}")
+        age = now_ns - item.timestamp_ns
+        limit = self.rules.max_age_ns.get(item.message_type, self.rules.default_age_ns)
+        if age > limit:
+            raise RefusedError(f"{route[2]} may be at most {limit / SECOND:g} s old, was {age / SECOND:g} s")
+        if -age > self.rules.max_ahead_ns:
+            ahead = self.rules.max_ahead_ns / SECOND
+            raise RefusedError(f"{route[2]} may be at most {ahead:g} s ahead of market time, was {-age / SECOND:g} s")
+        key = (item.source_agent, identity(item))
+        if key in self._seen:
+            raise RefusedError(f"{route[2]} was received before: {key[1]}")
+        self._seen.add(key)
