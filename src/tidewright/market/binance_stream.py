@@ -55,8 +55,8 @@ class BinanceStream:
     Parameters
     ----------
     instrument
-        Gives symbol, tick and lot. A price off the tick is an error. A quantity between two lots is taken for the higher
-        one and counted: Binance shows quantities of orders older than a change of the lot size.
+        Gives symbol, tick and lot. A price off the tick is an error. A quantity between two lots is taken for the
+        higher one and counted: Binance shows quantities of orders older than a change of the lot size.
 
     Attributes
     ----------

@@ -1,0 +1,300 @@
+"""Import of Binance spot captures: depth@100ms, trade, bookTicker and REST snapshots as raw lines.
+
+The capture is read twice: first everything is checked and measured (symbol, steps, clock), then rows are written. A
+file that is cut off is found in the first pass, before anything is on the disk.
+
+``bookTicker`` carries no venue time. Such a row is placed at its corrected receipt less the shortest latency (the
+latest it can have been sent), but never before the venue time of the message received before it nor after that of the
+message received after it, so order of receipt is kept.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from tidewright.market.binance_stream import BinanceStream, venue_ns
+from tidewright.market.clock import MILLISECOND
+from tidewright.market.codes import BEST_ASK, BEST_BID, GAP, PACKET_END, TRADE_BUY, TRADE_UNKNOWN
+from tidewright.market.errors import DataError
+from tidewright.market.importers.raw_lines import Line, read_lines
+from tidewright.market.importers.receipt_clock import ReceiptClock, estimate
+from tidewright.market.importers.report import (
+    ImportReport,
+    Progress,
+    existing_files,
+    make_instrument,
+    raise_receipts,
+    step_text,
+)
+from tidewright.market.tape import Columns, TapeWriter, concatenate
+
+_CHUNK: Final = 20_000  # lines between two writes
+_LOT_SHARE: Final = 0.999  # quantities that the inferred lot has to fit
+
+
+@dataclass
+class _Survey:
+    """What the first pass found."""
+
+    symbols: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
+    price_decimals: int = 0
+    quantity_decimals: Counter[int] = field(default_factory=Counter)
+    snapshots: int = 0
+    first_ts: int = 0
+    receipts: list[int] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+
+    def add(self, line: Line, symbol: str | None) -> None:
+        payload = line.payload
+        if line.is_snapshot:
+            self.snapshots += 1
+            self._levels(payload["bids"] + payload["asks"])
+            return
+        if "s" not in payload:
+            self.kinds["other"] += 1
+            return
+        self.symbols[payload["s"]] += 1
+        if symbol is not None and payload["s"] != symbol:
+            return
+        kind = payload.get("e", "bookTicker")
+        self.kinds[kind] += 1
+        if kind == "depthUpdate":
+            self._levels(payload["b"] + payload["a"])
+        elif kind == "trade":
+            self._levels([(payload["p"], payload["q"])])
+        elif kind == "bookTicker":
+            self._levels([(payload["b"], payload["B"]), (payload["a"], payload["A"])])
+            return
+        if "E" in payload:
+            self.receipts.append(line.ts_local)
+            self.times.append(venue_ns(payload["E"]))
+
+    def _levels(self, levels: Iterable[Any]) -> None:
+        for price, quantity in levels:
+            self.price_decimals = max(self.price_decimals, _decimals(price))
+            self.quantity_decimals[_decimals(quantity)] += 1
+
+    def lot_decimals(self) -> int:
+        """Decimals that fit nearly all quantities: old orders may be finer than today's lot."""
+        need, seen = _LOT_SHARE * self.quantity_decimals.total(), 0
+        for decimals in sorted(self.quantity_decimals):
+            seen += self.quantity_decimals[decimals]
+            if seen >= need:
+                return decimals
+        return 0
+
+
+def import_binance_raw(
+    files: list[str | Path],
+    out: str | Path,
+    *,
+    tick_size: str | None = None,
+    lot_size: str | None = None,
+    venue: str = "binance",
+    symbol: str | None = None,
+    base_latency_ns: int = MILLISECOND,
+    progress: Progress | None = None,
+) -> ImportReport:
+    """Write a tape from the capture of one symbol.
+
+    Parameters
+    ----------
+    files
+        The files of one stream, in any order; they are put in order of their first receipt.
+    out
+        The tape folder, which must not exist.
+    tick_size, lot_size
+        Decimal texts; else the finest decimal of the prices, and the decimals that 99.9 % of the quantities fit.
+    symbol
+        Whose messages to take where a capture holds several.
+    base_latency_ns
+        Shortest latency assumed where the receiver's clock has to be corrected, ns.
+    progress
+        Told the share done.
+
+    Raises
+    ------
+    DataError
+        If a file is missing, cut off or malformed, or holds several symbols and none was chosen. Nothing is written.
+    UsageError
+        If ``out`` exists.
+    """
+    begun = time.monotonic()
+    paths = sorted(existing_files(files), key=_first_receipt)
+    survey = _survey(paths, symbol, progress)
+    symbol = symbol or next(iter(survey.symbols))
+    tick_size = tick_size or step_text(survey.price_decimals)
+    lot_size = lot_size or step_text(survey.lot_decimals())
+    clock = estimate(np.array(survey.receipts, np.int64), np.array(survey.times, np.int64), base_latency_ns)
+    survey.first_ts = survey.times[0]
+    survey.receipts, survey.times = [], []
+    stream = BinanceStream(make_instrument(venue, symbol, tick_size, lot_size))
+    source = f"binance-raw: {', '.join(path.name for path in paths)}"
+    counts: Counter[str] = Counter()
+    with TapeWriter(out, stream.instrument, detail=_detail(survey), source=source) as writer:
+        for data in _timed(_decode(paths, stream, survey, symbol, counts, progress), clock):
+            data, raised = raise_receipts(data)
+            counts["raised"] += raised
+            counts["trades"] += int(np.sum((data.kind >= TRADE_BUY) & (data.kind <= TRADE_UNKNOWN)))
+            counts["gaps"] += int(np.sum(data.kind == GAP))
+            counts["packets"] += int(np.sum(data.flags & PACKET_END != 0))
+            writer.append(data)
+        if not writer.rows:
+            raise DataError(f"{source} holds no usable message of {symbol}")
+        writer.notes = _notes(stream, survey, clock, counts)
+    return ImportReport(
+        str(out),
+        symbol,
+        writer.rows,
+        counts["packets"],
+        counts["trades"],
+        counts["gaps"],
+        writer.notes,
+        round(time.monotonic() - begun, 2),
+    )
+
+
+def _first_receipt(path: Path) -> int:
+    for line in read_lines(path):
+        return line.ts_local
+    raise DataError(f"{path} is empty")
+
+
+def _share(progress: Progress | None, number: int, count: int) -> Progress | None:
+    """Progress within part ``number`` of ``count``."""
+    if progress is None:
+        return None
+    return lambda done: progress((number + done) / count)
+
+
+def _survey(paths: list[Path], symbol: str | None, progress: Progress | None) -> _Survey:
+    survey = _Survey()
+    for i, path in enumerate(paths):
+        number = 0
+        for number, line in enumerate(read_lines(path, _share(progress, i, 2 * len(paths))), 1):
+            try:
+                survey.add(line, symbol)
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise DataError(
+                    f"{path}, message {number}: not a Binance message ({type(error).__name__}: {error})"
+                ) from None
+    names = sorted(survey.symbols)
+    if symbol is None and len(names) > 1:
+        raise DataError(f"the capture holds several symbols ({', '.join(names)}): choose one")
+    if symbol is not None and symbol not in survey.symbols:
+        raise DataError(f"the capture holds no message of {symbol}, only of {', '.join(names) or 'none'}")
+    if len(names) > 1 and survey.snapshots:
+        raise DataError(f"snapshots name no symbol, so a capture of several ({', '.join(names)}) cannot have any")
+    if not survey.times:
+        raise DataError(f"no depth update or trade in {', '.join(map(str, paths))}")
+    return survey
+
+
+def _decode(
+    paths: list[Path],
+    stream: BinanceStream,
+    survey: _Survey,
+    symbol: str,
+    counts: Counter[str],
+    progress: Progress | None,
+) -> Iterator[Columns]:
+    several, tickers, lines, tries = len(survey.symbols) > 1, survey.kinds["bookTicker"] > 0, 0, 0
+    for i, path in enumerate(paths):
+        for line in read_lines(path, _share(progress, len(paths) + i, 2 * len(paths))):
+            lines += 1
+            payload = line.payload
+            if line.is_snapshot:
+                counts["snapshots"] += 1
+                ts = 0 if stream.last_ts else survey.first_ts
+                stream.on_snapshot(payload["lastUpdateId"], payload["bids"], payload["asks"], ts, line.ts_local)
+            elif not several or payload.get("s") == symbol:
+                stream.on_message(payload, line.ts_local)
+            if stream.needs_snapshot and counts["snapshots"] == survey.snapshots:
+                # no snapshot is left in the capture: start from what there is
+                tries += 1
+                worth = "B" in payload if tickers else tries & (tries - 1) == 0  # without tickers: ever more rarely
+                if worth and stream.infer_snapshot(line.ts_local, with_ticker=tickers):
+                    counts["inferred"] += 1
+                    tries = 0
+            if lines % _CHUNK == 0:
+                yield stream.take()
+    yield stream.take()
+
+
+def _timed(parts: Iterator[Columns], clock: ReceiptClock) -> Iterator[Columns]:
+    """Correct receipts and place the rows without a venue time.
+
+    What follows the last timed row waits for the next part.
+    """
+    tail, last_ts = None, 0
+    for part in parts:
+        data = part._replace(ts_local=clock.correct(part.ts_local))
+        data = data if tail is None else concatenate([tail, data])
+        timed = np.flatnonzero((data.kind != BEST_BID) & (data.kind != BEST_ASK))
+        if not len(timed):
+            tail = data
+            continue
+        cut = int(timed[-1]) + 1
+        tail = data.rows(cut, len(data.ts))
+        placed = place_untimed(data.rows(0, cut), clock.base_latency_ns, last_ts)
+        last_ts = int(placed.ts[-1])
+        yield placed
+    if tail is not None and len(tail.ts):
+        yield place_untimed(tail, clock.base_latency_ns, last_ts)
+
+
+def place_untimed(data: Columns, latency_ns: int, last_ts: int) -> Columns:
+    """Give best-bid/ask rows a venue time between their neighbours (see the module's text).
+
+    Parameters
+    ----------
+    data
+        Rows in order of receipt; ``ts`` of timed rows never falls.
+    latency_ns
+        Shortest latency, ns.
+    last_ts
+        Venue time before the first row, ns.
+    """
+    untimed = (data.kind == BEST_BID) | (data.kind == BEST_ASK)
+    if not untimed.any():
+        return data
+    guess = data.ts_local - latency_ns
+    low = np.maximum.accumulate(np.where(untimed, last_ts, data.ts))
+    high = np.minimum.accumulate(np.where(untimed, np.iinfo(np.int64).max, data.ts)[::-1])[::-1]
+    placed = np.where(untimed, np.minimum(np.maximum(guess, low), high), data.ts)
+    return data._replace(ts=np.maximum.accumulate(placed))
+
+
+def _decimals(text: str) -> int:
+    return len(text.partition(".")[2].rstrip("0"))
+
+
+def _detail(survey: _Survey) -> str:
+    parts = {"depthUpdate": "L2", "trade": "trades", "bookTicker": "best bid/ask"}
+    return "+".join(word for kind, word in parts.items() if survey.kinds[kind])
+
+
+def _notes(stream: BinanceStream, survey: _Survey, clock: ReceiptClock, counts: Counter[str]) -> dict[str, Any]:
+    notes: dict[str, Any] = {
+        "messages": {**survey.kinds, "snapshot": survey.snapshots},
+        "sequence_gaps": stream.gaps,
+        "stale_messages_dropped": stream.stale,
+        "duplicate_trades_dropped": stream.duplicates,
+        "missing_trade_ids": stream.missing_trades,
+        "venue_times_raised": stream.clamped,
+        "quantities_rounded_up_to_a_lot": stream.off_grid,
+        "snapshots_inferred": counts["inferred"],
+        "receipts_raised_to_venue_time": counts["raised"],
+        **clock.notes(),
+    }
+    if survey.kinds["bookTicker"]:
+        notes["book_ticker_time"] = "inferred: receipt less the shortest latency, kept between its neighbours"
+    if stream.needs_snapshot:
+        notes["ends_in_a_gap"] = True
+    return notes

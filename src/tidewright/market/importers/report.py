@@ -1,0 +1,119 @@
+"""What every importer has in common: what it hands back, and names of assets from a symbol."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from tidewright.market.codes import UNIT
+from tidewright.market.errors import DataError
+from tidewright.market.instrument import Filters, Instrument
+from tidewright.market.tape import I64, Columns
+
+Progress = Callable[[float], None]  # told the share that is done, 0 to 1
+
+_QUOTES: Final = (
+    "FDUSD",
+    "USDT",
+    "USDC",
+    "BUSD",
+    "TUSD",
+    "USD",
+    "EUR",
+    "GBP",
+    "TRY",
+    "BRL",
+    "JPY",
+    "BTC",
+    "ETH",
+    "BNB",
+)
+_DOLLARS: Final = ("FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USD")
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What an import did.
+
+    Parameters
+    ----------
+    path
+        The new tape.
+    symbol
+        Its instrument.
+    rows, packets, trades, gaps
+        Counts of what was written.
+    notes
+        What was inferred or corrected, as in the tape's ``meta.json``.
+    seconds
+        Wall time it took.
+    """
+
+    path: str
+    symbol: str
+    rows: int
+    packets: int
+    trades: int
+    gaps: int
+    notes: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def split_symbol(symbol: str) -> tuple[str, str]:
+    """Base and quote asset of ``BTCUSDT``, ``BTC-USD`` or ``BTC/USD``.
+
+    Raises
+    ------
+    DataError
+        If the quote asset is none of the usual ones.
+    """
+    for separator in "-/_":
+        base, found, quote = symbol.partition(separator)
+        if found and base and quote:
+            return base, quote
+    for quote in _QUOTES:
+        if symbol.endswith(quote) and len(symbol) > len(quote):
+            return symbol[: -len(quote)], quote
+    raise DataError(f"cannot tell base and quote asset of {symbol!r}; known quote assets: {', '.join(_QUOTES)}")
+
+
+def make_instrument(venue: str, symbol: str, tick_size: str, lot_size: str, **more: Any) -> Instrument:
+    """Instrument of a recording: fees of 0.1 % and, quoted in dollars, a minimum notional of 5, as Binance has them."""
+    base, quote = split_symbol(symbol)
+    filters = Filters(min_notional=5 * UNIT if quote in _DOLLARS else 0)
+    return Instrument(venue, symbol, base, quote, tick_size, lot_size, **{"filters": filters, **more})
+
+
+def existing_files(files: list[str | Path]) -> list[Path]:
+    """Paths of the input files.
+
+    Raises
+    ------
+    DataError
+        If none is given or one does not exist.
+    """
+    if not files:
+        raise DataError("no input files")
+    paths = [Path(file) for file in files]
+    for path in paths:
+        if not path.is_file():
+            raise DataError(f"input file not found: {path}")
+    return paths
+
+
+def step_text(decimals: int) -> str:
+    """Decimal text of ``10**-decimals``."""
+    return "1" if decimals <= 0 else f"0.{'0' * (decimals - 1)}1"
+
+
+def raise_receipts(data: Columns) -> tuple[Columns, int]:
+    """Lift receipts that lie before their venue time to it, and count the rows."""
+    early = (data.ts_local < data.ts) & (data.ts_local != 0)
+    lifted: I64 = np.where(early, data.ts, data.ts_local)
+    return data._replace(ts_local=lifted), int(early.sum())
