@@ -1,8 +1,10 @@
-"""The market by price as ENGINE.md, "Book", tells it: two dicts, a gap flag, and the last mid. Nothing clever."""
+"""The market by price as ENGINE.md, "Book", tells it: two dicts, a gap flag, a window of prices, and the last mid."""
 
 from typing import NamedTuple
 
 from tidewright.market.codes import ASK, BEST_ASK, BEST_BID, BID, BUY, GAP, PACKET_END, RESET, SELL, SNAPSHOT
+
+SIDE_OF_KIND = {BID: BUY, BEST_BID: BUY, ASK: SELL, BEST_ASK: SELL}
 
 
 class Row(NamedTuple):
@@ -17,11 +19,11 @@ class Row(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A level's quantity before and after a row."""
+    """A level's quantity before and after a row; ``old`` None: it was unknown."""
 
     side: int
     price: int
-    old: int
+    old: int | None
     new: int
 
 
@@ -54,14 +56,25 @@ def packets(rows: list[Row], feed_ns: int) -> list[Packet]:
 
 
 class Book:
-    """Levels of both sides; ``levels[side][price] = lots``, only what is > 0."""
+    """Levels of both sides; ``levels[side][price] = lots``, only what is > 0.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    window
+        Prices that the book covers, ticks; None: all.
+    """
+
+    def __init__(self, window: int | None = None) -> None:
         self.levels: tuple[dict[int, int], dict[int, int]] = ({}, {})
         self.gap = True  # "Start, reset and gap rows begin a gap"
         self.snapshot_seen = False
         self.whole = False
+        self.first_mid2: int | None = None
         self.last_mid2: int | None = None  # twice the mid when the book was last whole
+        self.window = window
+        self.low: int | None = None
+        self.unknown: set[tuple[int, int]] = set()  # "a level that left the window is unknown when it returns"
+        self.missed: tuple[list[int], list[int]] = ([], [])  # prices of this packet's rows outside the window
 
     def qty(self, side: int, price: int) -> int:
         return self.levels[side].get(price, 0)
@@ -75,42 +88,105 @@ class Book:
     def two_sided(self) -> bool:
         return bool(self.levels[BUY]) and bool(self.levels[SELL])
 
-    def _set(self, side: int, price: int, qty: int) -> Change:
-        old = self.qty(side, price)
+    def inside(self, price: int) -> bool:
+        """Whether the window covers a price."""
+        if self.window is None:
+            return True
+        return self.low is not None and self.low <= price < self.low + self.window
+
+    # -- the window: "moves by a rule of the tape alone" -----------------------------------------------------------
+
+    def begin_packet(self, rows: tuple[Row, ...]) -> bool:
+        """Before a packet's rows; whether the window moved."""
+        self.missed[BUY].clear()
+        self.missed[SELL].clear()
+        return self.place(rows) if not self.levels[BUY] and not self.levels[SELL] else False
+
+    def place(self, rows: tuple[Row, ...]) -> bool:
+        """An empty book looks at the levels to come, up to the next reset, for the place of its window."""
+        bids: list[int] = []
+        asks: list[int] = []
+        for row in rows:
+            if row.kind == RESET:
+                break
+            if row.kind in SIDE_OF_KIND and row.qty > 0:
+                (bids if SIDE_OF_KIND[row.kind] == BUY else asks).append(row.price)
+        if bids and asks:
+            return self.centre((max(bids) + min(asks)) // 2)
+        if bids or asks:
+            return self.centre(max(bids) if bids else min(asks))
+        return False
+
+    def centre(self, price: int, always: bool = False) -> bool:
+        """Move the window when a price is outside its middle half; whether it moved."""
+        if self.window is None:
+            return False
+        if self.low is not None and not always:
+            if self.low + self.window // 4 <= price < self.low + 3 * self.window // 4:
+                return False
+        old, self.low = self.low, price - self.window // 2
+        for side in (BUY, SELL):
+            for level in list(self.levels[side]):
+                if not self.inside(level):
+                    del self.levels[side][level]
+            if old is not None:
+                entered = [p for p in range(self.low, self.low + self.window) if not old <= p < old + self.window]
+                self.unknown.update((side, p) for p in entered)
+        self.unknown = {(side, p) for side, p in self.unknown if self.inside(p)}
+        return True
+
+    # -- rows ------------------------------------------------------------------------------------------------------
+
+    def _set(self, side: int, price: int, qty: int) -> list[Change]:
+        if not self.inside(price):
+            if qty > 0:
+                self.missed[side].append(price)
+            return []
+        old = None if (side, price) in self.unknown else self.qty(side, price)
+        self.unknown.discard((side, price))
         if qty > 0:
             self.levels[side][price] = qty
         else:
             self.levels[side].pop(price, None)  # "0 removes"
-        return Change(side, price, old, qty)
+        return [Change(side, price, old, qty)]
 
     def apply(self, row: Row) -> list[Change]:
-        """Apply one row; what it did to levels, except for a reset, after which nothing is known of any level."""
+        """Apply one row; what it did to levels, except for a reset, which empties them all."""
         if row.kind in (RESET, GAP):
-            if row.kind == RESET:
-                self.levels[BUY].clear()  # "A reset empties it."
+            if row.kind == RESET:  # "A reset empties it."
+                self.levels[BUY].clear()
                 self.levels[SELL].clear()
+                self.unknown.clear()
             self.gap = True
             self.snapshot_seen = False
             return []
         if row.flags & SNAPSHOT:
             self.snapshot_seen = True
-        if row.kind == BID:
-            return [self._set(BUY, row.price, row.qty)]
-        if row.kind == ASK:
-            return [self._set(SELL, row.price, row.qty)]
-        if row.kind == BEST_BID:  # "A best-bid/ask row sets its level and empties the better levels of its side."
-            better = sorted((p for p in self.levels[BUY] if p > row.price), reverse=True)
-            return [self._set(BUY, p, 0) for p in better] + [self._set(BUY, row.price, row.qty)]
-        if row.kind == BEST_ASK:
-            better = sorted(p for p in self.levels[SELL] if p < row.price)
-            return [self._set(SELL, p, 0) for p in better] + [self._set(SELL, row.price, row.qty)]
-        return []  # prints "do not change levels; their depth rows do"; mark and funding are not of the book
+        if row.kind not in SIDE_OF_KIND:
+            return []  # prints "do not change levels; their depth rows do"; mark and funding are not of the book
+        side = SIDE_OF_KIND[row.kind]
+        changes: list[Change] = []
+        if row.kind in (BEST_BID, BEST_ASK):
+            # "A best-bid/ask row sets its level and empties the better levels of its side."
+            known = set(self.levels[side]) | {p for s, p in self.unknown if s == side}
+            for price in sorted(known):
+                if price > row.price if side == BUY else price < row.price:
+                    changes += self._set(side, price, 0)
+        return changes + self._set(side, row.price, row.qty)
 
-    def end_packet(self) -> bool:
-        """Close a packet; whether a gap ended here.
+    def end_packet(self) -> tuple[bool, bool]:
+        """Close a packet; whether a gap ended here and whether the window moved.
 
         A gap "ends at the first packet end with snapshot rows after the last of them, even if one side is missing".
         """
+        moved = False
+        bid, ask = self.best_bid(), self.best_ask()
+        if bid is not None and ask is not None and bid <= ask:
+            moved = self.centre((bid + ask) // 2)
+        for side in (BUY, SELL):
+            if not self.levels[side] and self.missed[side]:
+                best = max(self.missed[side]) if side == BUY else min(self.missed[side])
+                moved = self.centre(best, always=True) or moved
         ended = self.gap and self.snapshot_seen
         if ended:
             self.gap = False
@@ -119,7 +195,18 @@ class Book:
         self.whole = not self.gap and bid is not None and ask is not None and bid <= ask
         if self.whole and bid is not None and ask is not None:
             self.last_mid2 = bid + ask
-        return ended
+            if self.first_mid2 is None:
+                self.first_mid2 = bid + ask
+        return ended, moved
+
+    def read(self, rows: tuple[Row, ...]) -> None:
+        """A whole packet, for who needs only the book."""
+        self.begin_packet(rows)
+        for place, row in enumerate(rows):
+            self.apply(row)
+            if row.kind == RESET:
+                self.place(rows[place + 1 :])
+        self.end_packet()
 
     @property
     def locked(self) -> bool:

@@ -100,10 +100,10 @@ class Send(NamedTuple):
 
 
 class Drop(NamedTuple):
-    """A cancel of the lane's ``index``-th sent order."""
+    """A cancel of the lane's ``number``-th sent order."""
 
     at: int
-    index: int
+    number: int
     delay: int = 0
     lane: int = 0
 
@@ -191,7 +191,7 @@ def run_model(case: Case) -> list[Result]:
                     action.side, action.kind, action.tif, action.price, action.qty, at + action.delay, action.tag
                 )
             else:
-                lane.cancel(action.index, at + action.delay)
+                lane.cancel(action.number, at + action.delay)
     model.finish()
     results = []
     for lane in model.lanes:
@@ -206,7 +206,7 @@ def run_model(case: Case) -> list[Result]:
                 fee_quote,
                 base_locked,
                 floor(quote_locked),
-                [(sample.ts, floor(sample.equity)) for sample in lane.samples],
+                [(sample.ts, floor(lane.equity(sample))) for sample in lane.samples],
             )
         )
     return results
@@ -233,7 +233,7 @@ def limits_of(case: Case) -> Limits | None:
 
 
 def engine_columns(rows: Iterable[Row]) -> object:
-    return columns(tuple(row) for row in rows)
+    return columns((*row,) for row in rows)
 
 
 __all__ = ["Case", "Drop", "Result", "Send", "np", "run", "run_engine", "run_model"]

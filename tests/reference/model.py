@@ -4,8 +4,10 @@ Quotation marks in comments hold the sentence of ENGINE.md that a step implement
 by itself, with its own books, so that nothing can leak between lanes.
 """
 
+import math
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from typing import NamedTuple
 
 from tests.reference.book import Book, Change, Packet, Row, packets
@@ -34,6 +36,7 @@ from tidewright.market.codes import (
     MARKET,
     NO_LIQUIDITY,
     NO_REASON,
+    OUTSIDE_WINDOW,
     POST_ONLY,
     REJECTED,
     RESET,
@@ -64,6 +67,7 @@ class Settings:
     feed_ns: int = 0
     queue: str = "risk_averse"
     queue_power: float = 3.0
+    window_ticks: int | None = None  # None: every price
     limits: LimitSet = NO_LIMITS
 
 
@@ -128,11 +132,14 @@ class Fill:
 
 @dataclass
 class Sample:
-    """Equity at a decision or at the end, exact, in 1e-8 quote units."""
+    """What an equity point is made of, at a decision or at the end."""
 
     ts: int
-    equity: Fraction
     position: int
+    cash: int
+    fee_base: int
+    fee_quote: int
+    mid2: int | None
 
 
 def truncated(amount: Fraction) -> int:
@@ -156,8 +163,8 @@ class Lane:
         self.tape: list[Packet] = []
         self.applied = 0  # packets in the true book
         self.viewed = 0  # packets in the view
-        self.book = Book()
-        self.view = Book()
+        self.book = Book(self.settings.window_ticks)
+        self.view = Book(self.settings.window_ticks)
         self.now = -(2**62)  # everything up to here has happened
         self.inbox: list[Message] = []
         self.waiting: list[Order] = []  # "new orders wait" in a gap
@@ -170,8 +177,7 @@ class Lane:
         self.samples: list[Sample] = []
         self.decisions = 0
         self.mids: list[int] = []  # mid2 of the view at each decision with a whole view
-        self.day: int | None = None
-        self.day_equity = Fraction(self.quote_start)
+        self.day_start: Sample | None = None
 
     # -- time -----------------------------------------------------------------------------------------------------
 
@@ -213,8 +219,7 @@ class Lane:
             return
         end = max(self.tape[-1].ts, self.now)
         self.advance(end)
-        position, cash, fee_base, fee_quote = self.money(None)  # "the end reports the true state"
-        final = Sample(end, self.equity(position, cash, fee_base, fee_quote, self.book.last_mid2), position)
+        final = Sample(end, *self.money(None), self.book.last_mid2)  # "the end reports the true state"
         if self.samples and self.samples[-1].ts == end:
             self.samples.pop()
         self.samples.append(final)
@@ -267,7 +272,9 @@ class Lane:
     def packet(self, packet: Packet) -> None:
         bid_before, ask_before = self.book.best_bid(), self.book.best_ask()
         known = max(packet.ts + self.settings.response_ns, packet.receipt)
-        for row in packet.rows:
+        if self.book.begin_packet(packet.rows):
+            self.window_moved()
+        for place, row in enumerate(packet.rows):
             if row.kind in (TRADE_BUY, TRADE_SELL, TRADE_UNKNOWN):
                 aggressor = trade_side(row, bid_before, ask_before)
                 if aggressor is not None and not self.book.gap:  # "In a gap trades neither fill nor move queues"
@@ -276,29 +283,46 @@ class Lane:
             if row.kind in (RESET, GAP):
                 self.taken[BUY].clear()  # "a reset or gap clears it"
                 self.taken[SELL].clear()
+            if row.kind == RESET and self.book.place(packet.rows[place + 1 :]):
+                self.window_moved()
             for change in changes:
                 self.level_changed(change)
-        if self.book.end_packet():
+        ended, moved = self.book.end_packet()
+        if moved:
+            self.window_moved()
+        if ended:
             for order in self.resting():  # "resting orders rejoin at the back, own order of arrival kept"
                 order.queue = self.new_queue(order)
         if self.book.whole and not self.book.locked:
             self.touch(packet.ts, known)
             self.updated.clear()
 
+    def window_moved(self) -> None:
+        """ "a level that left the window is unknown when it returns: orders there rejoin at the back" """
+        for order in self.resting():
+            if not self.book.inside(order.price) or (order.side, order.price) in self.book.unknown:
+                order.queue = None
+        for side in (BUY, SELL):
+            for price in [p for p in self.taken[side] if not self.book.inside(p)]:
+                del self.taken[side][price]
+
     def level_changed(self, change: Change) -> None:
         side, price, old, new = change
         taken = self.taken[side].get(price, 0)
-        if new > old:  # "a row that raises the level forgives as much as it adds"
-            taken = max(0, taken - (new - old))
+        if new > (old or 0):  # "a row that raises the level forgives as much as it adds"
+            taken = max(0, taken - (new - (old or 0)))
         self.taken[side][price] = min(taken, new)  # "one that lowers it caps it"
         if new > 0:
             self.updated.add((side, price))
         if self.book.gap:
             return  # queues of resting orders start anew when the gap ends
         for order in self.resting():
-            if order.side == side and order.price == price:
-                assert order.queue is not None
-                order.queue.level(old, new)
+            if order.side != side or order.price != price:
+                continue
+            if order.queue is None:
+                order.queue = self.new_queue(order)
+            else:
+                order.queue.level(old or 0, new)
 
     def trade(self, aggressor: int, row: Row, known: int) -> None:
         """ "A print of quantity T serves a lane once: its resting orders from the best price
@@ -307,12 +331,17 @@ class Lane:
         met = SELL if aggressor == BUY else BUY  # "Buy prints meet only asks, sell prints only bids."
         used = 0
         for order in self.by_priority(met):
-            assert order.queue is not None
+            if not self.book.inside(order.price):
+                continue
             better = order.price < row.price if met == SELL else order.price > row.price
             if better:  # "Orders at better prices than the print's fill from T" ... "A print beyond sets q = 0"
                 available = row.qty - used
-                order.queue.print_beyond()
-            elif order.price == row.price:  # "at the print's price from max(0, T - q - used). Then q falls by T (to 0)"
+                order.queue = self.front_queue()
+            elif order.price == row.price and order.queue is None:
+                available = 0  # nobody knows what stands ahead
+            elif (
+                order.price == row.price and order.queue is not None
+            ):  # "at the print's price from max(0, T - q - used). Then q falls by T (to 0)"
                 available = row.qty - order.queue.ahead() - used
                 order.queue.print_at(row.qty)
             else:
@@ -331,6 +360,8 @@ class Lane:
             opposite = SELL if side == BUY else BUY
             prices = sorted({p for s, p in self.updated if s == opposite}, reverse=opposite == BUY)
             for order in self.by_priority(side):
+                if not self.book.inside(order.price):
+                    continue
                 for price in prices:
                     if not reaches(side, order.price, price):
                         continue
@@ -353,7 +384,13 @@ class Lane:
         own = [order for order in self.resting() if order.side == side]
         return sorted(own, key=lambda o: (-o.price if side == BUY else o.price, o.arrived))
 
-    def new_queue(self, order: Order) -> Queue:
+    def front_queue(self) -> Queue:
+        return QUEUES[self.settings.queue](0, self.settings.queue_power)
+
+    def new_queue(self, order: Order) -> Queue | None:
+        """The back of the queue at an order's price; None where the level is unknown."""
+        if not self.book.inside(order.price) or (order.side, order.price) in self.book.unknown:
+            return None
         return QUEUES[self.settings.queue](self.book.qty(order.side, order.price), self.settings.queue_power)
 
     def submit(self, side: int, kind: int, tif: int, price: int, qty: int, arrival_ns: int, tag: int = 0) -> int:
@@ -426,6 +463,8 @@ class Lane:
                 return FILTER_NOTIONAL
         if len(self.resting()) >= filters.max_num_orders > 0:
             return FILTER_MAX_ORDERS
+        if order.kind == LIMIT and not self.book.inside(order.price):
+            return OUTSIDE_WINDOW
         if self.check_balance and not self.affordable(order):
             return INSUFFICIENT_BALANCE
         if order.tif == POST_ONLY:
@@ -453,7 +492,9 @@ class Lane:
         return sum(self.net(opposite, price) for price in self.walk_prices(order))
 
     def walk(self, order: Order, now: int) -> None:
-        """ "a marketable order walks the book net of what the lane has taken; taken quantity is remembered per level" """
+        """ "a marketable order walks the book net of what the lane has taken; taken quantity is remembered per
+        level"
+        """
         opposite = SELL if order.side == BUY else BUY
         for price in self.walk_prices(order):
             # "Self-trade: the walk takes what lies ahead of the lane's own resting order at that price, that order
@@ -461,8 +502,7 @@ class Lane:
             for own in self.by_priority(opposite):
                 if own.price != price or order.leaves == 0:
                     continue
-                assert own.queue is not None
-                ahead = own.queue.ahead() - self.taken[opposite].get(price, 0)
+                ahead = (own.queue.ahead() if own.queue is not None else 0) - self.taken[opposite].get(price, 0)
                 self.take(order, min(ahead, self.net(opposite, price)), price, now)
                 if order.leaves > 0:
                     self.die(own, EXPIRED, now, SELF_TRADE)
@@ -549,12 +589,17 @@ class Lane:
             fee_quote += fill.fee_quote
         return position, cash, fee_base, fee_quote
 
-    def equity(self, position: int, cash: int, fee_base: int, fee_quote: int, mid2: int | None) -> Fraction:
-        """Quote balance plus base balance at the mid, 1e-8 quote units ("before the first mid: the capital")."""
+    def equity(self, sample: Sample) -> Fraction:
+        """Quote balance plus base balance at the mid, 1e-8 quote units; "before the first mid: the capital", which is
+        what the lane starts with, at the first mid that comes.
+        """
+        mid2 = sample.mid2
+        if mid2 is None:
+            mid2 = self.view.first_mid2 if self.view.first_mid2 is not None else self.book.last_mid2
         if mid2 is None:
             return Fraction(self.quote_start)
-        base = self.base_start + position * self.instrument.lot_units - fee_base
-        quote = self.quote_start + cash * self.instrument.quote_units - fee_quote
+        base = self.base_start + sample.position * self.instrument.lot_units - sample.fee_base
+        quote = self.quote_start + sample.cash * self.instrument.quote_units - sample.fee_quote
         return quote + base * Fraction(mid2, 2) * self.instrument.tick
 
     def balances(self) -> tuple[int, Fraction, int, Fraction]:
@@ -600,35 +645,31 @@ class Lane:
     def decide(self, now: int) -> None:
         # "The view is all packets with effective receipt <= t."
         while self.viewed < len(self.tape) and self.tape[self.viewed].receipt <= now:
-            for row in self.tape[self.viewed].rows:
-                self.view.apply(row)
-            self.view.end_packet()
+            self.view.read(self.tape[self.viewed].rows)
             self.viewed += 1
         # "Decisions and reported equity use the known state and the view's mid"
-        position, cash, fee_base, fee_quote = self.money(now)
-        equity = self.equity(position, cash, fee_base, fee_quote, self.view.last_mid2)
-        self.samples.append(Sample(now, equity, position))
-        day = now // DAY_NS  # "day = UTC of market time"
-        if day != self.day:
-            self.day, self.day_equity = day, equity
+        sample = Sample(now, *self.money(now), self.view.last_mid2)
+        self.samples.append(sample)
+        if self.day_start is None or now // DAY_NS != self.day_start.ts // DAY_NS:  # "day = UTC of market time"
+            self.day_start = sample
         if not self.view.whole:
             return  # "Not whole: no decision"
-        view = self.what_it_sees(now, position)
+        view = self.what_it_sees(now, sample.position)
         assert self.strategy is not None
         bids, asks = strategy_quotes(self.strategy, view, self.params)
-        known = self.known(now, position, fee_base, equity, view)
-        bids, asks = limited(known, self.settings.limits, bids, asks)
+        bids, asks = limited(self.known(sample, view), self.settings.limits, bids, asks)
         self.reach(now, {BUY: merged(bids), SELL: merged(asks)})
 
-    def known(self, now: int, position: int, fee_base: int, equity: Fraction, view: View) -> Known:
-        entry = self.entry_price(now)
+    def known(self, sample: Sample, view: View) -> Known:
+        entry = self.entry_price(sample.ts)
+        assert self.day_start is not None
         lot_units = self.instrument.lot_units
         return Known(
-            position=(position * lot_units - fee_base) // lot_units,
+            position=(sample.position * lot_units - sample.fee_base) // lot_units,
             mid=view.mid2 / 2.0 * view.tick,
             lot=view.lot,
-            equity=float(equity / UNIT),
-            day_equity=float(self.day_equity / UNIT),
+            equity=float(self.equity(sample) / UNIT),
+            day_equity=float(self.equity(self.day_start) / UNIT),
             entry_price=None if entry is None else entry * self.instrument.tick,
             volatility=view.volatility,
         )
@@ -637,7 +678,7 @@ class Lane:
         best_bid, best_ask, start = self.view.best_bid(), self.view.best_ask(), self.start_ns()
         assert best_bid is not None and best_ask is not None and start is not None
         bid_qty, ask_qty = self.view.qty(BUY, best_bid), self.view.qty(SELL, best_ask)
-        price_change, volatility = 0.0, 0.0
+        price_change, volatility = self.observe(best_bid + best_ask)
         return View(
             now_ns=now,
             elapsed_ns=now - start,
@@ -654,6 +695,17 @@ class Lane:
             imbalance=(bid_qty - ask_qty) / (bid_qty + ask_qty),
             position=position,
         )
+
+    def observe(self, mid2: int) -> tuple[float, float]:
+        """Log return since the last decision with a whole view, and the EWMA volatility a cycle, counted anew."""
+        self.mids.append(mid2)
+        returns = [math.log(new / old) for old, new in pairwise(self.mids)]
+        if not returns:
+            return 0.0, 0.0
+        variance = returns[0] * returns[0]
+        for change in returns[1:]:
+            variance += 0.06 * (change * change - variance)
+        return returns[-1], math.sqrt(variance)
 
     def reach(self, now: int, targets: dict[int, list[tuple[int, int]]]) -> None:
         """ "Target quotes are compared with what is neither known dead nor already sent a cancel, by (side, price): an

@@ -16,9 +16,6 @@ class RiskAverse:
     def print_at(self, qty: int) -> None:
         self.q = max(0, self.q - qty)  # "Then q falls by T (to 0)."
 
-    def print_beyond(self) -> None:
-        self.q = 0
-
     def level(self, prev: int, new: int) -> None:
         del prev
         self.q = min(self.q, new)
@@ -41,9 +38,6 @@ class Prob:
     def print_at(self, qty: int) -> None:
         self.q = max(0.0, self.q - float(qty))
         self.cum += float(qty)
-
-    def print_beyond(self) -> None:
-        self.q = 0.0
 
     def level(self, prev: int, new: int) -> None:
         q, after = self.q, float(new)
@@ -79,9 +73,6 @@ class Front:
 
     def print_at(self, qty: int) -> None:
         del qty
-
-    def print_beyond(self) -> None:
-        pass
 
     def level(self, prev: int, new: int) -> None:
         del prev, new

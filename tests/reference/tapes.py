@@ -1,0 +1,333 @@
+"""Random tapes, orders and lanes: small prices, much trouble. One generator for hypothesis and for plain fuzzing."""
+
+from random import Random
+from typing import Protocol, TypeVar
+
+from hypothesis import strategies as st
+
+from tests.reference.book import Row
+from tests.reference.driver import Action, Case, Drop, Send
+from tests.reference.model import Settings
+from tests.reference.quoting import LimitSet
+from tidewright.market.codes import (
+    ASK,
+    BEST_ASK,
+    BEST_BID,
+    BID,
+    BUY,
+    FOK,
+    FUNDING,
+    GAP,
+    GTC,
+    IOC,
+    LIMIT,
+    MARK,
+    MARKET,
+    PACKET_END,
+    POST_ONLY,
+    RESET,
+    SELL,
+    SNAPSHOT,
+    TRADE_BUY,
+    TRADE_SELL,
+    TRADE_UNKNOWN,
+)
+from tidewright.market.instrument import Filters
+
+T = TypeVar("T")
+UNIT = 100_000_000
+
+
+class Chooser(Protocol):
+    """Where choices come from. The first of ``several`` and the low end of ``between`` are the simplest."""
+
+    def between(self, low: int, high: int) -> int: ...
+
+    def several(self, *options: T) -> T: ...
+
+
+class Drawn:
+    """Choices of hypothesis, which can shrink them."""
+
+    def __init__(self, draw: st.DrawFn) -> None:
+        self.draw = draw
+
+    def between(self, low: int, high: int) -> int:
+        return self.draw(st.integers(low, high))
+
+    def several(self, *options: T) -> T:
+        return self.draw(st.sampled_from(options))
+
+
+class Rolled:
+    """Choices of a seeded generator, for long runs."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+
+    def between(self, low: int, high: int) -> int:
+        return self.random.randint(low, high)
+
+    def several(self, *options: T) -> T:
+        return self.random.choice(options)
+
+
+class Market:
+    """Makes packets around a mid that walks; knows the book only to clean up crossings now and then."""
+
+    def __init__(self, choose: Chooser, mid: int, stride: int) -> None:
+        self.choose = choose
+        self.mid = mid
+        self.stride = stride
+        self.levels: tuple[dict[int, int], dict[int, int]] = ({}, {})
+
+    def put(self, side: int, price: int, qty: int) -> tuple[int, int, int]:
+        if qty > 0:
+            self.levels[side][price] = qty
+        else:
+            self.levels[side].pop(price, None)
+        return (BID if side == BUY else ASK), price, qty
+
+    def level(self) -> tuple[int, int, int]:
+        side = self.choose.several(BUY, SELL)
+        distance = self.choose.between(0, 5)
+        price = self.mid - distance if side == BUY else self.mid + 1 + distance
+        return self.put(side, max(1, price), self.choose.several(4, 0, 1, 2, 7, 12))
+
+    def book(self) -> list[tuple[int, int, int]]:
+        """Rows of a snapshot."""
+        self.levels[BUY].clear()
+        self.levels[SELL].clear()
+        rows = []
+        for side in (BUY, SELL):
+            for distance in range(self.choose.several(4, 3, 1, 0, 6)):
+                price = self.mid - distance if side == BUY else self.mid + 1 + distance
+                rows.append(self.put(side, max(1, price), self.choose.between(1, 9)))
+        return rows or [self.put(BUY, self.mid, 1)]
+
+    def tidy(self) -> list[tuple[int, int, int]]:
+        """Rows that remove what stands on the wrong side of the mid."""
+        wrong = [(BUY, p) for p in self.levels[BUY] if p > self.mid]
+        wrong += [(SELL, p) for p in self.levels[SELL] if p <= self.mid]
+        return [self.put(side, price, 0) for side, price in wrong]
+
+    def print(self) -> tuple[int, int, int]:
+        kind = self.choose.several(TRADE_SELL, TRADE_BUY, TRADE_UNKNOWN)
+        away = self.choose.between(0, 4)
+        price = self.mid - away if kind == TRADE_SELL else self.mid + 1 + away
+        if kind == TRADE_UNKNOWN:
+            price = self.mid - 3 + self.choose.between(0, 7)
+        return kind, max(1, price), self.choose.several(3, 1, 6, 10, 25)
+
+    def walk(self) -> None:
+        self.mid = max(3, self.mid + self.choose.several(0, 0, 1, -1) * self.choose.several(1, 1, 2, self.stride))
+
+    def packet(self) -> tuple[list[tuple[int, int, int]], int]:
+        """Rows of a packet and the flags they all bear."""
+        what = self.choose.between(0, 19)
+        if what <= 6:
+            self.walk()
+            rows = [self.level() for _ in range(self.choose.between(1, 4))]
+            if self.choose.between(0, 9) < 8:
+                rows = [*self.tidy(), *rows]
+            return rows, 0
+        if what <= 12:
+            rows = [self.print() for _ in range(self.choose.several(1, 1, 2))]
+            if self.choose.between(0, 2) == 2:
+                rows.insert(self.choose.between(0, len(rows)), self.level())
+            return rows, 0
+        if what <= 14:  # best rows
+            side = self.choose.several(BUY, SELL)
+            price = max(
+                1, self.mid - self.choose.between(0, 3) if side == BUY else self.mid + self.choose.between(1, 4)
+            )
+            for better in [p for p in self.levels[side] if (p > price if side == BUY else p < price)]:
+                self.put(side, better, 0)
+            _, _, qty = self.put(side, price, self.choose.several(4, 1, 9, 0))
+            return [(BEST_BID if side == BUY else BEST_ASK, price, qty)], 0
+        if what == 15:
+            return [(self.choose.several(GAP, RESET), 0, 0)], self.choose.several(0, SNAPSHOT)
+        if what == 16:
+            return self.book(), SNAPSHOT
+        if what == 17:  # a reset in the middle of a packet
+            rows = [self.level(), (RESET, 0, 0), *self.book()]
+            return rows, SNAPSHOT
+        if what == 18:
+            return [(self.choose.several(MARK, FUNDING), self.mid, 0)], 0
+        return [self.level(), self.print(), self.level()], 0
+
+
+def random_rows(choose: Chooser, packets: int, mid: int = 40, stride: int = 1) -> list[Row]:
+    """A tape that starts, most of the time, with a whole book."""
+    market = Market(choose, mid, stride)
+    ts = 1000
+    late = choose.several(0, 1, 2)  # no receipts, receipts, receipts with trouble
+    rows: list[Row] = []
+    for index in range(packets):
+        ts += choose.several(3, 0, 1, 7, 12)
+        if index == 0 and choose.between(0, 9) < 9:
+            events, flags = market.book(), SNAPSHOT
+        else:
+            events, flags = market.packet()
+        receipt = 0
+        if late == 1:
+            receipt = ts + choose.several(0, 2, 5)
+        elif late == 2:
+            receipt = max(0, ts + choose.several(0, -5, 4, 30)) * choose.several(1, 1, 0)
+        for place, (kind, price, qty) in enumerate(events):
+            end = PACKET_END if place == len(events) - 1 else 0
+            row_flags = flags if flags != SNAPSHOT or choose.between(0, 19) < 19 else 0
+            rows.append(Row(ts, receipt, kind, row_flags | end, price, qty))
+    return rows
+
+
+def random_window(choose: Chooser) -> int | None:
+    """A window wider than every price, or one that has to move."""
+    return choose.several(None, None, None, 16, 32)
+
+
+def random_settings(choose: Chooser, window: int | None) -> Settings:
+    queue = choose.several("risk_averse", "prob", "prob_log", "front", "prob")
+    return Settings(
+        cycle_ns=choose.several(25, 10, 60),
+        start_ns=choose.several(None, 1000, 983, 1020),
+        entry_ns=choose.several(0, 3, 10, 25, 130),
+        response_ns=choose.several(0, 5, 40),
+        feed_ns=choose.several(0, 4, 20),
+        queue=queue,
+        queue_power=choose.several(3.0, 1.0, 2.0, 0.5),
+        window_ticks=window,
+    )
+
+
+def random_actions(choose: Chooser, rows: list[Row], lanes: int, mid: int = 40) -> list[Action]:
+    """Orders and cancels at times along the tape, many of them close to where things happen."""
+    actions: list[Action] = []
+    sent = [0] * lanes
+    at = rows[0].ts - 5
+    last = rows[-1].ts
+    while at <= last and len(actions) < 40:
+        lane = choose.between(0, lanes - 1)
+        delay = choose.several(0, 0, 3, 9)
+        if sent[lane] and choose.between(0, 4) == 4:
+            actions.append(Drop(at, choose.between(0, sent[lane]), delay, lane))
+        else:
+            side = choose.several(BUY, SELL)
+            kind = MARKET if choose.between(0, 9) == 9 else LIMIT
+            tif = choose.several(GTC, POST_ONLY, GTC, IOC, FOK) if kind == LIMIT else choose.several(GTC, IOC)
+            price = 0 if kind == MARKET else max(0, mid - 5 + choose.between(0, 11))
+            qty = choose.several(3, 1, 2, 5, 9, 20, 0)
+            actions.append(Send(at, side, price, qty, tif, kind, delay, len(actions), lane))
+            sent[lane] += 1
+        at += choose.several(6, 0, 1, 2, 15)
+    return actions
+
+
+def random_filters(choose: Chooser) -> Filters:
+    if choose.between(0, 2) < 2:
+        return Filters(max_num_orders=0)
+    return Filters(
+        min_price_ticks=choose.several(0, 37),
+        max_price_ticks=choose.several(0, 44),
+        min_qty_lots=choose.several(1, 2),
+        max_qty_lots=choose.several(0, 9),
+        market_max_qty_lots=choose.several(0, 4),
+        min_notional=choose.several(0, 80 * 1000),
+        max_notional=choose.several(0, 300 * 1000),
+        max_num_orders=choose.several(0, 2, 5),
+    )
+
+
+def outside_case(choose: Chooser) -> Case:
+    """Lanes driven from outside."""
+    lanes = choose.several(1, 1, 2)
+    window = random_window(choose)
+    rows = random_rows(choose, choose.between(3, 30), stride=1 if window is None else 9)
+    check = choose.between(0, 2) == 2
+    return Case(
+        rows=rows,
+        actions=tuple(random_actions(choose, rows, lanes)),
+        settings=random_settings(choose, window),
+        filters=random_filters(choose),
+        maker_fee=choose.several(0, 100_000, -25_000, 33_333_333),
+        taker_fee=choose.several(0, 100_000, 12_345_678),
+        lanes=lanes,
+        base_units=choose.several(0, 1_500_000),
+        quote_units=choose.several(0, 700_000),
+        check_balance=check,
+        cuts=random_cuts(choose, rows),
+        restore_at=choose.several(None, rows[len(rows) // 2].ts),
+    )
+
+
+def random_cuts(choose: Chooser, rows: list[Row]) -> tuple[int, ...]:
+    """Times at which a run is fed and advanced besides: they must not change anything."""
+    return tuple(choose.between(rows[0].ts - 3, rows[-1].ts) for _ in range(choose.between(0, 3)))
+
+
+def random_limits(choose: Chooser) -> LimitSet:
+    if choose.between(0, 1) == 0:
+        return LimitSet()
+    inf = float("inf")
+    return LimitSet(
+        max_position_share=choose.several(inf, 0.0713, 0.3137),
+        stop_loss=choose.several(inf, 0.0123, 0.0517),
+        daily_loss=choose.several(inf, 0.00131, 0.0127),
+        volatility_cutoff=choose.several(inf, 0.0113, 0.0411),
+    )
+
+
+def grid_params(choose: Chooser) -> dict[str, float]:
+    return {
+        "spread_percentage": choose.several(5.0, 2.5, 1.3, 9.1, 3.7),
+        "levels": float(choose.several(1, 2, 3, 4)),
+        "base_quantity": choose.several(0.003, 0.001, 0.0029999999999, 0.007, 0.0005),
+        "max_position": choose.several(0.01, 0.003, 0.1, 0.0),
+    }
+
+
+def avellaneda_params(choose: Chooser) -> dict[str, float]:
+    return {
+        "gamma": choose.several(0.002, 0.01, 0.0001),
+        "kappa": choose.several(0.01, 0.003, 0.05),
+        "sigma_bps": choose.several(0.0, 50.0, 300.0),
+        "horizon_s": choose.several(1.0, 1.0, 3600.0),
+        "levels": float(choose.several(1, 2, 3)),
+        "level_spacing": choose.several(0.5, 0.0, 1.1),
+        "base_quantity": choose.several(0.003, 0.001, 0.007),
+        "max_position": choose.several(0.01, 0.003, 0.1),
+    }
+
+
+def strategy_case(choose: Chooser) -> Case:
+    """Lanes of a strategy."""
+    window = random_window(choose)
+    rows = random_rows(choose, choose.between(5, 40), stride=1 if window is None else 9)
+    strategy = choose.several("grid", "avellaneda_stoikov")
+    make = grid_params if strategy == "grid" else avellaneda_params
+    settings = random_settings(choose, window)
+    settings = Settings(**{**vars(settings), "limits": random_limits(choose)})
+    return Case(
+        rows=rows,
+        settings=settings,
+        filters=random_filters(choose),
+        maker_fee=choose.several(0, 100_000, -25_000, 33_333_333),
+        strategy=strategy,
+        params=tuple(make(choose) for _ in range(choose.several(1, 2, 4))),
+        base_units=choose.several(0, 1_500_000),
+        quote_units=choose.several(100 * UNIT // 1000, 10 * UNIT),
+        cuts=random_cuts(choose, rows),
+        restore_at=choose.several(None, rows[len(rows) // 2].ts),
+    )
+
+
+@st.composite
+def outside_cases(draw: st.DrawFn) -> Case:
+    """Cases of :func:`outside_case`."""
+    return outside_case(Drawn(draw))
+
+
+@st.composite
+def strategy_cases(draw: st.DrawFn) -> Case:
+    """Cases of :func:`strategy_case`."""
+    return strategy_case(Drawn(draw))
