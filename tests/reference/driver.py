@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
 
 from tests.reference.book import Row
 from tests.reference.model import Model, Report, Settings
+from tests.reference.statistics import slow_statistics
 from tidewright.market.codes import (
     ASK,
     BEST_ASK,
@@ -156,7 +156,8 @@ class Result(NamedTuple):
     fee_quote: int
     base_locked: int
     quote_locked: int
-    equity: list[tuple[int, int]]  # (ts, exact equity in 1e-8 quote units, floored)
+    equity: list[tuple[int, int]]  # (ts, equity in 1e-8 quote units, rounded)
+    statistics: dict[str, float]  # of strategy lanes
 
 
 def lane_count(case: Case) -> int:
@@ -205,15 +206,12 @@ def run_model(case: Case) -> list[Result]:
                 fee_base,
                 fee_quote,
                 base_locked,
-                floor(quote_locked),
-                [(sample.ts, floor(lane.equity(sample))) for sample in lane.samples],
+                round(quote_locked),
+                [(sample.ts, round(lane.equity(sample))) for sample in lane.samples],
+                slow_statistics(lane) if case.strategy is not None and lane.samples else {},
             )
         )
     return results
-
-
-def floor(amount: Fraction) -> int:
-    return amount.numerator // amount.denominator
 
 
 def run_engine(case: Case) -> list[Result]:

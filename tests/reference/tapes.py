@@ -200,7 +200,13 @@ def random_settings(choose: Chooser, window: int | None) -> Settings:
     )
 
 
-def random_actions(choose: Chooser, rows: list[Row], lanes: int, mid: int = 40) -> list[Action]:
+def price_near(rows: list[Row], at: int) -> int:
+    """A price of the tape at a time."""
+    seen = [row.price for row in rows if row.price > 0 and row.ts <= at]
+    return seen[-1] if seen else rows[-1].price
+
+
+def random_actions(choose: Chooser, rows: list[Row], lanes: int) -> list[Action]:
     """Orders and cancels at times along the tape, many of them close to where things happen."""
     actions: list[Action] = []
     sent = [0] * lanes
@@ -210,13 +216,13 @@ def random_actions(choose: Chooser, rows: list[Row], lanes: int, mid: int = 40) 
         lane = choose.between(0, lanes - 1)
         delay = choose.several(0, 0, 3, 9)
         if sent[lane] and choose.between(0, 4) == 4:
-            actions.append(Drop(at, choose.between(0, sent[lane]), delay, lane))
+            actions.append(Drop(at, max(0, sent[lane] - choose.between(0, 4)), delay, lane))
         else:
             side = choose.several(BUY, SELL)
             kind = MARKET if choose.between(0, 9) == 9 else LIMIT
             tif = choose.several(GTC, POST_ONLY, GTC, IOC, FOK) if kind == LIMIT else choose.several(GTC, IOC)
-            price = 0 if kind == MARKET else max(0, mid - 5 + choose.between(0, 11))
-            qty = choose.several(3, 1, 2, 5, 9, 20, 0)
+            price = 0 if kind == MARKET else max(0, price_near(rows, at) - 5 + choose.between(0, 11))
+            qty = choose.several(3, 1, 2, 5, 9, 20) if choose.between(0, 19) < 19 else 0
             actions.append(Send(at, side, price, qty, tif, kind, delay, len(actions), lane))
             sent[lane] += 1
         at += choose.several(6, 0, 1, 2, 15)

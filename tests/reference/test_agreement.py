@@ -1,0 +1,48 @@
+"""Engine and slow model agree report by report on random tapes, orders and lanes."""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from tests.reference.compare import differences
+from tests.reference.driver import Case
+from tests.reference.tapes import Rolled, outside_case, outside_cases, strategy_case, strategy_cases
+
+pytest.importorskip("tidewright.engine.replay")
+
+everyday = settings(
+    max_examples=120,
+    derandomize=True,  # the same cases on every machine
+    deadline=None,
+    database=None,
+    phases=(Phase.explicit, Phase.generate, Phase.shrink),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+)
+
+
+def agree(case: Case) -> None:
+    found = differences(case)
+    assert not found, "\n".join([*found, repr(case)])
+
+
+@everyday
+@given(outside_cases())
+def test_orders_from_outside_meet_the_same_fate(case: Case) -> None:
+    agree(case)
+
+
+@everyday
+@given(strategy_cases())
+def test_strategy_lanes_live_the_same_life(case: Case) -> None:
+    agree(case)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [outside_case, strategy_case])
+def test_thousands_of_random_cases_agree(make: object) -> None:
+    assert callable(make)
+    first = int(os.environ.get("TIDEWRIGHT_FUZZ_SEED", "0"))
+    for seed in range(first, first + int(os.environ.get("TIDEWRIGHT_FUZZ_CASES", "5000"))):
+        found = differences(make(Rolled(seed)))
+        assert not found, "\n".join([f"{make.__name__}(Rolled({seed}))", *found])
