@@ -112,6 +112,13 @@ class Database:
             query = query.order_by(table.c.created_ns, table.c.client_order_id)
             return [dict(row._mapping) for row in connection.execute(query)]
 
+    def order(self, client_order_id: str) -> Row | None:
+        """One order, whatever its state."""
+        with self._engine.connect() as connection:
+            table = schema.orders
+            row = connection.execute(select(table).where(table.c.client_order_id == client_order_id)).first()
+            return None if row is None else dict(row._mapping)
+
     def order_numbers(self, session: str) -> int:
         """How many orders a session has written so far."""
         with self._engine.connect() as connection:
@@ -122,7 +129,8 @@ class Database:
         """Client id of the venue's order number, empty if it is not ours."""
         with self._engine.connect() as connection:
             table = schema.orders
-            found = connection.execute(select(table.c.client_order_id).where(table.c.order_id == order_id)).scalar()
+            query = select(table.c.client_order_id).where(table.c.order_id == order_id, table.c.order_id != 0)
+            found = connection.execute(query).scalar()
             return str(found or "")
 
     def close(self) -> None:

@@ -200,6 +200,10 @@ class TradingVenue(Protocol):
         """All our trades with a greater number, in rising order; ``-1``: all of them."""
         ...
 
+    async def newest_trade_id(self) -> int:
+        """Number of our newest trade of the instrument; ``-1`` if there has never been one."""
+        ...
+
     async def balances(self) -> Balances:
         """Balances of all assets the account holds."""
         ...

@@ -174,6 +174,13 @@ class BinanceTrading:
                 return found
             next_id = page[-1].trade_id + 1
 
+    async def newest_trade_id(self) -> int:
+        """Number of our newest trade of the instrument; ``-1`` if there has never been one."""
+        rows = await self._ask(
+            self._exchange.privateGetMyTrades({"symbol": self.config.symbol, "limit": 1}), "myTrades"
+        )
+        return max((int(row["id"]) for row in rows), default=-1)
+
     async def balances(self) -> Balances:
         """Balances of all assets the account holds."""
         account = await self._ask(self._exchange.privateGetAccount({"omitZeroBalances": "true"}), "account")

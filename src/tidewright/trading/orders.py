@@ -1,0 +1,423 @@
+"""The order manager: what we want against what is there, every order followed from intent to end.
+
+It does no I/O. What it changes it marks, and the session writes the marked rows before anything is sent.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from tidewright.market.codes import BUY, LIMIT, POST_ONLY, SELL
+from tidewright.market.errors import DataError
+from tidewright.trading.ledger import Ledger
+from tidewright.trading.order_table import Event, State, step
+from tidewright.venues.interface import (
+    Answer,
+    FillUpdate,
+    OrderRequest,
+    OrderUpdate,
+    Outcome,
+    UserEvent,
+    VenueStatus,
+)
+
+
+class Quote(NamedTuple):
+    """A wanted order: side code, integer ticks, integer lots."""
+
+    side: int
+    price_ticks: int
+    qty_lots: int
+
+
+@dataclass(slots=True)
+class TrackedOrder:
+    """One of our orders and what we know about it.
+
+    Attributes
+    ----------
+    cancel_sent
+        Whether a cancel has ever been sent: such an order no longer counts as a wanted one.
+    missing_lots
+        Quantity that the venue says is filled and whose fills have not come yet.
+    """
+
+    client_order_id: str
+    side: int
+    price_ticks: int
+    qty_lots: int
+    created_ns: int
+    updated_ns: int
+    kind: int = LIMIT
+    tif: int = POST_ONLY
+    state: State = State.PENDING_NEW
+    order_id: int = 0
+    filled_lots: int = 0
+    reported_lots: int = 0
+    reason: str = ""
+    cancel_sent: bool = False
+    unknown_since: int = 0
+
+    @property
+    def leaves_lots(self) -> int:
+        """Quantity that can still fill; 0 for an order that has ended."""
+        return 0 if self.state.final else self.qty_lots - self.filled_lots
+
+    @property
+    def missing_lots(self) -> int:
+        """Filled quantity we have been told of without having its fills."""
+        return max(0, self.reported_lots - self.filled_lots)
+
+
+class Plan(NamedTuple):
+    """The fewest messages that turn what is there into what is wanted.
+
+    Attributes
+    ----------
+    kept
+        Orders that stay as they are.
+    why
+        Why wanted quotes were left out, one text a reason.
+    """
+
+    cancels: list[str]
+    orders: list[OrderRequest]
+    kept: int
+    why: tuple[str, ...] = ()
+
+
+class OrderManager:
+    """All orders of one session.
+
+    Parameters
+    ----------
+    session
+        Middle part of the client ids: ``tw-<session>-<n>``.
+    ledger
+        Where fills are booked.
+    next_number
+        Number of the next order.
+    """
+
+    def __init__(self, session: str, ledger: Ledger, next_number: int = 1) -> None:
+        self.session = session
+        self.ledger = ledger
+        self.next_number = next_number
+        self.orders: dict[str, TrackedOrder] = {}
+        self.placed = self.cancels_sent = self.rejected = 0
+        self.new_fills: list[FillUpdate] = []  # booked since the last take_rows
+        self.foreign: list[UserEvent] = []  # events of orders that are not ours
+        self._booked: set[int] = set()
+        self._changed: dict[str, None] = {}
+
+    # -- planning ------------------------------------------------------------------------------------------------------
+
+    def live(self) -> list[TrackedOrder]:
+        """Orders not known to have ended, oldest first."""
+        return [order for order in self.orders.values() if not order.state.final]
+
+    def plan(self, quotes: Iterable[Quote]) -> Plan:
+        """Compare wanted quotes with what is neither known dead nor already sent a cancel.
+
+        An order at a wanted price whose original quantity equals the target stays, a partial fill is not topped up. The
+        rest is cancelled, what is missing is sent. Quotes on one tick are one, their quantities added.
+
+        Nothing is sold that is not held, nothing bought that cannot be paid, and nothing sent that a filter of the
+        venue would refuse. Orders cancelled by the same plan count as freed: the venue handles the cancels first.
+        """
+        wanted: dict[tuple[int, int], int] = {}
+        for quote in quotes:
+            if quote.qty_lots > 0:
+                key = (quote.side, quote.price_ticks)
+                wanted[key] = wanted.get(key, 0) + quote.qty_lots
+        cancels: list[str] = []
+        kept: list[TrackedOrder] = []
+        for order in self.orders.values():
+            if order.state.final or order.cancel_sent:
+                continue
+            key = (order.side, order.price_ticks)
+            if wanted.get(key) == order.qty_lots:
+                del wanted[key]
+                kept.append(order)
+            else:
+                cancels.append(order.client_order_id)
+        missing = [Quote(*key, wanted[key]) for key in sorted(wanted, key=_nearest_first)]
+        allowed, why = _allowed(missing, kept, self.ledger)
+        requests = [
+            OrderRequest(f"tw-{self.session}-{self.next_number + index}", *quote) for index, quote in enumerate(allowed)
+        ]
+        return Plan(cancels, requests, len(kept), why)
+
+    def intend(self, plan: Plan, now_ns: int) -> None:
+        """Note what is about to be sent; it must be in the store before it is."""
+        for name in plan.cancels:
+            order = self.orders[name]
+            self._step(order, Event.CANCEL_SENT, now_ns)
+            order.cancel_sent = True
+        for request in plan.orders:
+            order = TrackedOrder(
+                request.client_order_id,
+                request.side,
+                request.price_ticks,
+                request.qty_lots,
+                now_ns,
+                now_ns,
+                request.kind,
+                request.tif,
+            )
+            self.orders[order.client_order_id] = order
+            self._changed[order.client_order_id] = None
+        self.next_number += len(plan.orders)
+        self.placed += len(plan.orders)
+        self.cancels_sent += len(plan.cancels)
+
+    # -- what the venue says -------------------------------------------------------------------------------------------
+
+    def on_answers(self, plan: Plan, answers: Sequence[Answer], now_ns: int) -> None:
+        """Take in the answers to a plan, cancels first, as :meth:`TradingVenue.submit` gives them."""
+        for index, answer in enumerate(answers):
+            order = self.orders.get(answer.client_order_id)
+            if order is None:
+                continue
+            is_cancel = index < len(plan.cancels)
+            if answer.order_id:
+                order.order_id = answer.order_id
+            if answer.outcome is Outcome.UNKNOWN:
+                self._step(order, Event.ANSWER_LOST, now_ns, answer.reason)
+            elif is_cancel:
+                accepted = answer.outcome is Outcome.ACCEPTED
+                self._step(order, Event.CANCELED if accepted else Event.CANCEL_REFUSED, now_ns, answer.reason)
+            elif answer.outcome is Outcome.ACCEPTED:
+                self._step(order, Event.ACCEPTED, now_ns)
+            else:
+                self.rejected += 1
+                self._step(order, Event.REJECTED, now_ns, f"{answer.code} {answer.reason}".strip())
+
+    def on_event(self, event: UserEvent, now_ns: int) -> None:
+        """Take in one event of the user stream."""
+        if isinstance(event, FillUpdate):
+            self.on_fill(event, now_ns)
+        elif isinstance(event, OrderUpdate):
+            self._on_update(event, now_ns)
+
+    def on_fill(self, fill: FillUpdate, now_ns: int) -> bool:
+        """Book a fill once, whichever way and however often it is heard of; whether it was new.
+
+        Raises
+        ------
+        DataError
+            If more was filled than was ordered.
+        """
+        order = self.orders.get(fill.client_order_id) or self.by_number(fill.order_id)
+        if order is None:
+            self.foreign.append(fill)
+            return False
+        if fill.trade_id in self._booked:
+            return False
+        if order.filled_lots + fill.qty_lots > order.qty_lots:
+            raise DataError(
+                f"order {order.client_order_id} of {order.qty_lots} lots was filled "
+                f"{order.filled_lots + fill.qty_lots} lots by trade {fill.trade_id}"
+            )
+        self._booked.add(fill.trade_id)
+        order.order_id = order.order_id or fill.order_id
+        order.filled_lots += fill.qty_lots
+        self.ledger.book(fill.side, fill.price_ticks, fill.qty_lots, fill.fee_units, fill.fee_asset)
+        self.new_fills.append(replace(fill, client_order_id=order.client_order_id))
+        whole = order.filled_lots == order.qty_lots
+        self._step(order, Event.FILLED_WHOLLY if whole else Event.FILLED_PARTLY, now_ns)
+        return True
+
+    def _on_update(self, update: OrderUpdate, now_ns: int) -> None:
+        order = self.orders.get(update.client_order_id)
+        if order is None:
+            self.foreign.append(update)
+            return
+        order.order_id = update.order_id
+        order.reported_lots = max(order.reported_lots, update.filled_lots)
+        if update.status is VenueStatus.NEW:
+            self._step(order, Event.ACCEPTED, now_ns)
+        elif update.status is VenueStatus.CANCELED:
+            self._step(order, Event.CANCELED, now_ns)
+        elif update.status is VenueStatus.EXPIRED:
+            self._step(order, Event.EXPIRED, now_ns, update.reason)
+        elif update.status is VenueStatus.REJECTED:
+            self._step(order, Event.REJECTED, now_ns, update.reason)
+
+    def resolve(self, client_order_id: str, found: OrderUpdate | None, now_ns: int) -> None:
+        """Settle an unknown outcome by the venue's answer to a question; fills are booked apart.
+
+        A filled order settles only by its fills: until they are in, its state stays unknown.
+        """
+        order = self.orders[client_order_id]
+        if found is None:
+            if order.filled_lots:
+                raise DataError(f"order {client_order_id} has fills, but the venue says it does not exist")
+            self._step(order, Event.NOT_FOUND, now_ns, "the venue has no such order")
+            return
+        self._on_update(found, now_ns)
+        if found.status is VenueStatus.PARTIALLY_FILLED:
+            self._step(order, Event.ACCEPTED, now_ns)
+            if order.filled_lots:
+                self._step(order, Event.FILLED_PARTLY, now_ns)
+        if found.status.live:
+            order.cancel_sent = False
+
+    def lose(self, client_order_id: str, now_ns: int) -> None:
+        """Note that the answer to what was sent will never come."""
+        self._step(self.orders[client_order_id], Event.ANSWER_LOST, now_ns, "the answer was lost")
+
+    def unresolved(self, before_ns: int) -> list[str]:
+        """Orders whose state has been unknown since before a time, and those that lack fills they are said to have."""
+        return [
+            order.client_order_id
+            for order in self.orders.values()
+            if (order.state is State.UNKNOWN and order.unknown_since < before_ns)
+            or (order.missing_lots and order.updated_ns < before_ns)
+        ]
+
+    # -- the store -----------------------------------------------------------------------------------------------------
+
+    def take_rows(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Rows of orders changed and fills booked since the last call, for the store."""
+        orders = [self._row(self.orders[name]) for name in self._changed]
+        self._changed.clear()
+        fills = [_fill_row(self.session, fill) for fill in self.new_fills]
+        self.new_fills.clear()
+        return orders, fills
+
+    def forget_ended(self, before_ns: int) -> None:
+        """Drop orders that ended before a time; the store keeps them."""
+        gone = [
+            name
+            for name, order in self.orders.items()
+            if order.state.final and order.updated_ns < before_ns and not order.missing_lots
+        ]
+        for name in gone:
+            if name not in self._changed:
+                del self.orders[name]
+
+    def adopt(self, order: TrackedOrder) -> None:
+        """Follow an order read from the store."""
+        self.orders[order.client_order_id] = order
+
+    def remember_booked(self, trade_ids: Iterable[int]) -> None:
+        """Trades that are in the ledger already."""
+        self._booked.update(trade_ids)
+
+    def is_booked(self, trade_id: int) -> bool:
+        """Whether a trade is in the ledger."""
+        return trade_id in self._booked
+
+    def by_number(self, order_id: int) -> TrackedOrder | None:
+        """The followed order of the venue's number."""
+        for order in self.orders.values():
+            if order.order_id == order_id:
+                return order
+        return None
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _step(self, order: TrackedOrder, event: Event, now_ns: int, reason: str = "") -> None:
+        before = order.state
+        order.state = step(before, event, order.client_order_id)
+        if order.state is State.UNKNOWN and before is not State.UNKNOWN:
+            order.unknown_since = now_ns
+        if reason:
+            order.reason = reason
+        order.updated_ns = now_ns
+        self._changed[order.client_order_id] = None
+
+    def _row(self, order: TrackedOrder) -> dict[str, Any]:
+        return {
+            "client_order_id": order.client_order_id,
+            "session": self.session,
+            "order_id": order.order_id,
+            "side": order.side,
+            "kind": order.kind,
+            "tif": order.tif,
+            "price_ticks": order.price_ticks,
+            "qty_lots": order.qty_lots,
+            "filled_lots": order.filled_lots,
+            "state": str(order.state),
+            "reason": order.reason,
+            "created_ns": order.created_ns,
+            "updated_ns": order.updated_ns,
+        }
+
+
+def tracked(row: Any) -> TrackedOrder:
+    """Order from its row in the store."""
+    return TrackedOrder(
+        row["client_order_id"],
+        row["side"],
+        row["price_ticks"],
+        row["qty_lots"],
+        row["created_ns"],
+        row["updated_ns"],
+        row["kind"],
+        row["tif"],
+        State(row["state"]),
+        row["order_id"],
+        row["filled_lots"],
+        row["filled_lots"],
+        row["reason"],
+        State(row["state"]) is State.PENDING_CANCEL,
+    )
+
+
+def _nearest_first(key: tuple[int, int]) -> tuple[int, int]:
+    side, price = key
+    return side, -price if side == BUY else price
+
+
+def _fill_row(session: str, fill: FillUpdate) -> dict[str, Any]:
+    return {
+        "trade_id": fill.trade_id,
+        "session": session,
+        "client_order_id": fill.client_order_id,
+        "order_id": fill.order_id,
+        "ts": fill.ts_ns,
+        "side": fill.side,
+        "price_ticks": fill.price_ticks,
+        "qty_lots": fill.qty_lots,
+        "fee_units": fill.fee_units,
+        "fee_asset": fill.fee_asset,
+        "maker": int(fill.maker),
+    }
+
+
+def _allowed(
+    quotes: Sequence[Quote], kept: Iterable[TrackedOrder], ledger: Ledger
+) -> tuple[list[Quote], tuple[str, ...]]:
+    instrument, filters = ledger.instrument, ledger.instrument.filters
+    base, quote_units = ledger.base_units, ledger.quote_units
+    for order in kept:
+        if order.side == SELL:
+            base -= order.leaves_lots * instrument.lot_units
+        else:
+            quote_units -= _cost(order.leaves_lots * order.price_ticks, ledger)
+    taken: list[Quote] = []
+    why: dict[str, None] = {}
+    for quote in quotes:
+        value = _cost(quote.qty_lots * quote.price_ticks, ledger)
+        if value < filters.min_notional:
+            why["under the minimum notional"] = None
+        elif quote.qty_lots < filters.min_qty_lots:
+            why["under the minimum quantity"] = None
+        elif quote.side == SELL and quote.qty_lots * instrument.lot_units > base:
+            why[f"not enough {instrument.base} to sell"] = None
+        elif quote.side == BUY and value > quote_units:
+            why[f"not enough {instrument.quote} to buy"] = None
+        else:
+            taken.append(quote)
+            if quote.side == SELL:
+                base -= quote.qty_lots * instrument.lot_units
+            else:
+                quote_units -= value
+    return taken, tuple(why)
+
+
+def _cost(tick_lots: int, ledger: Ledger) -> int:
+    ratio = ledger.instrument.quote_units
+    return -(-tick_lots * ratio.numerator // ratio.denominator)
