@@ -110,6 +110,11 @@ class ReportData:
         Mids of the market for mark-outs and the price chart; ``None``: not recorded.
     fees_by_asset
         Commission by asset, decimal text.
+    errors
+        Things that went wrong and were survived.
+    reliability
+        Of the confidence scores, where the advisor keeps the score itself; ``None``: it is worked out from the outcomes
+        of the proposals.
     """
 
     facts: SessionFacts
@@ -126,6 +131,7 @@ class ReportData:
     mids: MidSeries | None = None
     fees_by_asset: Mapping[str, str] = field(default_factory=dict)
     errors: int = 0
+    reliability: Reliability | None = None
 
     def __post_init__(self) -> None:
         if not len(self.equity_ts) == len(self.equity) == len(self.position) > 0:
@@ -217,7 +223,7 @@ def summarise(data: ReportData, minimums: Minimums = DEFAULT_MINIMUMS) -> Summar
         min(1.0, data.cycles / due) if due > 0 else math.nan,
         verdicts.count("accepted"),
         verdicts.count("refused") + verdicts.count("invalid"),
-        assess([p.confidence for p in known], [bool(p.outcome) for p in known]),
+        data.reliability or assess([p.confidence for p in known], [bool(p.outcome) for p in known]),
     )
 
 

@@ -1,0 +1,325 @@
+"""A session's database read into a report: the one place that knows both the tables and the report."""
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from tidewright.market.clock import MILLISECOND, SECOND
+from tidewright.market.codes import UNIT
+from tidewright.market.errors import DataError, NotFoundError, TidewrightError
+from tidewright.market.instrument import Instrument, units_text
+from tidewright.market.tape import Tape
+from tidewright.measure.mids import MidSeries, tape_mids
+from tidewright.measure.presentation import duration_text, number_text
+from tidewright.measure.reliability import Bin, Reliability
+from tidewright.measure.report import Proposal, ReportData, SessionFacts, Summary, Verdict, summarise
+from tidewright.measure.report_page import write_page
+from tidewright.measure.trades import Fills
+from tidewright.store import schema
+from tidewright.store.database import Database, Row
+
+DATABASE_NAMES: Final = (".db", ".sqlite", ".sqlite3")
+_DEFAULT_CYCLE: Final = 30 * SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A session's report.
+
+    Attributes
+    ----------
+    data, summary
+        Facts and numbers.
+    page
+        The HTML page that was written.
+    """
+
+    data: ReportData
+    summary: Summary
+    page: Path
+
+
+def find_database(path: Path | None) -> Path:
+    """The database of a session: the file itself, the one in a folder, or the newest under ``./runs``.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none.
+    DataError
+        If a folder holds several.
+    """
+    if path is None:
+        found = [file for folder in Path("runs").glob("*") if folder.is_dir() for file in _databases(folder)]
+        if not found:
+            raise NotFoundError("no session under ./runs; name a session's folder or database")
+        return max(found, key=lambda file: file.stat().st_mtime_ns)
+    if path.is_dir():
+        found = _databases(path)
+        if not found:
+            raise NotFoundError(f"no session database in {path}")
+        if len(found) > 1:
+            raise DataError(
+                f"{path} holds {len(found)} databases: {', '.join(sorted(f.name for f in found))}; name one"
+            )
+        return found[0]
+    if not path.is_file():
+        raise NotFoundError(f"no session at {path}")
+    return path
+
+
+def _databases(folder: Path) -> list[Path]:
+    return [file for file in folder.iterdir() if file.is_file() and file.suffix in DATABASE_NAMES]
+
+
+def write_report(path: Path, html: str | os.PathLike[str] | None = None, session: str | None = None) -> Report:
+    """Report a session and write its page, by default ``report.html`` beside the database."""
+    data = load_session(path, session)
+    summary = summarise(data)
+    page = write_page(html if html is not None else path.with_name("report.html"), data, summary)
+    return Report(data, summary, page)
+
+
+def load_session(path: Path, session: str | None = None) -> ReportData:
+    """Everything the report of one session needs.
+
+    Parameters
+    ----------
+    path
+        The database.
+    session
+        Which session in it; ``None``: the last that was started.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such file or session.
+    DataError
+        If the file is not a session's database.
+    """
+    database = Database(path, readonly=True)
+    try:
+        head = _session_row(database, path, session)
+        tables = {
+            table.name: database.rows(table, head["session"])
+            for table in (schema.orders, schema.fills, schema.equity, schema.decisions, schema.messages)
+        }
+    finally:
+        database.close()
+    instrument = Instrument.from_json(orjson.loads(head["instrument"]))
+    settings: dict[str, Any] = orjson.loads(head["settings"] or "{}")
+    fills, fees, foreign = _fills(tables["fills"], instrument)
+    ts, equity, position = _equity(tables["equity"], head, instrument)
+    assumptions = _assumptions(settings, instrument)
+    if foreign:
+        assumptions += (("Fees not valued", f"commission in {', '.join(foreign)} is not in the profit of trades"),)
+    mids = _mids(path, settings, instrument, ts)
+    if mids is None:
+        assumptions += (("Mark-outs", "not given: the session's tape is not there"),)
+    orders = tables["orders"]
+    facts = SessionFacts(
+        session=head["session"],
+        venue=head["venue"],
+        symbol=instrument.symbol,
+        base=instrument.base,
+        quote=instrument.quote,
+        strategy=head["strategy"],
+        mode=str(settings.get("mode") or ("paper" if "paper" in head["venue"] else "live")),
+        started_ns=head["started_ns"],
+        ended_ns=head["ended_ns"],
+        cycle_ns=_cycle_ns(settings, tables["decisions"]),
+    )
+    return ReportData(
+        facts,
+        ts,
+        equity,
+        position,
+        fills,
+        orders=len(orders),
+        cancels=sum(row["cancelled"] for row in tables["decisions"]),
+        rejects=sum(row["state"] == "REJECTED" for row in orders),
+        cycles=len(tables["decisions"]),
+        proposals=_proposals(tables["messages"]),
+        assumptions=assumptions,
+        mids=mids,
+        fees_by_asset={asset: units_text(units) for asset, units in fees.items()},
+        errors=sum(row["verdict"] == "error" for row in tables["messages"]),
+        reliability=_reliability(tables["messages"]),
+    )
+
+
+def _session_row(database: Database, path: Path, session: str | None) -> Row:
+    rows = database.sessions()
+    chosen = [row for row in rows if session in (None, row["session"])]
+    if not chosen:
+        raise NotFoundError(f"no session {session!r} in {path}" if session else f"{path} holds no session")
+    return chosen[-1]
+
+
+def _fills(rows: list[Row], instrument: Instrument) -> tuple[Fills, dict[str, int], list[str]]:
+    rows = sorted(rows, key=lambda row: (row["ts"], row["trade_id"]))
+    tick, lot = float(instrument.tick), float(instrument.lot)
+    fees: dict[str, int] = {}
+    for row in rows:
+        fees[row["fee_asset"]] = fees.get(row["fee_asset"], 0) + row["fee_units"]
+    price = np.array([row["price_ticks"] * tick for row in rows], np.float64)
+    worth = {instrument.quote: np.ones(len(rows)), instrument.base: price}
+    fee = np.array(
+        [row["fee_units"] / UNIT * worth[row["fee_asset"]][i] if row["fee_asset"] in worth else 0.0
+         for i, row in enumerate(rows)],
+        np.float64,
+    )  # fmt: skip
+    fills = Fills(
+        np.array([row["ts"] for row in rows], np.int64),
+        np.array([row["side"] for row in rows], np.uint8),
+        price,
+        np.array([row["qty_lots"] * lot for row in rows], np.float64),
+        np.array([bool(row["maker"]) for row in rows], np.bool_),
+        fee,
+    )
+    return fills, fees, sorted(asset for asset, units in fees.items() if units and asset not in worth)
+
+
+def _equity(
+    rows: list[Row], head: Row, instrument: Instrument
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    points = [(row["ts"], row["equity_units"], row["position_lots"]) for row in rows]
+    if not points or points[0][0] > head["started_ns"]:
+        # The capital the session began with is the base of the first return, at the first mid that is known.
+        mid = rows[0]["mid2_ticks"] * float(instrument.tick) / 2.0 if rows else 0.0
+        points.insert(0, (head["started_ns"], head["start_quote"] + head["start_base"] * mid, 0))
+    ts, equity, position = (np.array(column) for column in zip(*points, strict=True))
+    return ts.astype(np.int64), equity.astype(np.float64) / UNIT, position * float(instrument.lot)
+
+
+def _cycle_ns(settings: Mapping[str, Any], decisions: list[Row]) -> int:
+    stated = settings.get("cycle_ns")
+    if isinstance(stated, int) and stated > 0:
+        return stated
+    steps = np.diff([row["ts"] for row in decisions])
+    return int(np.median(steps)) if len(steps) else _DEFAULT_CYCLE
+
+
+def _mids(
+    path: Path, settings: Mapping[str, Any], instrument: Instrument, equity_ts: npt.NDArray[np.int64]
+) -> MidSeries | None:
+    named = settings.get("tape")
+    places = [Path(named), path.parent / named] if isinstance(named, str) else []
+    places += [folder for folder in sorted(path.parent.iterdir()) if (folder / "meta.json").is_file()]
+    for place in places:
+        try:
+            tape = Tape.open(place)
+        except TidewrightError:
+            continue  # a tape that is gone or damaged costs the mark-outs, not the report
+        if tape.instrument.symbol == instrument.symbol and tape.end_ns >= int(equity_ts[0]):
+            mids = tape_mids(tape.data, float(tape.instrument.tick))
+            first = max(0, int(np.searchsorted(mids.ts, int(equity_ts[0]), side="right")) - 1)
+            return MidSeries(mids.ts[first:], mids.mid[first:], mids.until_ns)
+    return None
+
+
+# -- messages ----------------------------------------------------------------------------------------------------------
+
+
+def _body(row: Row) -> dict[str, Any]:
+    try:
+        value = orjson.loads(row["body"])
+    except orjson.JSONDecodeError:
+        return {}  # what came was not a message: its row says so
+    return value if isinstance(value, dict) else {}
+
+
+def _data(row: Row) -> dict[str, Any]:
+    value = _body(row).get("data")
+    return value if isinstance(value, dict) else {}
+
+
+def _numbers(value: object) -> dict[str, float]:
+    if not isinstance(value, dict):
+        return {}
+    return {str(k): float(v) for k, v in value.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+
+
+def _proposals(rows: list[Row]) -> tuple[Proposal, ...]:
+    found = []
+    for row in rows:
+        if row["direction"] != "in" or row["message_type"] != "parameter_update":
+            continue
+        data = _data(row)
+        confidence = data.get("confidence_score")
+        verdict: Verdict = row["verdict"]
+        found.append(
+            Proposal(
+                ts=row["ts"],
+                source=str(_body(row).get("source_agent", "unknown")),
+                confidence=float(confidence) if isinstance(confidence, int | float) else math.nan,
+                verdict=verdict,
+                why=row["why"],
+                params=_numbers(data.get("optimized_params")),
+                metrics=_numbers(data.get("performance_metrics")),
+            )
+        )
+    return tuple(found)
+
+
+def _reliability(rows: list[Row]) -> Reliability | None:
+    """The score the optimizer keeps of its own forecasts, from its last message that carries one."""
+    for row in reversed(rows):
+        score = _data(row).get("reliability") if row["direction"] == "in" else None
+        if not isinstance(score, dict) or not score.get("n"):
+            continue
+        number = _numbers(score)
+        if "brier" not in number:
+            continue
+        bins = tuple(
+            Bin(b["forecast"], b["frequency"], int(b["n"]))
+            for b in map(_numbers, score.get("bins") or [])
+            if {"forecast", "frequency", "n"} <= set(b)
+        )
+        count = sum(b.count for b in bins)
+        base = sum(b.outcome * b.count for b in bins) / count if count else math.nan
+        miss, apart, unsure, ece = (
+            number.get(name, math.nan) for name in ("reliability", "resolution", "uncertainty", "ece")
+        )
+        return Reliability(int(number["n"]), number["brier"], base, miss, apart, unsure, ece, bins)
+    return None
+
+
+# -- assumptions -------------------------------------------------------------------------------------------------------
+
+
+def _assumptions(settings: Mapping[str, Any], instrument: Instrument) -> tuple[tuple[str, str], ...]:
+    rates = f"maker {_percent(instrument.maker_fee)}, taker {_percent(instrument.taker_fee)}"
+    pairs = [
+        ("Fees", f"{rates}, taken in what is received"),
+        ("Instrument", f"tick {instrument.tick_size} {instrument.quote}, lot {instrument.lot_size} {instrument.base}"),
+    ]
+    pairs += _flat("", settings)
+    return tuple(pairs)
+
+
+def _percent(rate: int) -> str:
+    return f"{number_text(rate / UNIT * 100, 3)} %"
+
+
+def _flat(prefix: str, value: Mapping[str, Any]) -> list[tuple[str, str]]:
+    pairs: list[tuple[str, str]] = []
+    for key, item in value.items():
+        name = f"{prefix}{key}"
+        if isinstance(item, Mapping):
+            pairs += _flat(f"{name}.", item)
+        elif name.endswith("_ns") and isinstance(item, int):
+            short = item < SECOND
+            pairs.append((name.removesuffix("_ns"), f"{item / MILLISECOND:g} ms" if short else duration_text(item)))
+        elif item is None:
+            pairs.append((name, "none"))
+        else:
+            pairs.append((name, str(item)))
+    return pairs
