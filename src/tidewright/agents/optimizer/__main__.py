@@ -1,0 +1,53 @@
+"""``python -m tidewright.agents.optimizer``: requests in on stdin, one answer each out on stdout, JSON lines."""
+
+import argparse
+from pathlib import Path
+
+from tidewright.agents.optimizer.advisor import Optimizer
+from tidewright.agents.optimizer.memory import Memory
+from tidewright.coordination.messages import DecisionMessage, OptimizeRequestMessage, message
+from tidewright.coordination.process import ChildChannel
+from tidewright.market.errors import DataError
+
+
+def serve(channel: ChildChannel, memory_file: Path | None) -> None:
+    """Answer every request until stdin ends; what is not a message is answered with a status that says so.
+
+    Parameters
+    ----------
+    memory_file
+        Where trials, forecasts and outcomes are kept over a restart; written before the answer goes out.
+    """
+    optimizer = Optimizer(Memory() if memory_file is None else Memory.load(memory_file))
+    now_ns = 0
+    for item in channel.receive():
+        if isinstance(item, DataError):
+            content = {"state": "error", "reason": f"not a message: {item}"[:4000]}
+            channel.send(message("status", now_ns, "optimizer", "session", content))
+            continue
+        now_ns = max(now_ns, item.timestamp_ns)
+        if isinstance(item, OptimizeRequestMessage):
+            answer = optimizer.answer(item)
+            if memory_file is not None:
+                optimizer.memory.save(memory_file)
+            channel.send(answer)
+        elif not isinstance(item, DecisionMessage):  # decisions are taken note of by what the next incumbent is
+            reason = f"an optimizer does not act on {item.message_type}"
+            content = {"state": "ignored", "reason": reason}
+            channel.send(message("status", now_ns, item.target_agent, item.source_agent, content))
+
+
+def main() -> None:
+    """Run the agent."""
+    parser = argparse.ArgumentParser(prog="tidewright.agents.optimizer", description=__doc__)
+    parser.add_argument("--memory", type=Path, help="file that keeps trials and forecasts over a restart")
+    arguments = parser.parse_args()
+    channel = ChildChannel.standard()
+    try:
+        serve(channel, arguments.memory)
+    except BrokenPipeError:
+        return  # the session has gone
+
+
+if __name__ == "__main__":
+    main()

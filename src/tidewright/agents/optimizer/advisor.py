@@ -1,0 +1,225 @@
+"""The agent: answers each request with a proposal, or with the reason why there is none."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, Final
+
+import numpy as np
+
+from tidewright.agents.optimizer.evidence import BOUND, Evidence
+from tidewright.agents.optimizer.judge import Judge, Settings, ShadowJudge
+from tidewright.agents.optimizer.memory import Forecast, Memory
+from tidewright.agents.optimizer.space import of_request
+from tidewright.agents.optimizer.study import Findings, Lane, Plan, complete, study
+from tidewright.agents.optimizer.windows import Split, Window, split
+from tidewright.coordination.messages import Message, OptimizeRequestMessage, message
+from tidewright.coordination.payloads import OptimizeRequest
+from tidewright.market.clock import SECOND, iso
+from tidewright.market.errors import TidewrightError, UsageError
+from tidewright.market.instrument import text_units
+from tidewright.market.tape import Tape
+from tidewright.risk.limits import OFF, Limits
+
+SHOWN: Final = ("total_return", "sharpe", "sqn", "max_drawdown", "fills", "closed_trades", "fees", "win_rate")
+ASSUMPTIONS: Final = (
+    "lanes start flat at the beginning of each window",
+    "the market does not react to the lanes",
+    "funding is not charged",
+)
+
+JudgeOf = Callable[[OptimizeRequest, int], Judge]
+
+
+class Optimizer:
+    """Judges requests one after another; remembers what it tried and foretold.
+
+    Parameters
+    ----------
+    memory
+        What it knows from before.
+    judge_of
+        Makes the judge of a request; its second argument is the earliest time that will be judged.
+    """
+
+    def __init__(self, memory: Memory | None = None, judge_of: JudgeOf | None = None) -> None:
+        self.memory = memory or Memory()
+        self._judge_of = judge_of or _Shadows().judge_of
+
+    def answer(self, request: OptimizeRequestMessage) -> Message:
+        """A ``parameter_update``, or a ``status`` that says why not."""
+        try:
+            return self._answer(request)
+        except TidewrightError as error:
+            return _status(request, "error", str(error))
+
+    def _answer(self, request: OptimizeRequestMessage) -> Message:
+        data = request.data
+        incumbent = complete(data.strategy, data.incumbent.values())
+        latency = data.latency.feed_ns + data.latency.entry_ns + data.latency.response_ns
+        parts = split(data.from_ns, data.until_ns, data.cycle_ns, latency)
+        due = [item for item in self.memory.pending if item.until_ns <= data.until_ns]
+        earliest = min([parts.inside.start_ns, *(item.made_ns for item in due)])
+        judge = self._judge_of(data, earliest)
+        self._settle(judge, data, due)
+        plan = Plan(
+            strategy=data.strategy,
+            space=of_request(data.strategy, data.space),
+            incumbent=incumbent,
+            split=parts,
+            cycle_ns=data.cycle_ns,
+            horizon=max(1, data.epoch_ns // data.cycle_ns),
+            candidates=data.candidates,
+            generations=data.generations,
+            seed=data.seed,
+        )
+        found = study(judge, plan, self.memory)
+        self.memory.epochs += 1
+        if found.evidence is None:
+            return _status(request, "no_proposal", found.reason, self._record(found, plan))
+        return self._proposal(request, plan, found, found.evidence)
+
+    def _settle(self, judge: Judge, data: OptimizeRequest, due: list[Forecast]) -> None:
+        """Judge earlier forecasts on the epoch that has come since; a change of strategy leaves them open for good."""
+        for forecast in due:
+            self.memory.pending.remove(forecast)
+            if forecast.strategy != data.strategy:
+                continue
+            pair = {key: np.array([forecast.candidate[key], forecast.incumbent[key]]) for key in forecast.candidate}
+            window = Window(forecast.made_ns, forecast.until_ns)
+            increments = judge.evaluate(window, pair, 2, record=True).increments
+            if len(increments):
+                self.memory.settle(forecast, float((increments[:, 0] - increments[:, 1]).sum()))
+
+    def _proposal(self, request: OptimizeRequestMessage, plan: Plan, found: Findings, evidence: Evidence) -> Message:
+        data = request.data
+        calibrated = self.memory.calibration().apply(evidence.confidence)
+        confidence = round(min(max(calibrated, BOUND), 1.0 - BOUND), 4)
+        chosen = found.outside[found.chosen]
+        self.memory.pending.append(
+            Forecast(
+                made_ns=data.until_ns,
+                until_ns=data.until_ns + plan.horizon * data.cycle_ns,
+                strategy=data.strategy,
+                candidate=chosen.params,
+                incumbent=dict(plan.incumbent),
+                raw=evidence.confidence,
+                confidence=confidence,
+                sent=not found.reason,
+            )
+        )
+        record = self._record(found, plan, evidence)
+        if found.reason:
+            return _status(request, "no_proposal", found.reason, {**record, "confidence_score": confidence})
+        metrics, undefined = _metrics(chosen)
+        content = {
+            "optimized_params": _params(plan, chosen.params),
+            "performance_metrics": metrics,
+            "confidence_score": confidence,
+            "strategy": data.strategy,
+            "proposal_id": f"{request.target_agent}-{data.until_ns}",
+            **_reply(request),
+            **record,
+            "undefined": undefined,
+        }
+        return _message("parameter_update", request, content)
+
+    def _record(self, found: Findings, plan: Plan, evidence: Evidence | None = None) -> dict[str, Any]:
+        record: dict[str, Any] = {
+            "trials": found.trials,
+            "trials_this_epoch": found.trials_now,
+            "seed": plan.seed,
+            "window": _window(plan.split, plan.cycle_ns),
+            "reliability": self.memory.reliability().to_json(),
+            "assumptions": list(ASSUMPTIONS),
+        }
+        for name, lanes in (("in_sample", found.inside), ("out_of_sample", found.outside)):
+            if lanes:
+                record[name] = {"candidate": _shown(lanes[max(found.chosen, 0)]), "incumbent": _shown(lanes[-1])}
+        if evidence is not None:
+            record["paired"] = _paired(evidence)
+            record["deflated_sharpe"] = None if found.deflated is None else asdict(found.deflated)
+        return record
+
+
+class _Shadows:
+    """Judges of one session share the fold of the tape's beginning."""
+
+    def __init__(self) -> None:
+        self._last: ShadowJudge | None = None
+
+    def judge_of(self, data: OptimizeRequest, earliest_ns: int) -> Judge:
+        tape = Tape.open(data.tape)
+        if data.rows > len(tape):
+            raise UsageError(f"rows must be at most the {len(tape)} of tape {data.tape}, was {data.rows}")
+        self._last = ShadowJudge(tape, data.rows, data.strategy, settings(data), earliest_ns, self._last)
+        return self._last
+
+
+def settings(data: OptimizeRequest) -> Settings:
+    """What the shadow lanes of a request share with its session."""
+    limits = OFF if data.limits is None else Limits(**data.limits.model_dump())
+    return Settings(
+        cycle_ns=data.cycle_ns,
+        feed_ns=data.latency.feed_ns,
+        entry_ns=data.latency.entry_ns,
+        response_ns=data.latency.response_ns,
+        maker_fee=None if data.fees is None else data.fees.maker,
+        taker_fee=None if data.fees is None else data.fees.taker,
+        limits=limits,
+        queue=data.queue,
+        equity=text_units(data.equity, "equity"),
+        base=text_units(data.base, "base"),
+        check_balance=data.check_balance,
+    )
+
+
+def _status(request: OptimizeRequestMessage, state: str, reason: str, more: dict[str, Any] | None = None) -> Message:
+    content = {"state": state, "reason": reason[:4000], **_reply(request), **(more or {})}
+    return _message("status", request, content)
+
+
+def _message(kind: str, request: OptimizeRequestMessage, content: dict[str, Any]) -> Message:
+    return message(kind, request.data.until_ns, request.target_agent, request.source_agent, content)
+
+
+def _reply(request: OptimizeRequestMessage) -> dict[str, str]:
+    return {} if request.data.request_id is None else {"in_reply_to": request.data.request_id}
+
+
+def _params(plan: Plan, params: dict[str, float]) -> dict[str, int | float]:
+    whole = {"levels", *(part.name for part in plan.space.dimensions if part.kind == "int")}
+    return {name: int(value) if name in whole else value for name, value in params.items()}
+
+
+def _metrics(lane: Lane) -> tuple[dict[str, float], list[str]]:
+    """The schema's three figures; one that is undefined for want of trades or of variation is 0 and named."""
+    names = {"sqn_score": "sqn", "sharpe_ratio": "sharpe", "max_drawdown": "max_drawdown"}
+    undefined = [name for name, figure in names.items() if not math.isfinite(lane.figures[figure])]
+    values = {name: 0.0 if name in undefined else lane.figures[figure] for name, figure in names.items()}
+    values["max_drawdown"] = min(1.0, max(0.0, values["max_drawdown"]))
+    return values, undefined
+
+
+def _shown(lane: Lane) -> dict[str, Any]:
+    figures = {name: _plain(lane.figures[name]) for name in SHOWN}
+    return {"params": lane.params, "score": _plain(lane.score), **figures}
+
+
+def _paired(evidence: Evidence) -> dict[str, Any]:
+    values = asdict(evidence)
+    before = values.pop("confidence")
+    return {**values, "confidence_before_calibration": before}
+
+
+def _window(parts: Split, cycle_ns: int) -> dict[str, Any]:
+    return {
+        "in_sample": [iso(parts.inside.start_ns), iso(parts.inside.end_ns)],
+        "out_of_sample": [iso(parts.outside.start_ns), iso(parts.outside.end_ns)],
+        "embargo_cycles": parts.embargo,
+        "cycle_s": cycle_ns / SECOND,
+    }
+
+
+def _plain(value: float) -> float | None:
+    return value if math.isfinite(value) else None

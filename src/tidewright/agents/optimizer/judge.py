@@ -1,0 +1,131 @@
+"""Judging parameter sets in shadow lanes: the one place of the optimizer that touches the engine."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tidewright.agents.optimizer.fold import BookFold
+from tidewright.agents.optimizer.windows import Window
+from tidewright.market.codes import UNIT
+from tidewright.market.errors import UsageError
+from tidewright.market.tape import Tape
+from tidewright.risk.limits import OFF, Limits
+
+F64 = npt.NDArray[np.float64]
+Params = Mapping[str, npt.ArrayLike]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a shadow lane shares with the session it advises.
+
+    Attributes
+    ----------
+    cycle_ns, feed_ns, entry_ns, response_ns
+        Time between decisions and latencies, nanoseconds.
+    maker_fee, taker_fee
+        Rates, integers of 1e-8; ``None``: the instrument's.
+    equity, base
+        What a lane starts with, integers of 1e-8: equity in quote, of which this much base is held.
+    check_balance
+        Whether a lane must hold what it sells and pays.
+    """
+
+    cycle_ns: int
+    feed_ns: int = 0
+    entry_ns: int = 0
+    response_ns: int = 0
+    maker_fee: int | None = None
+    taker_fee: int | None = None
+    limits: Limits = OFF
+    queue: str = "risk_averse"
+    equity: int = 10_000 * UNIT
+    base: int = 0
+    check_balance: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What lanes did in a window.
+
+    Attributes
+    ----------
+    statistics
+        The engine's streamed statistics, arrays over lanes.
+    equity
+        Known equity at the start and at each decision, quote, float64, shape (cycles + 1, lanes); ``None`` unless
+        recorded.
+    """
+
+    statistics: Mapping[str, npt.NDArray[Any]]
+    equity: F64 | None = None
+
+    @property
+    def increments(self) -> F64:
+        """Equity change of every cycle, quote, shape (cycles, lanes).
+
+        Raises
+        ------
+        UsageError
+            If equity was not recorded.
+        """
+        if self.equity is None:
+            raise UsageError("equity a cycle is only there where it was recorded")
+        return np.diff(self.equity, axis=0)
+
+
+class Judge(Protocol):
+    """Whoever judges parameter sets; the optimizer is handed one."""
+
+    def evaluate(self, window: Window, params: Params, lanes: int, record: bool = False) -> Judgement:
+        """Judge ``lanes`` parameter sets (arrays over lanes or scalars) in a window."""
+        ...
+
+
+class ShadowJudge:
+    """Judges on the first rows of a tape, each parameter set a lane of one replay.
+
+    The market before ``earliest_ns`` is folded into one snapshot of the book.
+
+    Parameters
+    ----------
+    tape, rows
+        The tape and how many of its rows may be used.
+    strategy
+        Name of the strategy.
+    earliest_ns
+        No window begins before this time.
+    before
+        An earlier judge of the same growing tape, whose fold is carried on.
+    """
+
+    def __init__(
+        self,
+        tape: Tape,
+        rows: int,
+        strategy: str,
+        settings: Settings,
+        earliest_ns: int,
+        before: "ShadowJudge | None" = None,
+    ) -> None:
+        if not 0 < rows <= len(tape):
+            raise UsageError(f"rows must be within the {len(tape)} rows of the tape, was {rows}")
+        self._path = tape.path
+        self._data = tape.data.rows(0, rows)
+        known = tape.instrument
+        maker = known.maker_fee if settings.maker_fee is None else settings.maker_fee
+        taker = known.taker_fee if settings.taker_fee is None else settings.taker_fee
+        self._instrument = replace(known, maker_fee=maker, taker_fee=taker)
+        self._strategy = strategy
+        self._settings = settings
+        carried = before is not None and before._path == tape.path and before._earliest_ns <= earliest_ns
+        self._fold: BookFold = before._fold if before is not None and carried else BookFold()
+        self._earliest_ns: int = earliest_ns
+        self._fold.advance(self._data, earliest_ns)
+
+    def evaluate(self, window: Window, params: Params, lanes: int, record: bool = False) -> Judgement:
+        """Judge ``lanes`` parameter sets (arrays over lanes or scalars) in a window."""
+        raise NotImplementedError

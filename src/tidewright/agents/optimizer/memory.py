@@ -1,0 +1,136 @@
+"""What the optimizer carries from epoch to epoch: what it tried, what it foretold, what came true."""
+
+import math
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from tidewright.agents.optimizer.reliability import Calibration, Score, calibrate, score
+from tidewright.market.errors import DataError
+
+F64 = npt.NDArray[np.float64]
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """A statement about an epoch that had not come yet.
+
+    Attributes
+    ----------
+    made_ns, until_ns
+        The epoch it speaks of, market time, nanoseconds.
+    candidate, incumbent
+        Parameters of the two lanes.
+    raw, confidence
+        Probability that the candidate earns more, before and after calibration.
+    sent
+        Whether it went out as a proposal; the others are kept for the score alone.
+    """
+
+    made_ns: int
+    until_ns: int
+    strategy: str
+    candidate: dict[str, float]
+    incumbent: dict[str, float]
+    raw: float
+    confidence: float
+    sent: bool
+
+
+@dataclass(slots=True)
+class Memory:
+    """State of one session's optimizer.
+
+    Attributes
+    ----------
+    epochs
+        Requests judged.
+    trials
+        Parameter sets ever judged in sample.
+    pending, settled
+        Forecasts whose epoch is not over, and (raw, confidence, outcome) of those whose epoch is.
+    elites
+        The best in-sample values of the last epoch, by parameter name: out-of-sample results never choose them.
+    """
+
+    epochs: int = 0
+    trials: int = 0
+    sharpe_count: int = 0
+    sharpe_mean: float = 0.0
+    sharpe_square: float = 0.0
+    pending: list[Forecast] = field(default_factory=list)
+    settled: list[tuple[float, float, float]] = field(default_factory=list)
+    elites: list[dict[str, float]] = field(default_factory=list)
+
+    def count_trials(self, sharpes: F64) -> None:
+        """Add a generation: its Sharpe ratios a cycle, NaN for lanes that have none (they count as trials)."""
+        self.trials += len(sharpes)
+        known = sharpes[np.isfinite(sharpes)]
+        if len(known) == 0:
+            return
+        count, mean = len(known), float(known.mean())
+        total = self.sharpe_count + count
+        gap = mean - self.sharpe_mean
+        self.sharpe_square += float(((known - mean) ** 2).sum()) + gap**2 * self.sharpe_count * count / total
+        self.sharpe_mean += gap * count / total
+        self.sharpe_count = total
+
+    @property
+    def sharpe_variance(self) -> float:
+        """Variance of all trials' Sharpe ratios a cycle; 0 under 2 trials."""
+        return self.sharpe_square / (self.sharpe_count - 1) if self.sharpe_count > 1 else 0.0
+
+    def settle(self, forecast: Forecast, difference: float) -> None:
+        """Note what came true: the candidate's equity change less the incumbent's over the foretold epoch."""
+        outcome = 0.5 if difference == 0.0 or math.isnan(difference) else float(difference > 0.0)
+        self.settled.append((forecast.raw, forecast.confidence, outcome))
+
+    def calibration(self) -> Calibration:
+        """The correction that what came true suggests for raw forecasts."""
+        table = self._table()
+        return calibrate(table[:, 0], table[:, 2])
+
+    def reliability(self) -> Score:
+        """How good the reported confidences were."""
+        table = self._table()
+        return score(table[:, 1], table[:, 2])
+
+    def _table(self) -> F64:
+        return np.array(self.settled, np.float64).reshape(-1, 3)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write to a file, atomically."""
+        target = Path(path)
+        temporary = target.with_name(target.name + ".new")
+        temporary.write_bytes(orjson.dumps({"version": _VERSION, **asdict(self)}))
+        temporary.replace(target)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a file; an absent one is an empty memory.
+
+        Raises
+        ------
+        DataError
+            If the file is damaged.
+        """
+        source = Path(path)
+        if not source.is_file():
+            return cls()
+        try:
+            value: dict[str, Any] = orjson.loads(source.read_bytes())
+            if value.pop("version") != _VERSION:
+                raise DataError(f"optimizer memory {source} must have version {_VERSION}")
+            value["pending"] = [Forecast(**item) for item in value["pending"]]
+            value["settled"] = [(float(r), float(c), float(o)) for r, c, o in value["settled"]]
+            return cls(**value)
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, DataError):
+                raise
+            raise DataError(f"optimizer memory {source} is damaged: {error}") from None
