@@ -164,6 +164,9 @@ def test_earlier_proposals_are_judged_by_what_came() -> None:
     assert outcome == 1.0
     assert data["reliability"]["brier"] == pytest.approx((confidence - 1.0) ** 2, abs=1e-6)
     assert data["trials"] == 128
+    told = data["settled"][0]
+    assert told["proposal_id"] == f"optimizer-{made}" and told["sent"] and told["outcome"] == 1.0
+    assert told["confidence_score"] == confidence and told["difference"] > 0
     assert raw < data["confidence_score"]  # one success makes it a little surer
 
 
@@ -222,7 +225,7 @@ def test_trials_are_counted_and_their_variance_is_exact() -> None:
 
 
 def test_memory_survives_a_restart_and_a_damaged_one_is_refused(tmp_path: Path) -> None:
-    forecast = Forecast(1, 2, "grid", {"levels": 1.0}, {"levels": 2.0}, 0.6, 0.55, True)
+    forecast = Forecast("p-1", 1, 2, "grid", {"levels": 1.0}, {"levels": 2.0}, 0.6, 0.55, True)
     memory = Memory(epochs=3, trials=9, pending=[forecast], elites=[{"levels": 1.0}])
     memory.settle(forecast, -1.0)
     memory.settle(forecast, 0.0)

@@ -61,7 +61,7 @@ class Optimizer:
         due = [item for item in self.memory.pending if item.until_ns <= data.until_ns]
         earliest = min([parts.inside.start_ns, *(item.made_ns for item in due)])
         judge = self._judge_of(data, earliest)
-        self._settle(judge, data, due)
+        settled = self._settle(judge, data, due)
         plan = Plan(
             strategy=data.strategy,
             space=of_request(data.strategy, data.space),
@@ -76,11 +76,12 @@ class Optimizer:
         found = study(judge, plan, self.memory)
         self.memory.epochs += 1
         if found.evidence is None:
-            return _status(request, "no_proposal", found.reason, self._record(found, plan))
-        return self._proposal(request, plan, found, found.evidence)
+            return _status(request, "no_proposal", found.reason, {**self._record(found, plan), "settled": settled})
+        return self._proposal(request, plan, found, found.evidence, settled)
 
-    def _settle(self, judge: Judge, data: OptimizeRequest, due: list[Forecast]) -> None:
+    def _settle(self, judge: Judge, data: OptimizeRequest, due: list[Forecast]) -> list[dict[str, Any]]:
         """Judge earlier forecasts on the epoch that has come since; a change of strategy leaves them open for good."""
+        told = []
         for forecast in due:
             self.memory.pending.remove(forecast)
             if forecast.strategy != data.strategy:
@@ -88,16 +89,36 @@ class Optimizer:
             pair = {key: np.array([forecast.candidate[key], forecast.incumbent[key]]) for key in forecast.candidate}
             window = Window(forecast.made_ns, forecast.until_ns)
             increments = judge.evaluate(window, pair, 2, record=True).increments
-            if len(increments):
-                self.memory.settle(forecast, float((increments[:, 0] - increments[:, 1]).sum()))
+            if len(increments) == 0:
+                continue
+            difference = float((increments[:, 0] - increments[:, 1]).sum())
+            told.append(
+                {
+                    "proposal_id": forecast.proposal_id,
+                    "sent": forecast.sent,
+                    "confidence_score": forecast.confidence,
+                    "difference": difference,
+                    "outcome": self.memory.settle(forecast, difference),
+                }
+            )
+        return told
 
-    def _proposal(self, request: OptimizeRequestMessage, plan: Plan, found: Findings, evidence: Evidence) -> Message:
+    def _proposal(
+        self,
+        request: OptimizeRequestMessage,
+        plan: Plan,
+        found: Findings,
+        evidence: Evidence,
+        settled: list[dict[str, Any]],
+    ) -> Message:
         data = request.data
         calibrated = self.memory.calibration().apply(evidence.confidence)
         confidence = round(min(max(calibrated, BOUND), 1.0 - BOUND), 4)
         chosen = found.outside[found.chosen]
+        proposal_id = f"{request.target_agent}-{data.until_ns}"
         self.memory.pending.append(
             Forecast(
+                proposal_id=proposal_id,
                 made_ns=data.until_ns,
                 until_ns=data.until_ns + plan.horizon * data.cycle_ns,
                 strategy=data.strategy,
@@ -108,7 +129,7 @@ class Optimizer:
                 sent=not found.reason,
             )
         )
-        record = self._record(found, plan, evidence)
+        record = {**self._record(found, plan, evidence), "settled": settled}
         if found.reason:
             return _status(request, "no_proposal", found.reason, {**record, "confidence_score": confidence})
         metrics, undefined = _metrics(chosen)
@@ -117,7 +138,7 @@ class Optimizer:
             "performance_metrics": metrics,
             "confidence_score": confidence,
             "strategy": data.strategy,
-            "proposal_id": f"{request.target_agent}-{data.until_ns}",
+            "proposal_id": proposal_id,
             **_reply(request),
             **record,
             "undefined": undefined,

@@ -23,6 +23,8 @@ class Forecast:
 
     Attributes
     ----------
+    proposal_id
+        The proposal it went out with, or would have.
     made_ns, until_ns
         The epoch it speaks of, market time, nanoseconds.
     candidate, incumbent
@@ -33,6 +35,7 @@ class Forecast:
         Whether it went out as a proposal; the others are kept for the score alone.
     """
 
+    proposal_id: str
     made_ns: int
     until_ns: int
     strategy: str
@@ -86,10 +89,14 @@ class Memory:
         """Variance of all trials' Sharpe ratios a cycle; 0 under 2 trials."""
         return self.sharpe_square / (self.sharpe_count - 1) if self.sharpe_count > 1 else 0.0
 
-    def settle(self, forecast: Forecast, difference: float) -> None:
-        """Note what came true: the candidate's equity change less the incumbent's over the foretold epoch."""
+    def settle(self, forecast: Forecast, difference: float) -> float:
+        """Note what came true: the candidate's equity change less the incumbent's over the foretold epoch.
+
+        Returns 1 if the candidate earned more, 0 if less, 0.5 for a tie.
+        """
         outcome = 0.5 if difference == 0.0 or math.isnan(difference) else float(difference > 0.0)
         self.settled.append((forecast.raw, forecast.confidence, outcome))
+        return outcome
 
     def calibration(self) -> Calibration:
         """The correction that what came true suggests for raw forecasts."""

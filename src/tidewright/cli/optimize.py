@@ -1,0 +1,189 @@
+"""``tidewright optimize``: the optimizer's search on a tape, in and out of sample."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from tidewright.agents.optimizer.judge import Settings, ShadowJudge
+from tidewright.agents.optimizer.memory import Memory
+from tidewright.agents.optimizer.space import of_strategy, parse
+from tidewright.agents.optimizer.study import Findings, Lane, Plan, complete, study
+from tidewright.agents.optimizer.windows import split
+from tidewright.market.clock import iso, parse_duration
+from tidewright.market.errors import UsageError
+from tidewright.market.instrument import text_units
+from tidewright.market.tape import Tape
+from tidewright.risk.limits import OFF, Limits
+
+TapeArg = Annotated[Path, typer.Option("--tape", help="The tape to search on.")]
+Strategy = Annotated[str, typer.Option("--strategy", help="Whose parameters are searched.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="A parameter of the incumbent, name=value; else the default.")
+]
+Ranges = Annotated[
+    list[str] | None,
+    typer.Option("--space", help="What to search, name=low:high[:log|int]; else the strategy's own ranges."),
+]
+Candidates = Annotated[int, typer.Option("--candidates", min=2, help="Parameter sets a generation.")]
+Generations = Annotated[int, typer.Option("--generations", min=1, help="Generations.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed of the search.")]
+Cycle = Annotated[str, typer.Option("--cycle", help="Time between decisions.")]
+Epoch = Annotated[str, typer.Option("--epoch", help="The stretch ahead that the confidence is about.")]
+Last = Annotated[str | None, typer.Option("--last", help="Only the last stretch of the tape, e.g. 6h.")]
+Latency = Annotated[str, typer.Option("--latency", help="Latency of an order on its way, and of the answer.")]
+MakerFee = Annotated[str | None, typer.Option("--maker-fee", help="Rate, 0.001 is 0.1 %; else the instrument's.")]
+TakerFee = Annotated[str | None, typer.Option("--taker-fee", help="Rate; else the instrument's.")]
+Queue = Annotated[str, typer.Option("--queue", help="Queue model: risk_averse or prob.")]
+Equity = Annotated[str, typer.Option("--equity", help="Capital of a lane in quote.")]
+Limited = Annotated[bool, typer.Option("--limits/--no-limits", help="Apply the default risk limits.")]
+Json = Annotated[bool, typer.Option("--json", help="Answer with JSON as the last line of stdout.")]
+
+
+def optimize(
+    tape: TapeArg,
+    strategy: Strategy = "grid",
+    set_: Set = None,
+    space: Ranges = None,
+    candidates: Candidates = 512,
+    generations: Generations = 4,
+    seed: Seed = 7,
+    cycle: Cycle = "30s",
+    epoch: Epoch = "30m",
+    last: Last = None,
+    latency: Latency = "50ms",
+    maker_fee: MakerFee = None,
+    taker_fee: TakerFee = None,
+    queue: Queue = "risk_averse",
+    equity: Equity = "10000",
+    limits: Limited = False,
+    as_json: Json = False,
+) -> None:
+    """Search parameters on a tape: bred in sample, the best few judged out of sample beside the incumbent."""
+    source = Tape.open(tape)
+    cycle_ns, latency_ns = parse_duration(cycle), parse_duration(latency)
+    if cycle_ns <= 0:
+        raise UsageError(f"--cycle must be > 0, was {cycle}")
+    start_ns = source.start_ns if last is None else max(source.start_ns, source.end_ns - parse_duration(last))
+    parts = split(start_ns, source.end_ns, cycle_ns, 2 * latency_ns)
+    settings = Settings(
+        cycle_ns=cycle_ns,
+        entry_ns=latency_ns,
+        response_ns=latency_ns,
+        maker_fee=None if maker_fee is None else text_units(maker_fee, "--maker-fee"),
+        taker_fee=None if taker_fee is None else text_units(taker_fee, "--taker-fee"),
+        limits=Limits() if limits else OFF,
+        queue=queue,
+        equity=text_units(equity, "--equity"),
+    )
+    plan = Plan(
+        strategy=strategy,
+        space=of_strategy(strategy, None if not space else [parse(text) for text in space]),
+        incumbent=complete(strategy, _values(set_ or [])),
+        split=parts,
+        cycle_ns=cycle_ns,
+        horizon=max(1, parse_duration(epoch) // cycle_ns),
+        candidates=candidates,
+        generations=generations,
+        seed=seed,
+    )
+    judge = ShadowJudge(source, len(source), strategy, settings, parts.inside.start_ns)
+    console = Console(stderr=True, highlight=False)
+    found = _with_progress(console, judge, plan)
+    _print(console, plan, found)
+    if as_json:
+        print(orjson.dumps(_answer(plan, found)).decode())
+
+
+def _values(texts: list[str]) -> dict[str, float]:
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise UsageError(f"--set takes name=value with a number, was {text!r}") from None
+        if not equals:
+            raise UsageError(f"--set takes name=value, was {text!r}")
+    return found
+
+
+def _with_progress(console: Console, judge: ShadowJudge, plan: Plan) -> Findings:
+    columns = (
+        TextColumn("searching"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("candidates"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=plan.candidates * plan.generations)
+        return study(judge, plan, Memory(), lambda done, _: bar.update(task, completed=done))
+
+
+def _print(console: Console, plan: Plan, found: Findings) -> None:
+    parts = plan.split
+    for name, window in (("in sample", parts.inside), ("out of sample", parts.outside)):
+        cycles = window.cycles(plan.cycle_ns)
+        console.print(f"{name:>13}: {iso(window.start_ns)} to {iso(window.end_ns)}, {cycles} cycles")
+    if found.inside:
+        console.print(_table(plan, found))
+    console.print(f"{found.trials} parameter sets were tried; the figures of the best of so many flatter it.")
+    evidence = found.evidence
+    if evidence is not None:
+        console.print(
+            f"best against incumbent out of sample: {evidence.mean:+.6g} a cycle "
+            f"[{evidence.lower:+.6g}, {evidence.upper:+.6g}], confidence {evidence.confidence:.2f} "
+            f"for the next {evidence.horizon} cycles"
+        )
+    if found.reason:
+        console.print(f"no proposal: {found.reason}")
+
+
+def _table(plan: Plan, found: Findings) -> Table:
+    table = Table(
+        title=f"{plan.strategy}: score and return, in sample (in) and out of sample (out)", title_style="bold"
+    )
+    table.add_column("")
+    for name in plan.space.names:
+        table.add_column(name, justify="right")
+    for name in ("score in", "score out", "return in %", "return out %", "Sharpe out", "max DD out %", "fills out"):
+        table.add_column(name, justify="right")
+    outside: list[Lane | None] = list(found.outside) if found.outside else [None] * len(found.inside)
+    for index, (inner, outer) in enumerate(zip(found.inside, outside, strict=True)):
+        incumbent = index == len(found.inside) - 1
+        name = "incumbent" if incumbent else "chosen" if index == found.chosen else f"finalist {index + 1}"
+        values = [f"{inner.params[key]:.6g}" for key in plan.space.names]
+        cells = [f"{inner.score:.5f}", "" if outer is None else f"{outer.score:.5f}", f"{_percent(inner):.3f}"]
+        if outer is not None:
+            figures = outer.figures
+            cells += [f"{_percent(outer):.3f}", f"{figures['sharpe']:.2f}", f"{100 * figures['max_drawdown']:.2f}"]
+            cells.append(f"{figures['fills']:.0f}")
+        table.add_row(name, *values, *cells, style="bold" if index == found.chosen or incumbent else "")
+    return table
+
+
+def _percent(lane: Lane) -> float:
+    return 100.0 * lane.figures["total_return"]
+
+
+def _answer(plan: Plan, found: Findings) -> dict[str, Any]:
+    """Plain values; orjson writes NaN as null."""
+    chosen = found.chosen if found.chosen >= 0 and not found.reason else None
+    return {
+        "strategy": plan.strategy,
+        "proposal": None if chosen is None else found.inside[chosen].params,
+        "reason": found.reason,
+        "incumbent": dict(plan.incumbent),
+        "trials": found.trials,
+        "seed": plan.seed,
+        "confidence_score": None if found.evidence is None else found.evidence.confidence,
+        "paired": found.evidence,
+        "deflated_sharpe": found.deflated,
+        "in_sample": {"window": plan.split.inside, "lanes": found.inside},
+        "out_of_sample": {"window": plan.split.outside, "lanes": found.outside},
+    }
