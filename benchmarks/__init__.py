@@ -1,0 +1,1 @@
+"""Published figures, each beside its peer, measured alternately in the same run: ``python -m benchmarks.run``."""
