@@ -1,0 +1,123 @@
+"""``tidewright exchange``: only the paper exchange, until it is stopped."""
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tidewright.market.clock import parse_duration
+from tidewright.market.errors import UsageError
+from tidewright.market.instrument import Instrument, text_units
+from tidewright.market.tape import Tape
+from tidewright.venues.paper.credentials import StateFile
+from tidewright.venues.paper.pacing import parse_pace
+from tidewright.venues.paper.server import ExchangeOptions, serve
+
+_DEFAULT_BASE = "1"
+_DEFAULT_QUOTE = "100000"
+
+
+def exchange(
+    tape: Annotated[Path | None, typer.Option("--tape", help="The recorded market to replay.")] = None,
+    synthetic: Annotated[bool, typer.Option("--synthetic", help="Make a market instead of replaying one.")] = False,
+    seed: Annotated[int, typer.Option("--seed", help="Of the synthetic market.")] = 1,
+    hours: Annotated[float, typer.Option("--hours", help="Length of the synthetic market.")] = 24.0,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="0 picks a free one.", min=0, max=65535)] = 0,
+    pace: Annotated[str, typer.Option("--pace", help="lockstep, or 1x to 60x of wall time.")] = "lockstep",
+    state: Annotated[Path | None, typer.Option("--state", help="Keep the ready line (with the key) here.")] = None,
+    balance: Annotated[
+        list[str] | None, typer.Option("--balance", help="ASSET=AMOUNT the account starts with; may be repeated.")
+    ] = None,
+    entry_latency: Annotated[str, typer.Option("--entry-latency", help="From sending to arrival.")] = "50ms",
+    response_latency: Annotated[str, typer.Option("--response-latency", help="From arrival to knowing.")] = "50ms",
+    feed_latency: Annotated[str, typer.Option("--feed-latency", help="Of a tape without receipts.")] = "0ms",
+    queue: Annotated[str, typer.Option("--queue", help="Queue model: risk_averse or prob.")] = "risk_averse",
+) -> None:
+    """Run a paper exchange that speaks Binance's spot protocol; its address and key are one JSON line on stdout."""
+    with contextlib.ExitStack() as stack:
+        market = _market(tape, synthetic, seed, hours, stack)
+        file = StateFile(state) if state is not None else None
+        key = file.load() if file is not None else None
+        options = ExchangeOptions(
+            host=host,
+            port=port,
+            pace=parse_pace(pace),
+            balances=(parse_balances(balance or (), market.instrument),),
+            entry_ns=parse_duration(entry_latency),
+            response_ns=parse_duration(response_latency),
+            feed_ns=parse_duration(feed_latency),
+            queue=queue,
+            keys=None if key is None else (key,),
+        )
+        asyncio.run(_run(market, options, file))
+
+
+def parse_balances(texts: Iterable[str], instrument: Instrument) -> dict[str, str]:
+    """Amounts by asset from ``ASSET=AMOUNT`` texts; without any, enough of both assets to try things out.
+
+    Raises
+    ------
+    UsageError
+        If a text has another form, an amount is negative or no number, or an asset is named twice.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        asset, separator, amount = text.partition("=")
+        asset = asset.strip().upper()
+        if not separator or not asset:
+            raise UsageError(f"a balance must have the form ASSET=AMOUNT, was {text!r}")
+        if asset in found:
+            raise UsageError(f"the balance of {asset} was given twice")
+        if text_units(amount.strip(), f"balance of {asset}") < 0:
+            raise UsageError(f"the balance of {asset} must be >= 0, was {amount}")
+        found[asset] = amount.strip()
+    return found or {instrument.base: _DEFAULT_BASE, instrument.quote: _DEFAULT_QUOTE}
+
+
+def _market(tape: Path | None, synthetic: bool, seed: int, hours: float, stack: contextlib.ExitStack) -> Tape:
+    if (tape is not None) == synthetic:
+        raise UsageError("give either --tape or --synthetic")
+    if tape is not None:
+        return Tape.open(tape)
+    from tidewright.market.synthetic import synthesize  # compiles: only who needs it waits for it
+
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tidewright-")))
+    return synthesize(folder / "tape", hours=hours, seed=seed)
+
+
+async def _run(tape: Tape, options: ExchangeOptions, file: StateFile | None) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    server = await serve(tape, options)
+    try:
+        ready: dict[str, Any] = server.ready()
+        if file is not None:
+            file.write(ready)
+        print(json.dumps(ready), flush=True)
+        print(f"{tape.instrument.symbol} at {server.rest_url}; Ctrl-C ends it", file=sys.stderr)
+        await _until(stop, server.failed())
+    finally:
+        if file is not None:
+            file.remove()
+        await server.close()
+
+
+async def _until(stop: asyncio.Event, failed: Any) -> None:
+    """Wait for a signal; an error of the exchange is raised."""
+    waits = {asyncio.create_task(stop.wait()), asyncio.create_task(failed)}
+    done, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
+    for task in done:
+        task.result()

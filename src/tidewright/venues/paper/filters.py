@@ -1,0 +1,276 @@
+"""New orders: what a client wrote, checked for form and against the symbol's filters, in Binance's order of checks.
+
+Form first (mandatory, superfluous, illegal, too precise), then PRICE_FILTER, PERCENT_PRICE_BY_SIDE, LOT_SIZE,
+MARKET_LOT_SIZE and NOTIONAL on exact integers. Source: filters.md of the Binance spot API documentation.
+"""
+
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Final
+
+from tidewright.market import codes
+from tidewright.market.codes import BUY, SELL, UNIT
+from tidewright.market.instrument import Instrument, units_text
+from tidewright.venues.paper import errors
+from tidewright.venues.paper.errors import ApiError
+from tidewright.venues.paper.market_data import Scales
+from tidewright.venues.paper.orders import Draft
+from tidewright.venues.paper.protocol import Params, units
+
+STP_MODE: Final = "EXPIRE_MAKER"
+AVERAGE_MINUTES: Final = 5
+ORDER_TYPES: Final = ("LIMIT", "LIMIT_MAKER", "MARKET")
+_UNSUPPORTED: Final = {
+    "STOP_LOSS": "Stop loss orders are not supported for this symbol.",
+    "STOP_LOSS_LIMIT": "Stop loss limit orders are not supported for this symbol.",
+    "TAKE_PROFIT": "Take profit orders are not supported for this symbol.",
+    "TAKE_PROFIT_LIMIT": "Take profit limit orders are not supported for this symbol.",
+}
+_REFUSED: Final = {
+    "icebergQty": "Iceberg orders are not supported for this symbol.",
+    "trailingDelta": "Trailing stop orders are not supported for this symbol.",
+    "pegPriceType": "Pegged orders are not supported for this symbol.",
+}
+_TIFS: Final = {"GTC": codes.GTC, "IOC": codes.IOC, "FOK": codes.FOK}
+ORDER_PARAMETERS: Final = frozenset(
+    {
+        "symbol", "side", "type", "timeInForce", "quantity", "quoteOrderQty", "price", "newClientOrderId",
+        "newOrderRespType", "selfTradePreventionMode", "strategyId", "strategyType", "timestamp", "recvWindow",
+        "signature", "apiKey", "returnRateLimits", "computeCommissionRates",
+    }
+)  # fmt: skip
+
+
+class OrderRules:
+    """Checks new orders of one instrument.
+
+    Parameters
+    ----------
+    instrument
+        Gives tick, lot and filters.
+    scales
+        Its conversions.
+    """
+
+    def __init__(self, instrument: Instrument, scales: Scales) -> None:
+        self._symbol = instrument.symbol
+        self._filters = instrument.filters
+        self._scales = scales
+        f = instrument.filters
+        self._multipliers = (
+            (Fraction(f.bid_multiplier_down), Fraction(f.bid_multiplier_up)),
+            (Fraction(f.ask_multiplier_down), Fraction(f.ask_multiplier_up)),
+        )
+
+    def draft(self, params: Params, reference_units: int, extra: frozenset[str] = frozenset()) -> Draft:
+        """A checked order.
+
+        Parameters
+        ----------
+        reference_units
+            Volume-weighted average price of the last minutes, 1e-8 units; 0 where nothing has traded.
+        extra
+            Further parameters the request may hold.
+
+        Raises
+        ------
+        ApiError
+            With Binance's code and text for the first rule that is broken.
+        """
+        params.symbol(self._symbol)
+        side_text, type_text = params.text("side"), params.text("type")
+        if side_text not in ("BUY", "SELL"):
+            raise ApiError(-1117, "Invalid side.")
+        self._check_type(type_text, params)
+        params.refuse_others(ORDER_PARAMETERS | extra)
+        side = BUY if side_text == "BUY" else SELL
+        tif, tif_text = self._time_in_force(type_text, params)
+        price_value, qty_value, quote_value = self._amounts(type_text, params)
+        price = self._price(price_value, side, reference_units) if price_value is not None else 0
+        qty = self._quantity(qty_value, type_text) if qty_value is not None else 0
+        quote_units = units(quote_value) if quote_value is not None else 0
+        self._check_notional(price, qty, quote_units, reference_units)
+        return Draft(
+            side,
+            codes.MARKET if type_text == "MARKET" else codes.LIMIT,
+            tif,
+            type_text,
+            tif_text,
+            price,
+            qty,
+            quote_units,
+            params.client_id("newClientOrderId") or "",
+            self._response(params, type_text),
+            self._stp(params),
+            params.integer("strategyId"),
+            self._strategy_type(params),
+        )
+
+    # -- form ---------------------------------------------------------------------------------------------------------
+
+    def _check_type(self, type_text: str, params: Params) -> None:
+        if type_text in _UNSUPPORTED:
+            raise errors.rejected(_UNSUPPORTED[type_text])
+        if type_text not in ORDER_TYPES:
+            raise ApiError(-1116, "Invalid orderType.")
+        for name, text in _REFUSED.items():
+            if name in params:
+                raise errors.rejected(text)
+        if "stopPrice" in params:
+            raise errors.not_required("stopPrice")
+
+    def _time_in_force(self, type_text: str, params: Params) -> tuple[int, str]:
+        value = params.optional("timeInForce")
+        if type_text == "LIMIT":
+            if value is None:
+                raise errors.mandatory("timeInForce")
+            if value not in _TIFS:
+                raise ApiError(-1115, "Invalid timeInForce.")
+            return _TIFS[value], value
+        if value is not None:
+            raise errors.not_required("timeInForce")
+        return (codes.POST_ONLY, "GTC") if type_text == "LIMIT_MAKER" else (codes.IOC, "GTC")
+
+    def _amounts(self, type_text: str, params: Params) -> tuple[Decimal | None, Decimal | None, Decimal | None]:
+        if type_text != "MARKET":
+            if "quoteOrderQty" in params:
+                raise errors.not_required("quoteOrderQty")
+            qty = params.mandatory_decimal("quantity")
+            return params.mandatory_decimal("price"), qty, None
+        if "price" in params:
+            raise errors.not_required("price")
+        if "quantity" in params and "quoteOrderQty" in params:
+            raise errors.not_required("quoteOrderQty")
+        quantity, quote = params.decimal("quantity"), params.decimal("quoteOrderQty")
+        if quantity is None and quote is None:
+            raise errors.either("quantity", "quoteOrderQty")
+        return None, quantity, quote
+
+    def _response(self, params: Params, type_text: str) -> str:
+        value = params.optional("newOrderRespType")
+        if value is None:
+            return "ACK" if type_text == "LIMIT_MAKER" else "FULL"
+        if value not in ("ACK", "RESULT", "FULL"):
+            raise ApiError(-1130, "Data sent for parameter 'newOrderRespType' is not valid.")
+        return value
+
+    def _stp(self, params: Params) -> str:
+        mode = params.optional("selfTradePreventionMode")
+        if mode is not None and mode != STP_MODE:
+            raise ApiError(-1013, "This symbol does not allow the specified self-trade prevention mode.")
+        return STP_MODE
+
+    def _strategy_type(self, params: Params) -> int | None:
+        value = params.integer("strategyType")
+        if value is not None and value < 1_000_000:
+            raise ApiError(-1134, "strategyType was less than 1000000.")
+        return value
+
+    # -- filters ------------------------------------------------------------------------------------------------------
+
+    def _price(self, price: Decimal, side: int, reference_units: int) -> int:
+        f, tick = self._filters, self._scales.tick_units
+        ticks, rest = divmod(units(price), tick)
+        if rest or ticks <= 0 or (f.min_price_ticks and ticks < f.min_price_ticks):
+            raise errors.filter_failure("PRICE_FILTER")
+        if f.max_price_ticks and ticks > f.max_price_ticks:
+            raise errors.filter_failure("PRICE_FILTER")
+        if reference_units:
+            down, up = self._multipliers[side]
+            if not reference_units * down <= ticks * tick <= reference_units * up:
+                raise errors.filter_failure("PERCENT_PRICE_BY_SIDE")
+        return ticks
+
+    def _quantity(self, quantity: Decimal, type_text: str) -> int:
+        f = self._filters
+        lots, rest = divmod(units(quantity), self._scales.lot_units)
+        if rest or lots < max(1, f.min_qty_lots) or (f.max_qty_lots and lots > f.max_qty_lots):
+            raise errors.filter_failure("LOT_SIZE")
+        if type_text == "MARKET" and f.market_max_qty_lots and lots > f.market_max_qty_lots:
+            raise errors.filter_failure("MARKET_LOT_SIZE")
+        return lots
+
+    def _check_notional(self, price: int, qty: int, quote_units: int, reference_units: int) -> None:
+        f, scales = self._filters, self._scales
+        if quote_units:
+            notional = quote_units
+        elif price:
+            notional = scales.notional_units(price * qty)
+        elif reference_units:
+            notional = reference_units * qty * scales.lot_units // UNIT
+        else:
+            return  # a market order before anything has traded: there is no price to judge it by
+        if f.min_notional and notional < f.min_notional:
+            raise errors.filter_failure("NOTIONAL")
+        if f.max_notional and price and notional > f.max_notional:
+            raise errors.filter_failure("NOTIONAL")
+
+
+def symbol_info(instrument: Instrument, scales: Scales) -> dict[str, Any]:
+    """The instrument's element of ``exchangeInfo.symbols``."""
+    f = instrument.filters
+    price, qty = scales.price, scales.qty
+    return {
+        "symbol": instrument.symbol,
+        "status": "TRADING",
+        "baseAsset": instrument.base,
+        "baseAssetPrecision": 8,
+        "quoteAsset": instrument.quote,
+        "quotePrecision": 8,
+        "quoteAssetPrecision": 8,
+        "baseCommissionPrecision": 8,
+        "quoteCommissionPrecision": 8,
+        "orderTypes": list(ORDER_TYPES),
+        "icebergAllowed": False,
+        "ocoAllowed": False,
+        "otoAllowed": False,
+        "opoAllowed": False,
+        "quoteOrderQtyMarketAllowed": True,
+        "allowTrailingStop": False,
+        "cancelReplaceAllowed": True,
+        "amendAllowed": False,
+        "pegInstructionsAllowed": False,
+        "isSpotTradingAllowed": True,
+        "isMarginTradingAllowed": False,
+        "filters": [
+            {
+                "filterType": "PRICE_FILTER",
+                "minPrice": price(f.min_price_ticks),
+                "maxPrice": price(f.max_price_ticks),
+                "tickSize": units_text(scales.tick_units),
+            },
+            {
+                "filterType": "LOT_SIZE",
+                "minQty": qty(max(1, f.min_qty_lots)),
+                "maxQty": qty(f.max_qty_lots or 10**12),
+                "stepSize": units_text(scales.lot_units),
+            },
+            {
+                "filterType": "MARKET_LOT_SIZE",
+                "minQty": qty(0),
+                "maxQty": qty(f.market_max_qty_lots or f.max_qty_lots or 10**12),
+                "stepSize": qty(0),
+            },
+            {
+                "filterType": "PERCENT_PRICE_BY_SIDE",
+                "bidMultiplierUp": f.bid_multiplier_up,
+                "bidMultiplierDown": f.bid_multiplier_down,
+                "askMultiplierUp": f.ask_multiplier_up,
+                "askMultiplierDown": f.ask_multiplier_down,
+                "avgPriceMins": AVERAGE_MINUTES,
+            },
+            {
+                "filterType": "NOTIONAL",
+                "minNotional": units_text(f.min_notional),
+                "applyMinToMarket": True,
+                "maxNotional": units_text(f.max_notional or 10**18),
+                "applyMaxToMarket": False,
+                "avgPriceMins": AVERAGE_MINUTES,
+            },
+            {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": f.max_num_orders},
+        ],
+        "permissions": [],
+        "permissionSets": [["SPOT"]],
+        "defaultSelfTradePreventionMode": STP_MODE,
+        "allowedSelfTradePreventionModes": [STP_MODE],
+    }

@@ -1,0 +1,66 @@
+"""The slow reference model behind the interface that the exchange expects of the engine: no compilation, obviously right."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tests.reference.book import Row
+from tests.reference.model import Model, Settings
+from tidewright.market.tape import Columns
+from tidewright.venues.paper.desk import Engine, Report
+from tidewright.venues.paper.engine import without_filters
+from tidewright.venues.paper.market_data import TapeMarket
+from tidewright.venues.paper.server import ExchangeOptions
+
+REPORT = np.dtype([(name, np.int64) for name in Report._fields])
+
+
+class ModelEngine:
+    def __init__(self, market: TapeMarket, options: ExchangeOptions, balances: list[dict[str, int]]) -> None:
+        instrument = market.instrument
+        settings = Settings(
+            cycle_ns=1_000_000_000,
+            entry_ns=options.entry_ns,
+            response_ns=options.response_ns,
+            feed_ns=options.feed_ns,
+            queue=options.queue,
+        )
+        self.model = Model(
+            without_filters(instrument),
+            settings,
+            lanes=len(balances),
+            base_units=balances[0].get(instrument.base, 0),
+            quote_units=balances[0].get(instrument.quote, 0),
+            check_balance=True,
+        )
+        self._seen = [0] * len(balances)
+        self._seq = 0
+
+    def feed(self, columns: Columns) -> None:
+        self.model.feed([Row(*(int(value) for value in row)) for row in zip(*columns, strict=True)])
+
+    def advance(self, until_ns: int) -> None:
+        self.model.advance(until_ns)
+
+    def submit(
+        self, lane: int, side: int, kind: int, tif: int, price_ticks: int, qty_lots: int, arrival_ns: int, tag: int
+    ) -> int:
+        return self.model.lanes[lane].submit(side, kind, tif, price_ticks, qty_lots, arrival_ns, tag)
+
+    def cancel(self, lane: int, number: int, arrival_ns: int) -> None:
+        self.model.lanes[lane].cancel(number, arrival_ns)
+
+    def reports(self) -> npt.NDArray[Any]:
+        rows = []
+        for number, lane in enumerate(self.model.lanes):
+            for report in lane.reports[self._seen[number] :]:
+                self._seq += 1
+                rows.append((self._seq, number, *report))
+            self._seen[number] = len(lane.reports)
+        rows.sort(key=lambda row: row[5])
+        return np.array(rows, REPORT)
+
+
+def model_engine(market: TapeMarket, options: ExchangeOptions, balances: list[dict[str, int]]) -> Engine:
+    return ModelEngine(market, options, balances)
