@@ -70,7 +70,13 @@ class ProcessBus:
         """Start the child."""
         pipe = asyncio.subprocess.PIPE
         self._child = await asyncio.create_subprocess_exec(
-            *self._command, stdin=pipe, stdout=pipe, stderr=pipe, env=self._environment, limit=MAX_BYTES + 2
+            *self._command,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            env=self._environment,
+            limit=MAX_BYTES + 2,
+            start_new_session=True,  # Ctrl-C in the terminal is for the session, which then ends its child in order
         )
         assert self._child.stderr is not None
         self._errors = asyncio.create_task(self._drain(self._child.stderr))

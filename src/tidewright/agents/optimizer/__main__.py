@@ -1,13 +1,15 @@
 """``python -m tidewright.agents.optimizer``: requests in on stdin, one answer each out on stdout, JSON lines."""
 
 import argparse
+import os
+import sys
 from pathlib import Path
 
 from tidewright.agents.optimizer.advisor import Optimizer
 from tidewright.agents.optimizer.memory import Memory
 from tidewright.coordination.messages import DecisionMessage, OptimizeRequestMessage, message
 from tidewright.coordination.process import ChildChannel
-from tidewright.market.errors import DataError
+from tidewright.market.errors import DataError, TidewrightError
 
 
 def serve(channel: ChildChannel, memory_file: Path | None) -> None:
@@ -46,7 +48,12 @@ def main() -> None:
     try:
         serve(channel, arguments.memory)
     except BrokenPipeError:
-        return  # the session has gone
+        os._exit(0)  # the session has gone; a normal exit would try to flush to it once more
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except TidewrightError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":
