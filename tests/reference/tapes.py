@@ -75,8 +75,9 @@ class Rolled:
 class Market:
     """Makes packets around a mid that walks; knows the book only to clean up crossings now and then."""
 
-    def __init__(self, choose: Chooser, mid: int, stride: int) -> None:
+    def __init__(self, choose: Chooser, mid: int, stride: int, calm: bool) -> None:
         self.choose = choose
+        self.calm = calm  # queues move, prices hardly
         self.mid = mid
         self.stride = stride
         self.levels: tuple[dict[int, int], dict[int, int]] = ({}, {})
@@ -88,11 +89,15 @@ class Market:
             self.levels[side].pop(price, None)
         return (BID if side == BUY else ASK), price, qty
 
+    def price(self, side: int, distance: int) -> int:
+        """A price on a side, counted outwards from the mid."""
+        return max(1, self.mid - distance if side == BUY else self.mid + 1 + distance)
+
     def level(self) -> tuple[int, int, int]:
         side = self.choose.several(BUY, SELL)
-        distance = self.choose.between(0, 5)
-        price = self.mid - distance if side == BUY else self.mid + 1 + distance
-        return self.put(side, max(1, price), self.choose.several(4, 0, 1, 2, 7, 12))
+        price = self.price(side, self.choose.several(0, 0, 1) if self.calm else self.choose.several(0, 0, 1, 1, 2, 4))
+        old = self.levels[side].get(price, 0)
+        return self.put(side, price, max(0, self.choose.several(old - 2, old - 1, old + 3, 0, 6, 14, old)))
 
     def book(self) -> list[tuple[int, int, int]]:
         """Rows of a snapshot."""
@@ -100,9 +105,9 @@ class Market:
         self.levels[SELL].clear()
         rows = []
         for side in (BUY, SELL):
-            for distance in range(self.choose.several(4, 3, 1, 0, 6)):
-                price = self.mid - distance if side == BUY else self.mid + 1 + distance
-                rows.append(self.put(side, max(1, price), self.choose.between(1, 9)))
+            for distance in range(self.choose.several(4, 3, 1, 0, 6) if not self.calm else 3):
+                qty = self.choose.between(5, 25) if self.calm else self.choose.between(1, 12)
+                rows.append(self.put(side, self.price(side, distance), qty))
         return rows or [self.put(BUY, self.mid, 1)]
 
     def tidy(self) -> list[tuple[int, int, int]]:
@@ -112,54 +117,61 @@ class Market:
         return [self.put(side, price, 0) for side, price in wrong]
 
     def print(self) -> tuple[int, int, int]:
-        kind = self.choose.several(TRADE_SELL, TRADE_BUY, TRADE_UNKNOWN)
-        away = self.choose.between(0, 4)
-        price = self.mid - away if kind == TRADE_SELL else self.mid + 1 + away
+        kind = self.choose.several(TRADE_SELL, TRADE_BUY, TRADE_SELL, TRADE_BUY, TRADE_UNKNOWN)
+        away = self.choose.several(0, 0, 0, 1, 2, 4) if not self.calm else self.choose.several(0, 0, 0, 0, 1)
+        price = self.price(BUY if kind == TRADE_SELL else SELL, away)
         if kind == TRADE_UNKNOWN:
-            price = self.mid - 3 + self.choose.between(0, 7)
-        return kind, max(1, price), self.choose.several(3, 1, 6, 10, 25)
+            price = max(1, self.mid - 2 + self.choose.between(0, 5))
+        return kind, price, self.choose.several(2, 1, 4, 3, 9) if self.calm else self.choose.several(2, 1, 4, 7, 20)
 
     def walk(self) -> None:
-        self.mid = max(3, self.mid + self.choose.several(0, 0, 1, -1) * self.choose.several(1, 1, 2, self.stride))
+        if self.calm:
+            return
+        step = self.choose.several(1, 1, 2, self.stride)
+        self.mid = max(3, self.mid + self.choose.several(0, 0, 0, 1, -1) * step)
 
     def packet(self) -> tuple[list[tuple[int, int, int]], int]:
         """Rows of a packet and the flags they all bear."""
-        what = self.choose.between(0, 19)
-        if what <= 6:
+        what = self.choose.between(0, 29)
+        if self.calm and what > 21 and self.choose.between(0, 2):
+            what -= 22
+        if what <= 11:
             self.walk()
-            rows = [self.level() for _ in range(self.choose.between(1, 4))]
+            rows = [self.level() for _ in range(self.choose.between(1, 3))]
             if self.choose.between(0, 9) < 8:
                 rows = [*self.tidy(), *rows]
             return rows, 0
-        if what <= 12:
+        if what <= 21:
             rows = [self.print() for _ in range(self.choose.several(1, 1, 2))]
             if self.choose.between(0, 2) == 2:
                 rows.insert(self.choose.between(0, len(rows)), self.level())
             return rows, 0
-        if what <= 14:  # best rows
+        if what <= 23:
             side = self.choose.several(BUY, SELL)
-            price = max(
-                1, self.mid - self.choose.between(0, 3) if side == BUY else self.mid + self.choose.between(1, 4)
-            )
+            price = self.price(side, self.choose.between(0, 2))
             for better in [p for p in self.levels[side] if (p > price if side == BUY else p < price)]:
                 self.put(side, better, 0)
             _, _, qty = self.put(side, price, self.choose.several(4, 1, 9, 0))
             return [(BEST_BID if side == BUY else BEST_ASK, price, qty)], 0
-        if what == 15:
+        if what == 24:
             return [(self.choose.several(GAP, RESET), 0, 0)], self.choose.several(0, SNAPSHOT)
-        if what == 16:
+        if what == 25:  # without a reset: levels that it does not name stay
             return self.book(), SNAPSHOT
-        if what == 17:  # a reset in the middle of a packet
+        if what == 26:  # a gap, if there was one, ends in the middle of this instant
             rows = [self.level(), (RESET, 0, 0), *self.book()]
             return rows, SNAPSHOT
-        if what == 18:
+        if what == 27:
             return [(self.choose.several(MARK, FUNDING), self.mid, 0)], 0
-        return [self.level(), self.print(), self.level()], 0
+        if what == 28:  # a side crosses or locks, the other follows later
+            side = self.choose.several(BUY, SELL)
+            price = self.price(1 - side, self.choose.between(0, 2))
+            return [self.put(side, price, self.choose.between(1, 9))], 0
+        return [self.level(), self.print(), self.level(), self.print()], 0
 
 
 def random_rows(choose: Chooser, packets: int, mid: int = 40, stride: int = 1) -> list[Row]:
     """A tape that starts, most of the time, with a whole book."""
-    market = Market(choose, mid, stride)
+    market = Market(choose, mid, stride, choose.several(False, True))
     ts = 1000
     late = choose.several(0, 1, 2)  # no receipts, receipts, receipts with trouble
     rows: list[Row] = []
@@ -215,22 +227,26 @@ def random_actions(choose: Chooser, rows: list[Row], lanes: int) -> list[Action]
     while at <= last and len(actions) < 40:
         lane = choose.between(0, lanes - 1)
         delay = choose.several(0, 0, 3, 9)
-        if sent[lane] and choose.between(0, 4) == 4:
+        what = choose.between(0, 9)
+        near = price_near(rows, at)
+        if what == 9 and sent[lane]:
             actions.append(Drop(at, max(0, sent[lane] - choose.between(0, 4)), delay, lane))
         else:
             side = choose.several(BUY, SELL)
-            kind = MARKET if choose.between(0, 9) == 9 else LIMIT
-            tif = choose.several(GTC, POST_ONLY, GTC, IOC, FOK) if kind == LIMIT else choose.several(GTC, IOC)
-            price = 0 if kind == MARKET else max(0, price_near(rows, at) - 5 + choose.between(0, 11))
+            price, kind, tif = near + choose.several(0, -1, 1, 2, -2, -4, 5), LIMIT, choose.several(GTC, POST_ONLY)
+            if what == 8:
+                price, tif = near - 4 + choose.between(0, 8), choose.several(IOC, FOK)
+            if what == 7 and choose.between(0, 1):
+                price, kind, tif = 0, MARKET, choose.several(GTC, IOC, FOK)
             qty = choose.several(3, 1, 2, 5, 9, 20) if choose.between(0, 19) < 19 else 0
-            actions.append(Send(at, side, price, qty, tif, kind, delay, len(actions), lane))
+            actions.append(Send(at, side, max(0, price), qty, tif, kind, delay, len(actions), lane))
             sent[lane] += 1
         at += choose.several(6, 0, 1, 2, 15)
     return actions
 
 
 def random_filters(choose: Chooser) -> Filters:
-    if choose.between(0, 2) < 2:
+    if choose.between(0, 3) < 3:
         return Filters(max_num_orders=0)
     return Filters(
         min_price_ticks=choose.several(0, 37),
@@ -248,8 +264,8 @@ def outside_case(choose: Chooser) -> Case:
     """Lanes driven from outside."""
     lanes = choose.several(1, 1, 2)
     window = random_window(choose)
-    rows = random_rows(choose, choose.between(3, 30), stride=1 if window is None else 9)
-    check = choose.between(0, 2) == 2
+    rows = random_rows(choose, choose.between(3, 45), stride=1 if window is None else 9)
+    check = choose.between(0, 4) == 4
     return Case(
         rows=rows,
         actions=tuple(random_actions(choose, rows, lanes)),
@@ -269,6 +285,36 @@ def outside_case(choose: Chooser) -> Case:
 def random_cuts(choose: Chooser, rows: list[Row]) -> tuple[int, ...]:
     """Times at which a run is fed and advanced besides: they must not change anything."""
     return tuple(choose.between(rows[0].ts - 3, rows[-1].ts) for _ in range(choose.between(0, 3)))
+
+
+def queue_case(choose: Chooser) -> Case:
+    """Few large orders at one price, and rows and prints that hit just that price: every lot ahead shows."""
+    side = choose.several(BUY, SELL)
+    price, level = 40, choose.between(4, 30)
+    row_kind, print_kind, other = (BID, TRADE_SELL, ASK) if side == BUY else (ASK, TRADE_BUY, BID)
+    rows = [Row(1000, 0, RESET, 0, 0, 0), Row(1000, 0, row_kind, SNAPSHOT, price, level)]
+    rows.append(Row(1000, 0, other, SNAPSHOT | PACKET_END, 43 if side == BUY else 37, 5))
+    actions: list[Action] = []
+    for index in range(choose.between(3, 25)):
+        ts = 1010 + 10 * index
+        what = choose.between(0, 9)
+        if what <= 4:
+            level = max(0, level + choose.several(-2, -1, -5, 3, 8, 0))
+            rows.append(Row(ts, 0, row_kind, PACKET_END, price, level))
+        elif what <= 8:
+            qty = choose.several(1, 2, 3, 5)
+            rows.append(Row(ts, 0, print_kind, PACKET_END, price, qty))
+            if choose.between(0, 1):
+                level = max(0, level - qty)
+                rows.append(Row(ts, 0, row_kind, PACKET_END, price, level))
+        if what == 9 or not actions:
+            actions.append(Send(ts - 5, side, price, choose.several(100, 1, 4), tag=index))
+    settings = Settings(
+        1000,
+        queue=choose.several("risk_averse", "prob", "prob", "prob_log"),
+        queue_power=choose.several(3.0, 1.0, 2.0, 0.5),
+    )
+    return Case(rows, tuple(actions), settings)
 
 
 def random_limits(choose: Chooser) -> LimitSet:
@@ -308,7 +354,7 @@ def avellaneda_params(choose: Chooser) -> dict[str, float]:
 def strategy_case(choose: Chooser) -> Case:
     """Lanes of a strategy."""
     window = random_window(choose)
-    rows = random_rows(choose, choose.between(5, 40), stride=1 if window is None else 9)
+    rows = random_rows(choose, choose.between(5, 70), stride=1 if window is None else 9)
     strategy = choose.several("grid", "avellaneda_stoikov")
     make = grid_params if strategy == "grid" else avellaneda_params
     settings = random_settings(choose, window)
@@ -337,3 +383,9 @@ def outside_cases(draw: st.DrawFn) -> Case:
 def strategy_cases(draw: st.DrawFn) -> Case:
     """Cases of :func:`strategy_case`."""
     return strategy_case(Drawn(draw))
+
+
+@st.composite
+def queue_cases(draw: st.DrawFn) -> Case:
+    """Cases of :func:`queue_case`."""
+    return queue_case(Drawn(draw))

@@ -1,13 +1,23 @@
 """Engine and slow model agree report by report on random tapes, orders and lanes."""
 
 import os
+from collections.abc import Callable
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.reference.compare import differences
 from tests.reference.driver import Case
-from tests.reference.tapes import Rolled, outside_case, outside_cases, strategy_case, strategy_cases
+from tests.reference.tapes import (
+    Chooser,
+    Rolled,
+    outside_case,
+    outside_cases,
+    queue_case,
+    queue_cases,
+    strategy_case,
+    strategy_cases,
+)
 
 pytest.importorskip("tidewright.engine.replay")
 
@@ -27,6 +37,12 @@ def agree(case: Case) -> None:
 
 
 @everyday
+@given(queue_cases())
+def test_queues_shorten_alike(case: Case) -> None:
+    agree(case)
+
+
+@everyday
 @given(outside_cases())
 def test_orders_from_outside_meet_the_same_fate(case: Case) -> None:
     agree(case)
@@ -39,10 +55,9 @@ def test_strategy_lanes_live_the_same_life(case: Case) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("make", [outside_case, strategy_case])
-def test_thousands_of_random_cases_agree(make: object) -> None:
-    assert callable(make)
+@pytest.mark.parametrize("make", [queue_case, outside_case, strategy_case])
+def test_thousands_of_random_cases_agree(make: Callable[[Chooser], Case]) -> None:
     first = int(os.environ.get("TIDEWRIGHT_FUZZ_SEED", "0"))
     for seed in range(first, first + int(os.environ.get("TIDEWRIGHT_FUZZ_CASES", "5000"))):
         found = differences(make(Rolled(seed)))
-        assert not found, "\n".join([f"{make.__name__}(Rolled({seed}))", *found])
+        assert not found, "\n".join([f"{make}(Rolled({seed}))", *found])
