@@ -1,0 +1,323 @@
+"""Import of book snapshots with trades (parquet): level differences become depth events.
+
+Files are told apart by their columns: ``timestamp, received_at, bid_prices, bid_quantities, ask_prices,
+ask_quantities`` (lists, best level first) is a book file, ``timestamp, received_at, price, quantity`` a trade file.
+
+What such a recording cannot say is decided here, and the tape is labelled as degraded:
+
+* between two snapshots nothing is known: one packet holds all differences, at the later one's time;
+* a level beyond the worst visible one is out of sight, not gone: it keeps its last quantity until it is in sight again;
+* a trade at the time of a snapshot comes before it, since the snapshot shows its effect;
+* the aggressor is the side whose quote, in the book before, the price had reached; locked books and prices inside the
+  spread leave it unknown;
+* a longer time without a snapshot is a gap, which begins when the last snapshot's usual time is over.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from tidewright.market.clock import MILLISECOND, SECOND
+from tidewright.market.codes import GAP, PACKET_END, TRADE_BUY, TRADE_UNKNOWN
+from tidewright.market.errors import DataError, UsageError
+from tidewright.market.importers.receipt_clock import ReceiptClock, estimate
+from tidewright.market.importers.report import (
+    ImportReport,
+    Progress,
+    existing_files,
+    make_instrument,
+    raise_receipts,
+    step_text,
+)
+from tidewright.market.importers.snapshot_kernel import KNOWN, Books, Trades, finish, merge, new_merge
+from tidewright.market.instrument import Instrument
+from tidewright.market.tape import COLUMN_TYPES, I64, Columns, TapeWriter
+
+F64 = npt.NDArray[np.float64]
+
+_TIMES: Final = ("timestamp", "received_at")
+_BOOK: Final = ("bid_prices", "bid_quantities", "ask_prices", "ask_quantities")
+_TRADE: Final = ("price", "quantity")
+_CHUNK: Final = 10_000  # snapshots at a time
+_SAMPLE: Final = 5_000  # snapshots of each file that tick and lot are inferred from
+_MOST_DECIMALS: Final = 8
+
+
+@dataclass
+class _Recording:
+    """The opened files: trades whole, books by file."""
+
+    books: list[tuple[Path, pl.DataFrame]] = field(default_factory=list)
+    trades: pl.DataFrame | None = None
+    unsorted: int = 0
+
+
+def import_book_snapshots(
+    files: list[str | Path],
+    out: str | Path,
+    *,
+    tick_size: str | None = None,
+    lot_size: str | None = None,
+    venue: str | None = None,
+    symbol: str | None = None,
+    hole_ns: int = 2 * SECOND,
+    base_latency_ns: int = MILLISECOND,
+    progress: Progress | None = None,
+) -> ImportReport:
+    """Write a tape from book snapshots and trades.
+
+    Parameters
+    ----------
+    files
+        Parquet files of one instrument, book and trade files in any order.
+    out
+        The tape folder, which must not exist.
+    tick_size, lot_size
+        Decimal texts; else the coarsest powers of ten that fit a sample of the books and all trades.
+    venue, symbol
+        Names; else taken from the files' folder, if it is named ``<venue>_<symbol>``.
+    hole_ns
+        A longer time without a snapshot is a gap, ns.
+    base_latency_ns
+        Shortest latency assumed where the receiver's clock has to be corrected, ns.
+    progress
+        Told the share done.
+
+    Raises
+    ------
+    DataError
+        If a file is missing, damaged or of another form, or a price lies off the tick. Nothing is written then.
+    UsageError
+        If ``out`` exists, a parameter is out of range, or the symbol cannot be told.
+    """
+    begun = time.monotonic()
+    if hole_ns <= 0:
+        raise UsageError(f"the time without a snapshot that makes a gap must be > 0, was {hole_ns} ns")
+    paths = existing_files(files)
+    venue, symbol = _names(paths, venue, symbol)
+    recording = _open(paths)
+    instrument = _instrument(recording, venue, symbol, tick_size, lot_size)
+    source = f"book-snapshots: {', '.join(path.name for path in paths)}"
+    counts = dict.fromkeys(("packets", "trades", "unknown", "gaps", "raised", "rounded", "snapshots"), 0)
+    times, receipts = _book_times(recording)
+    clock = estimate(receipts, times, base_latency_ns)
+    interval = int(np.median(np.diff(times))) if len(times) > 1 else 0
+    depth = max(len(levels) for _, frame in recording.books for name in _BOOK[::2] for levels in _longest(frame[name]))
+    detail = f"{depth} levels every {interval / MILLISECOND:.0f} ms + trades (degraded)"
+    with TapeWriter(out, instrument, detail=detail, source=source) as writer:
+        for data in _rows(recording, instrument, clock, depth, hole_ns, min(interval, hole_ns), counts, progress):
+            data, raised = raise_receipts(data)
+            counts["raised"] += raised
+            counts["packets"] += int(np.sum(data.flags & PACKET_END != 0))
+            counts["trades"] += int(np.sum((data.kind >= TRADE_BUY) & (data.kind <= TRADE_UNKNOWN)))
+            counts["unknown"] += int(np.sum(data.kind == TRADE_UNKNOWN))
+            counts["gaps"] += int(np.sum(data.kind == GAP))
+            writer.append(data)
+        writer.notes = _notes(counts, recording, clock, hole_ns)
+    return ImportReport(
+        str(out),
+        symbol,
+        writer.rows,
+        counts["packets"],
+        counts["trades"],
+        counts["gaps"],
+        writer.notes,
+        round(time.monotonic() - begun, 2),
+    )
+
+
+def _names(paths: list[Path], venue: str | None, symbol: str | None) -> tuple[str, str]:
+    folder_venue, _, folder_symbol = paths[0].resolve().parent.name.partition("_")
+    if symbol is None:
+        if not folder_symbol.isalnum():
+            raise UsageError("the files do not name their symbol: give one, e.g. BTC-USD")
+        return venue or folder_venue, folder_symbol.upper()
+    return venue or "unknown", symbol
+
+
+def _open(paths: list[Path]) -> _Recording:
+    recording, trades = _Recording(), []
+    for path in paths:
+        try:
+            frame = pl.read_parquet(path)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            text = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise DataError(f"{path} is cut off or no parquet file: {text}") from None
+        if set(_TIMES + _BOOK) <= set(frame.columns):
+            recording.books.append((path, _times(path, frame, _BOOK)))
+        elif set(_TIMES + _TRADE) <= set(frame.columns):
+            trades.append(_times(path, frame, _TRADE))
+        else:
+            raise DataError(
+                f"{path} must have the columns {', '.join(_TIMES + _BOOK)} or {', '.join(_TIMES + _TRADE)}, "
+                f"has {', '.join(frame.columns)}"
+            )
+    if not recording.books or not any(len(frame) for _, frame in recording.books):
+        raise DataError("no book snapshot in the files")
+    recording.unsorted = sum(not frame["timestamp"].is_sorted() for _, frame in recording.books)
+    recording.books = [(path, frame.sort("timestamp", maintain_order=True)) for path, frame in recording.books]
+    recording.books = [(path, frame) for path, frame in recording.books if len(frame)]
+    recording.books.sort(key=lambda book: int(book[1]["timestamp"][0]))
+    ends = [(int(frame["timestamp"][0]), int(frame["timestamp"][-1])) for _, frame in recording.books]
+    for i in range(1, len(ends)):
+        if ends[i][0] < ends[i - 1][1]:
+            raise DataError(f"{recording.books[i - 1][0]} and {recording.books[i][0]} overlap in time")
+    if trades:
+        recording.trades = pl.concat(trades).sort("timestamp", maintain_order=True)
+    return recording
+
+
+def _times(path: Path, frame: pl.DataFrame, values: tuple[str, ...]) -> pl.DataFrame:
+    """The needed columns, times as int64 ns."""
+    frame = frame.select(*_TIMES, *values)
+    empty = [name for name in frame.columns if frame[name].null_count()]
+    if empty:
+        raise DataError(f"{path}: empty values in the columns {', '.join(empty)}")
+    for name in _TIMES:
+        if not isinstance(frame.schema[name], pl.Datetime):
+            raise DataError(f"{path}: column {name} must hold times, holds {frame.schema[name]}")
+    return frame.with_columns(pl.col(name).dt.epoch("ns") for name in _TIMES)
+
+
+def _book_times(recording: _Recording) -> tuple[I64, I64]:
+    ts, local = ([frame[name].to_numpy() for _, frame in recording.books] for name in _TIMES)
+    return np.concatenate(ts), np.concatenate(local)
+
+
+def _instrument(
+    recording: _Recording, venue: str, symbol: str, tick_size: str | None, lot_size: str | None
+) -> Instrument:
+    samples = [frame.head(_SAMPLE) for _, frame in recording.books]
+    prices = [_flat(frame[name]) for frame in samples for name in _BOOK[::2]]
+    quantities = [_flat(frame[name]) for frame in samples for name in _BOOK[1::2]]
+    if recording.trades is not None:
+        prices.append(recording.trades["price"].to_numpy())
+        quantities.append(recording.trades["quantity"].to_numpy())
+    tick_size = tick_size or step_text(_decimals(np.concatenate(prices)))
+    lot_size = lot_size or step_text(_decimals(np.concatenate(quantities)))
+    return make_instrument(venue, symbol, tick_size, lot_size)
+
+
+def _longest(lists: pl.Series) -> pl.Series:
+    """The longest of the lists, as a series of one."""
+    return lists.gather([lists.list.len().arg_max() or 0])
+
+
+def _flat(lists: pl.Series) -> F64:
+    return lists.explode().drop_nulls().cast(pl.Float64).to_numpy()
+
+
+def _decimals(values: F64) -> int:
+    """Fewest decimals that write all values."""
+    for decimals in range(_MOST_DECIMALS):
+        scaled = values * 10.0**decimals
+        if np.all(np.abs(scaled - np.rint(scaled)) < 1e-6 * np.maximum(1.0, np.abs(scaled) * 1e-6)):
+            return decimals
+    return _MOST_DECIMALS
+
+
+def _ticks(path: str, values: F64, step: str) -> I64:
+    """Ticks of prices; they come as floats, so "on the grid" means to a ten-thousandth of a tick."""
+    scaled = values / float(step)
+    ticks = np.rint(scaled)
+    off = np.flatnonzero(~(np.abs(scaled - ticks) <= 1e-4) | (ticks <= 0))
+    if len(off):
+        raise DataError(f"{path}: price must be > 0 and a multiple of the tick size {step}, was {values[off[0]]!r}")
+    return ticks.astype(np.int64)
+
+
+def _lots(path: str, values: F64, step: str, counts: dict[str, int]) -> I64:
+    """Lots of quantities; what lies between two is rounded up and counted."""
+    if not np.all((values >= 0) & (values < 1e12)):
+        raise DataError(f"{path}: quantity must be >= 0 and finite, was {values[~(values >= 0)][:1]}")
+    scaled = values / float(step)
+    lots = np.rint(scaled)
+    off = np.abs(scaled - lots) > 1e-4
+    counts["rounded"] += int(off.sum())
+    return np.where(off, np.ceil(scaled), lots).astype(np.int64)
+
+
+def _load_trades(recording: _Recording, instrument: Instrument, clock: ReceiptClock, counts: dict[str, int]) -> Trades:
+    frame = recording.trades
+    if frame is None:
+        return Trades(*(np.empty(0, np.int64) for _ in range(4)))
+    return Trades(
+        frame["timestamp"].to_numpy(),
+        clock.correct(frame["received_at"].to_numpy()),
+        _ticks("trades", frame["price"].cast(pl.Float64).to_numpy(), instrument.tick_size),
+        _lots("trades", frame["quantity"].cast(pl.Float64).to_numpy(), instrument.lot_size, counts),
+    )
+
+
+def _load_books(
+    path: Path, frame: pl.DataFrame, instrument: Instrument, clock: ReceiptClock, counts: dict[str, int]
+) -> Books:
+    starts, values = np.zeros((2, len(frame) + 1), np.int64), []
+    for side, (prices, quantities) in enumerate((_BOOK[:2], _BOOK[2:])):
+        lengths = frame[prices].list.len().to_numpy()
+        if not np.array_equal(lengths, frame[quantities].list.len().to_numpy()):
+            raise DataError(f"{path}: {prices} and {quantities} must have the same lengths")
+        starts[side, 1:] = np.cumsum(lengths)
+        ticks = _ticks(str(path), _flat(frame[prices]), instrument.tick_size)
+        rising = np.diff(ticks) * (-1 if side == 0 else 1) > 0
+        rising[starts[side, 1:-1][(lengths[1:] > 0) & (starts[side, 1:-1] > 0)] - 1] = True  # between two snapshots
+        if not rising.all():
+            raise DataError(f"{path}: {prices} must be in order, best first, each price once")
+        values += [ticks, _lots(str(path), _flat(frame[quantities]), instrument.lot_size, counts)]
+    counts["snapshots"] += len(frame)
+    return Books(frame["timestamp"].to_numpy(), clock.correct(frame["received_at"].to_numpy()), starts, *values)
+
+
+def _rows(
+    recording: _Recording,
+    instrument: Instrument,
+    clock: ReceiptClock,
+    depth: int,
+    hole_ns: int,
+    interval_ns: int,
+    counts: dict[str, int],
+    progress: Progress | None,
+) -> Iterator[Columns]:
+    trades = _load_trades(recording, instrument, clock, counts)
+    state = new_merge()
+    total, done = sum(len(frame) for _, frame in recording.books), 0
+    for path, frame in recording.books:
+        for part in frame.iter_slices(_CHUNK):
+            books = _load_books(path, part, instrument, clock, counts)
+            levels = len(books.bid_prices) + len(books.ask_prices)
+            waiting = int(np.searchsorted(trades.ts, books.ts[-1], "right"))
+            out = np.empty((6, 2 * levels + 2 * KNOWN + 2 * len(part) + waiting - int(state.state[3])), np.int64)
+            yield _as_columns(out, merge(state, books, trades, depth, hole_ns, interval_ns, out))
+            done += len(part)
+            if progress is not None:
+                progress(done / total)
+    out = np.empty((6, len(trades.ts) - int(state.state[3]) + 1), np.int64)
+    yield _as_columns(out, finish(state, trades, hole_ns, interval_ns, out))
+
+
+def _as_columns(out: I64, rows: int) -> Columns:
+    ts, ts_local, kind, flags, price, qty = (
+        out[i, :rows].astype(dtype) for i, dtype in enumerate(COLUMN_TYPES.values())
+    )
+    return Columns(ts, ts_local, kind, flags, price, qty)
+
+
+def _notes(counts: dict[str, int], recording: _Recording, clock: ReceiptClock, hole_ns: int) -> dict[str, Any]:
+    return {
+        "snapshots": counts["snapshots"],
+        "depth_rows": "inferred: differences of consecutive snapshots; levels out of sight keep their last quantity",
+        "aggressor": "inferred from the quote before, unknown inside the spread and in locked books",
+        "trades_of_unknown_side": counts["unknown"],
+        "gap_after_s": hole_ns / SECOND,
+        "quantities_rounded_up_to_a_lot": counts["rounded"],
+        "files_not_in_time_order": recording.unsorted,
+        "receipts_raised_to_venue_time": counts["raised"],
+        "funding": "not on the tape",
+        **clock.notes(),
+    }
