@@ -1,7 +1,7 @@
 """The benchmark's market: a seeded BTCUSDT-like book of 2,000,000 events in 10 hours, tick 0.1, lot 0.001.
 
-What matters for speed is kept close to a busy perpetual: 11 % trades, a quarter of the rows removes a level, 56 % of the
-rows share their time with the row before (packets), a spread of one tick, jumps of about 11 ticks that sweep a side.
+What matters for speed is kept close to a busy perpetual: 11 % trades, a quarter of the rows removes a level, 56 % of
+the rows share their time with the row before (packets), a spread of one tick, jumps of some 11 ticks that sweep a side.
 """
 
 from pathlib import Path

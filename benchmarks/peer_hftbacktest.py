@@ -1,4 +1,4 @@
-"""hftbacktest's side of the benchmark; runs in its own environment: ``python peer_hftbacktest.py JOB.json``.
+"""hftbacktest's side of the benchmark; runs in its own environment: ``python peer_hftbacktest.py SPEC.json``.
 
 The grid does what ours does: at each decision the same prices around the mid, orders that are not wanted are cancelled,
 missing ones are sent, post-only; bids stop at max_position and asks at -max_position.
@@ -11,7 +11,7 @@ import time
 from importlib.metadata import version
 
 import numpy as np
-from hftbacktest import BUY, GTX, LIMIT, SELL, BacktestAsset, ROIVectorMarketDepthBacktest
+from hftbacktest import GTX, LIMIT, BacktestAsset, ROIVectorMarketDepthBacktest
 from numba import njit, uint64
 from numba.typed import Dict
 
@@ -57,7 +57,7 @@ def grid(hbt, cycle_ns, spread, levels, quantity, max_position, tick):
     return decisions, sent
 
 
-def backtest(job, data, snapshot, spread):
+def backtest(job, market, data, snapshot, spread):
     """One backtest of one parameter set: build, run, results."""
     asset = (
         BacktestAsset()
@@ -66,19 +66,18 @@ def backtest(job, data, snapshot, spread):
         .constant_order_latency(job["latency_ns"], job["latency_ns"])
         .risk_adverse_queue_model()
         .no_partial_fill_exchange()
-        .trading_value_fee_model(job["maker_fee"], job["taker_fee"])
-        .tick_size(job["tick"])
-        .lot_size(job["lot"])
-        .roi_lb(job["roi"][0])
-        .roi_ub(job["roi"][1])
+        .trading_value_fee_model(market["maker_fee"], market["taker_fee"])
+        .tick_size(market["tick"])
+        .lot_size(market["lot"])
+        .roi_lb(market["roi"][0])
+        .roi_ub(market["roi"][1])
     )
     if len(snapshot):
         asset = asset.initial_snapshot(snapshot)
     started = time.perf_counter()
     hbt = ROIVectorMarketDepthBacktest([asset])
-    decisions, sent = grid(
-        hbt, job["cycle_ns"], spread, job["levels"], job["quantity"], job["max_position"] - 1e-9, job["tick"]
-    )
+    limit = job["max_position"] - 1e-9
+    decisions, sent = grid(hbt, job["cycle_ns"], spread, job["levels"], job["quantity"], limit, market["tick"])
     state = hbt.state_values(0)
     seconds = time.perf_counter() - started
     result = {"decisions": decisions, "orders": sent, "fills": int(state.num_trades)}
@@ -86,20 +85,25 @@ def backtest(job, data, snapshot, spread):
     return seconds, result
 
 
-def main():
-    """Warm up, time, answer with one JSON line."""
-    with open(sys.argv[1], encoding="utf-8") as file:
-        job = json.load(file)
-    os.sched_setaffinity(0, {job["core"]})
-    data, snapshot = np.load(job["events"]), np.load(job["snapshot"])
-    backtest(job, data, snapshot, job["spreads"][0])  # compiles, and brings the events into memory
-    runs = [[backtest(job, data, snapshot, spread) for spread in job["spreads"]] for _ in range(job["repeats"])]
-    answer = {
-        "seconds": [[seconds for seconds, _ in run] for run in runs],
+def run(job, market, repeats):
+    """Time every parameter set of a job's sample, one backtest each, after one to warm up."""
+    data, snapshot = np.load(market["events"]), np.load(market["snapshot"])
+    backtest(job, market, data, snapshot, job["sample"][0])  # compiles, and brings the events into memory
+    runs = [[backtest(job, market, data, snapshot, spread) for spread in job["sample"]] for _ in range(repeats)]
+    return {
+        "seconds": [[seconds for seconds, _ in one] for one in runs],
         "results": [result for _, result in runs[0]],
-        "versions": {name: version(name) for name in ("hftbacktest", "numba", "numpy")},
     }
-    print(json.dumps(answer))
+
+
+def main():
+    """Run every job of a specification and answer with one JSON line."""
+    with open(sys.argv[1], encoding="utf-8") as file:
+        spec = json.load(file)
+    os.sched_setaffinity(0, {spec["core"]})
+    answer = [run(job, spec["markets"][job["tape"]], spec["repeats"]) for job in spec["jobs"]]
+    versions = {name: version(name) for name in ("hftbacktest", "numba", "numpy")}
+    print(json.dumps({"jobs": answer, "versions": versions}))
 
 
 if __name__ == "__main__":

@@ -192,7 +192,7 @@ _TABLE: Final = (
         "closed trades",
     ),
     Definition("orders", "Orders", "orders sent", "count", "orders"),
-    Definition("cancels", "Cancels", "cancellations sent", "count", "orders"),
+    Definition("cancels", "Cancels", "orders that a cancel ended", "count", "orders"),
     Definition("rejects", "Rejects", "orders rejected", "count", "orders", better="lower"),
     Definition("fills", "Fills", "executions; an order filled in parts counts each part", "count", "fills"),
     Definition("buys", "Buy fills", "executions that bought", "count", "fills"),
