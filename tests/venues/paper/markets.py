@@ -1,4 +1,4 @@
-"""A small made-up market as a tape: a book of ten levels a side around 100.00, level changes and prints for a minute."""
+"""A small made-up market as a tape: ten levels a side around 100.00, level changes and prints for a minute."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The slow reference model behind the interface that the exchange expects of the engine: no compilation, obviously right."""
+"""The slow reference model behind the interface that the exchange expects of the engine: nothing to compile."""
 
 from typing import Any
 

@@ -105,6 +105,11 @@ class Server:
         self._driver: asyncio.Task[None] | None = None
         self._runner: web.ServerRunner | None = None
 
+    @property
+    def keys(self) -> tuple[ApiKey, ...]:
+        """Keys of all accounts."""
+        return tuple(self._keys)
+
     # -- life ---------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
@@ -252,6 +257,7 @@ class Server:
                         if divisor not in rendered:
                             rendered[divisor] = self._render(event, account.execution_id, divisor)
                         connection.send(b'{"subscriptionId":%d,"event":%b}' % (number, rendered[divisor]))
+                        session.last_execution = account.execution_id
 
     def _render(self, event: Any, execution_id: int, divisor: int) -> bytes:
         messages = self.exchange.messages
@@ -278,7 +284,9 @@ class Server:
 
     def _cursor(self, session: ControlSession) -> dict[str, Any]:
         exchange = self.exchange
-        publisher = exchange.publisher
+        publisher, account = exchange.publisher, exchange.accounts[session.account]
+        # what was sent before a connection began never reaches it: nobody may be told to wait for that
+        followers = [s for s in self._users.values() if account in s.subscriptions.values()]
         return {
             "cursor": {
                 exchange.market.instrument.symbol: {
@@ -287,7 +295,7 @@ class Server:
                     "b": publisher.update_id,
                 }
             },
-            "execution": exchange.accounts[session.account].execution_id,
+            "execution": min((s.last_execution for s in followers), default=0),
             "done": exchange.closed,
         }
 

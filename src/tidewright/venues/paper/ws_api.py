@@ -37,6 +37,8 @@ class WsSession:
         Accounts whose events this connection gets, by subscription id.
     by_logon
         Subscriptions that end with the logon.
+    last_execution
+        Newest execution id that was sent here; 0 before the first.
     """
 
     connected_ns: int
@@ -48,6 +50,7 @@ class WsSession:
     subscriptions: dict[int, Account] = field(default_factory=dict)
     by_logon: set[int] = field(default_factory=set)
     next_subscription: int = 0
+    last_execution: int = 0
 
 
 class WsAnswer(NamedTuple):
