@@ -113,10 +113,8 @@ class Ledger:
 
     @property
     def net_position_lots(self) -> int:
-        """Inventory deviation with commission taken in base counted, whole lots rounded toward zero."""
-        units = self.base_units - self.start_base
-        lots = abs(units) // self.instrument.lot_units
-        return lots if units >= 0 else -lots
+        """Inventory deviation with commission taken in base counted, whole lots rounded down, as in the engine."""
+        return (self.base_units - self.start_base) // self.instrument.lot_units
 
     def equity_units(self, mid2_ticks: int) -> int:
         """Value of all balances at the mid, 1e-8 quote units.

@@ -107,6 +107,8 @@ class OrderManager:
         self.placed = self.cancels_sent = self.rejected = 0
         self.new_fills: list[FillUpdate] = []  # booked since the last take_rows
         self.foreign: list[UserEvent] = []  # events of orders that are not ours
+        self.recent_fills: list[FillUpdate] = []  # the last few, for display
+        self.newest_trade_id = -1
         self._booked: set[int] = set()
         self._changed: dict[str, None] = {}
 
@@ -223,7 +225,10 @@ class OrderManager:
         order.order_id = order.order_id or fill.order_id
         order.filled_lots += fill.qty_lots
         self.ledger.book(fill.side, fill.price_ticks, fill.qty_lots, fill.fee_units, fill.fee_asset)
-        self.new_fills.append(replace(fill, client_order_id=order.client_order_id))
+        self.newest_trade_id = max(self.newest_trade_id, fill.trade_id)
+        named = replace(fill, client_order_id=order.client_order_id)
+        self.new_fills.append(named)
+        self.recent_fills = [*self.recent_fills[-9:], named]
         whole = order.filled_lots == order.qty_lots
         self._step(order, Event.FILLED_WHOLLY if whole else Event.FILLED_PARTLY, now_ns)
         return True
@@ -304,6 +309,7 @@ class OrderManager:
     def remember_booked(self, trade_ids: Iterable[int]) -> None:
         """Trades that are in the ledger already."""
         self._booked.update(trade_ids)
+        self.newest_trade_id = max(self._booked, default=-1)
 
     def is_booked(self, trade_id: int) -> bool:
         """Whether a trade is in the ledger."""

@@ -213,7 +213,7 @@ class TradingVenue(Protocol):
         ...
 
     async def reached(self, execution_id: int, timeout_s: float) -> None:
-        """Wait until the user stream has brought the report of this number.
+        """Wait until the user stream has brought the report of this number, or has broken.
 
         Raises
         ------

@@ -248,6 +248,8 @@ class BinanceTrading:
         if self._closing or self._reports is None:
             return
         self._events.append(StreamLost(why))
+        if self._goal is not None and not self._goal[1].done():
+            self._goal[1].set_result(None)  # what is waited for may never come: the event says so
         if self._resubscribing is None or self._resubscribing.done():
             self._resubscribing = asyncio.create_task(self._resubscribe())
 

@@ -1,0 +1,242 @@
+"""One decision a cycle: state, policy, target quotes, risk gate. Pure: what it sees is passed in, nothing is sent."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from tidewright.agents.executor import state as executor_state
+from tidewright.agents.executor.state import StateInputs
+from tidewright.market import features
+from tidewright.market.clock import DAY
+from tidewright.market.instrument import Instrument
+from tidewright.market.tape import F64
+from tidewright.risk import gate as risk
+from tidewright.risk.gate import Exposure
+from tidewright.risk.limits import Limits
+from tidewright.strategies import registry
+from tidewright.strategies.dispatch import quote
+from tidewright.strategies.view import View, new_quotes
+
+
+class MarketNow(NamedTuple):
+    """The book as it is known at a decision.
+
+    Attributes
+    ----------
+    whole
+        Whether both sides are there, uncrossed, outside a gap: else nothing is decided.
+    best_bid, best_ask
+        Ticks.
+    bid_qty, ask_qty
+        Lots.
+    """
+
+    whole: bool
+    best_bid: int
+    best_ask: int
+    bid_qty: int
+    ask_qty: int
+
+    @property
+    def mid2(self) -> int:
+        """Twice the mid, ticks."""
+        return self.best_bid + self.best_ask
+
+
+class AccountNow(NamedTuple):
+    """The account as it is known at a decision.
+
+    Attributes
+    ----------
+    position_lots
+        Net filled quantity since the start, lots.
+    net_position_lots
+        The same with commission taken in base counted, lots.
+    equity
+        Quote.
+    entry_price
+        Average price of the position, quote per base; 0 when flat.
+    """
+
+    position_lots: int
+    net_position_lots: int
+    equity: float
+    entry_price: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the executor wants.
+
+    Attributes
+    ----------
+    state
+        The eight numbers, in the order of :data:`tidewright.agents.executor.state.NAMES`.
+    bids, asks
+        Target quotes that passed the gate, (ticks, lots), nearest first.
+    why
+        What stopped or cut the quotes.
+    """
+
+    now_ns: int
+    state: tuple[float, ...]
+    bids: list[tuple[int, int]]
+    asks: list[tuple[int, int]]
+    why: tuple[str, ...] = ()
+
+
+class Executor:
+    """Decides for one instrument.
+
+    Parameters
+    ----------
+    start_ns, cycle_ns
+        Decisions are at ``start_ns + k * cycle_ns``.
+    strategy, params
+        Name and parameters of the quoting rule, see :mod:`tidewright.strategies.registry`.
+    limits
+        Risk limits.
+
+    Raises
+    ------
+    UsageError
+        If strategy or parameters are not valid.
+    """
+
+    def __init__(
+        self,
+        instrument: Instrument,
+        start_ns: int,
+        cycle_ns: int,
+        strategy: str,
+        params: Mapping[str, float],
+        limits: Limits,
+    ) -> None:
+        self._instrument = instrument
+        self._start_ns, self._cycle_ns = start_ns, cycle_ns
+        self.strategy = registry.strategy(strategy)
+        self.limits = limits
+        self._tick, self._lot = float(instrument.tick), float(instrument.lot)
+        self._quotes = new_quotes()
+        self._features = features.new_state()
+        self._capital = self._first_mid = 0.0
+        self._day, self._day_equity = -1, 0.0
+        self._last_equity = math.nan
+        self._results, self._mean, self._squares = 0, 0.0, 0.0
+        self._position_since = -1
+        self.params: dict[str, float] = {}
+        self._row: F64 = np.zeros(0)
+        self.use(params)
+
+    def use(self, params: Mapping[str, float]) -> None:
+        """Take parameters from the next decision on; names that are absent take their defaults.
+
+        Raises
+        ------
+        UsageError
+            If a name is unknown or a value out of range; the old ones stay.
+        """
+        row = registry.rows(self.strategy.name, params, 1)[0]
+        self._row = row
+        self.params = dict(zip(self.strategy.names, row.tolist(), strict=True))
+
+    @property
+    def volatility(self) -> float:
+        """Deviation of the mid's log return a cycle so far."""
+        return math.sqrt(float(self._features[features.VARIANCE]))
+
+    def watch(self, market: MarketNow) -> tuple[float, float]:
+        """Take in the market of a cycle in which nothing is decided, as in the warm-up: price change and volatility."""
+        if not market.whole:
+            return 0.0, self.volatility
+        change, volatility = features.observe_mid(self._features, market.mid2)
+        return float(change), float(volatility)
+
+    def decide(self, now_ns: int, market: MarketNow, account: AccountNow) -> Decision | None:
+        """Decide at a time; ``None`` while the book is not whole: quotes stay as they are."""
+        self._account(now_ns, account)
+        if not market.whole:
+            return None
+        change, volatility = self.watch(market)
+        mid = market.mid2 * 0.5 * self._tick
+        self._first_mid = self._first_mid or mid
+        imbalance = features.imbalance(market.bid_qty, market.ask_qty)
+        state = executor_state.build(self._inputs(now_ns, account, mid, change, volatility, imbalance))
+        view = View(
+            now_ns,
+            now_ns - self._start_ns,
+            self._cycle_ns,
+            market.best_bid,
+            market.best_ask,
+            market.bid_qty,
+            market.ask_qty,
+            market.mid2,
+            self._tick,
+            self._lot,
+            change,
+            volatility,
+            float(imbalance),
+            account.position_lots,
+        )
+        quotes = self._quotes
+        bids, asks = quote(self.strategy.number, view, self._row, quotes)
+        exposure = Exposure(
+            account.net_position_lots,
+            mid,
+            self._lot,
+            account.equity,
+            self._day_equity,
+            account.entry_price,
+            volatility,
+        )
+        kept_bids, kept_asks, mask = risk.gate(
+            exposure, self.limits.values(), quotes.bid_qty, bids, quotes.ask_qty, asks
+        )
+        return Decision(
+            now_ns,
+            tuple(state.tolist()),
+            list(zip(quotes.bid_price[:kept_bids].tolist(), quotes.bid_qty[:kept_bids].tolist(), strict=True)),
+            list(zip(quotes.ask_price[:kept_asks].tolist(), quotes.ask_qty[:kept_asks].tolist(), strict=True)),
+            tuple(risk.reasons(mask)),
+        )
+
+    def _account(self, now_ns: int, account: AccountNow) -> None:
+        self._capital = self._capital or account.equity
+        if now_ns // DAY != self._day:
+            self._day, self._day_equity = now_ns // DAY, account.equity
+        if not math.isnan(self._last_equity):
+            # Welford's running mean and squared deviations of the equity changes.
+            self._results += 1
+            change = account.equity - self._last_equity
+            before = change - self._mean
+            self._mean += before / self._results
+            self._squares += before * (change - self._mean)
+        self._last_equity = account.equity
+        if account.position_lots == 0:
+            self._position_since = -1
+        elif self._position_since < 0:
+            self._position_since = now_ns
+
+    def _inputs(
+        self, now_ns: int, account: AccountNow, mid: float, change: float, volatility: float, imbalance: float
+    ) -> StateInputs:
+        share = self.limits.values().max_position_share
+        deviation = math.sqrt(self._squares / (self._results - 1)) if self._results > 1 else 0.0
+        return StateInputs(
+            account.equity,
+            self._capital,
+            mid,
+            self._first_mid,
+            change,
+            volatility,
+            float(imbalance),
+            now_ns - self._position_since if self._position_since >= 0 else 0,
+            self._mean,
+            deviation,
+            self._results,
+            account.net_position_lots * self._lot * mid,
+            share * account.equity,
+        )

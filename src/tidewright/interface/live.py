@@ -1,0 +1,176 @@
+"""A plain live display of a session in the terminal, and one line an hour where there is no terminal."""
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from tidewright.market.clock import HOUR, iso
+from tidewright.market.codes import BUY
+from tidewright.market.instrument import Instrument, units_text
+from tidewright.trading.session import Now
+
+_FILLS_SHOWN = 5
+_REFRESH_S = 0.2
+
+
+class LiveDisplay:
+    """Observer that draws the session; use it as a context manager.
+
+    Parameters
+    ----------
+    title
+        What is run.
+    notes
+        Lines that stay under the title: what was chosen on purpose.
+    """
+
+    def __init__(self, console: Console, title: str, notes: tuple[str, ...] = ()) -> None:
+        self._console, self._title, self._notes = console, title, notes
+        self._live = Live(console=console, auto_refresh=False, transient=False)
+        self._speed = Speed()
+        self._drawn = float("-inf")
+        self.instrument: Instrument | None = None
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.__exit__(kind, error, trace)
+
+    def __call__(self, now: Now) -> None:
+        """Draw, at most five times a second."""
+        self._speed.note(now.market_ns)
+        moment = time.monotonic()
+        if moment - self._drawn < _REFRESH_S and now.stage != "ended":
+            return
+        self._drawn = moment
+        self._live.update(render(now, self.instrument, self._title, self._notes, self._speed()), refresh=True)
+
+
+class Speed:
+    """Market seconds per wall second over the last few seconds."""
+
+    def __init__(self, wall_s: Callable[[], float] = time.monotonic) -> None:
+        self._wall_s = wall_s
+        self._points: list[tuple[float, int]] = []
+
+    def note(self, market_ns: int) -> None:
+        """Market time is here now."""
+        wall = self._wall_s()
+        self._points.append((wall, market_ns))
+        while len(self._points) > 2 and wall - self._points[0][0] > 5.0:
+            del self._points[0]
+
+    def __call__(self) -> float:
+        """Market seconds per wall second; 0 before it is known."""
+        if len(self._points) < 2:
+            return 0.0
+        (wall, market), (later, market_later) = self._points[0], self._points[-1]
+        return (market_later - market) / 1e9 / (later - wall) if later > wall else 0.0
+
+
+def render(now: Now, instrument: Instrument | None, title: str, notes: tuple[str, ...], speed: float) -> Group:
+    """The display of one moment."""
+    head = Text.assemble((title, "bold"), "\n", *(f"{note}\n" for note in notes))
+    return Group(head, _figures(now, instrument, speed), _fills(now, instrument), _advice(now))
+
+
+def _figures(now: Now, instrument: Instrument | None, speed: float) -> Table:
+    table = Table.grid(padding=(0, 3))
+    gain = now.equity_units - now.start_equity_units if now.start_equity_units else 0
+    quote = instrument.quote if instrument else ""
+    due = f" of {now.cycles_due}" if now.cycles_due else ""
+    table.add_row("market time", iso(now.market_ns)[:19].replace("T", " "), "speed", f"{speed:,.0f}x")
+    table.add_row("stage", now.stage, "cycle", f"{now.cycle}{due}")
+    table.add_row("mid", _price(now.mid2, instrument), "position", _lots(now.position_lots, instrument))
+    table.add_row("equity", f"{_money(now.equity_units)} {quote}", "gain", f"{_money(gain, sign=True)} {quote}")
+    table.add_row(
+        "realised / unrealised",
+        f"{_money(now.realised_units, sign=True)} / {_money(now.unrealised_units, sign=True)}",
+        "fees",
+        f"{_money(now.fees_units)} {quote}",
+    )
+    table.add_row(
+        "orders",
+        f"{now.orders} placed, {now.cancels} cancelled, {now.rejected} rejected",
+        "open quotes",
+        str(len(now.quotes)),
+    )
+    table.add_row("fills", str(now.fills), "errors", str(now.errors))
+    if now.why:
+        table.add_row("held back", Text(now.why, "yellow"))
+    return table
+
+
+def _fills(now: Now, instrument: Instrument | None) -> Table:
+    table = Table(box=None, title="newest fills", title_justify="left", show_header=False, pad_edge=False)
+    for fill in now.newest_fills[-_FILLS_SHOWN:]:
+        side = Text("buy ", "green") if fill.side == BUY else Text("sell", "red")
+        table.add_row(
+            iso(fill.ts_ns)[11:19],
+            side,
+            _lots(fill.qty_lots, instrument),
+            "at",
+            _price(2 * fill.price_ticks, instrument),
+            "maker" if fill.maker else "taker",
+            f"fee {units_text(fill.fee_units)} {fill.fee_asset}",
+        )
+    return table
+
+
+def _advice(now: Now) -> Text:
+    params = ", ".join(f"{name} {value:g}" for name, value in now.params.items())
+    counts = f"{now.proposals} proposals, {now.accepted} accepted, {now.refused} refused"
+    return Text.assemble(
+        f"parameters  {params}\n", f"optimizer   {counts}\n", f"last        {now.advice or 'none yet'}"
+    )
+
+
+def _price(mid2: int, instrument: Instrument | None) -> str:
+    if instrument is None or not mid2:
+        return "-"
+    return f"{float(instrument.tick) * mid2 / 2:,.10g}"
+
+
+def _lots(lots: int, instrument: Instrument | None) -> str:
+    if instrument is None:
+        return str(lots)
+    return f"{'-' if lots < 0 else ''}{instrument.qty_text(abs(lots))} {instrument.base}"
+
+
+def _money(units: int, *, sign: bool = False) -> str:
+    return f"{units / 1e8:+,.2f}" if sign else f"{units / 1e8:,.2f}"
+
+
+class LineDisplay:
+    """Observer for logs: one line at the first fill, an hour of market time and the end."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._hour, self._filled = -1, False
+        self._began = time.monotonic()
+        self.instrument: Instrument | None = None
+
+    def __call__(self, now: Now) -> None:
+        """Say something if there is something to say."""
+        wall = time.monotonic() - self._began
+        if now.fills and not self._filled:
+            self._filled = True
+            self._say(f"first fill at {iso(now.market_ns)} after {wall:.1f} s")
+        hour = now.market_ns // HOUR
+        if (hour != self._hour and now.stage in ("warm-up", "trading")) or now.stage == "ended":
+            self._hour = hour
+            self._say(
+                f"{iso(now.market_ns)[:16]} {now.stage}: equity {units_text(now.equity_units)[:-6]}, "
+                f"{now.fills} fills, {now.orders} orders, {now.accepted} accepted, {now.refused} refused, "
+                f"{now.errors} errors, {wall:.1f} s"
+            )

@@ -1,0 +1,235 @@
+"""The session's line to its optimizer: a request each epoch, an answer that takes effect at a fixed later cycle."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tidewright.agents.executor.executor import Executor
+from tidewright.agents.executor.proposals import Standing, Verdict, judge
+from tidewright.coordination.admission import RefusedError
+from tidewright.coordination.messages import Message, ParameterUpdateMessage, StatusMessage, encode, message
+from tidewright.coordination.process import Delivery
+from tidewright.market.errors import DataError, NotRunningError, TimedOutError
+from tidewright.market.instrument import Instrument, units_text
+from tidewright.strategies import registry
+from tidewright.trading.cycles import Registration
+from tidewright.trading.ledger import Ledger
+from tidewright.trading.settings import SessionSettings
+
+EXECUTOR, OPTIMIZER = "executor", "optimizer"
+
+
+class Line(Protocol):
+    """Messages to and from one agent; :class:`tidewright.coordination.process.ProcessBus` is one."""
+
+    async def send(self, item: Message) -> None:
+        """Validate, admit, journal and send."""
+        ...
+
+    async def receive(self, timeout_s: float | None = None) -> Delivery:
+        """The next message, or why what came is not one that may be acted on."""
+        ...
+
+
+@dataclass(slots=True)
+class Latest:
+    """The newest proposal and what became of it, for display."""
+
+    text: str = "none yet"
+    accepted: bool | None = None
+
+
+class Advice:
+    """Asks, waits, judges.
+
+    Parameters
+    ----------
+    line
+        To the optimizer.
+    tape
+        Path of the growing tape.
+    note
+        Writes one row of the message table: keyword arguments of its columns but the session.
+    """
+
+    def __init__(
+        self,
+        line: Line,
+        settings: SessionSettings,
+        instrument: Instrument,
+        registration: Registration,
+        tape: str,
+        note: Callable[..., None],
+    ) -> None:
+        assert settings.advice is not None
+        self._line, self._settings, self._advice = line, settings, settings.advice
+        self._instrument, self._registration, self._tape, self._note = instrument, registration, tape, note
+        self._awaited, self._due_ns = "", 0
+        self._receiving: asyncio.Task[Delivery] | None = None
+        self.proposals = self.accepted = self.refused = self.errors = 0
+        self.latest = Latest()
+        self.gone = False
+
+    @property
+    def awaiting(self) -> bool:
+        """Whether a request is open."""
+        return bool(self._awaited)
+
+    async def ask(self, now_ns: int, from_ns: int, rows: int, executor: Executor, ledger: Ledger, mid2: int) -> None:
+        """Send the epoch's request; the tape must have been published."""
+        if self.gone:
+            return
+        advice, latency = self._advice, self._registration
+        request_id = f"epoch-{now_ns}"
+        limits = self._settings.limits
+        data: dict[str, Any] = {
+            "tape": self._tape,
+            "rows": rows,
+            "from_ns": from_ns,
+            "until_ns": now_ns,
+            "strategy": executor.strategy.name,
+            "incumbent": _typed(executor),
+            "limits": {
+                "max_position_share": limits.max_position_share,
+                "stop_loss": limits.stop_loss,
+                "daily_loss": limits.daily_loss,
+                "volatility_cutoff": limits.volatility_cutoff,
+            },
+            "latency": {
+                "feed_ns": latency.feed_ns,
+                "entry_ns": latency.entry_ns,
+                "response_ns": latency.response_ns,
+            },
+            "fees": {"maker": self._instrument.maker_fee, "taker": self._instrument.taker_fee},
+            "equity": units_text(ledger.equity_units(mid2)),
+            "position": units_text(ledger.position_lots * self._instrument.lot_units),
+            "base": units_text(ledger.start_base),
+            "cycle_ns": self._settings.cycle_ns,
+            "epoch_ns": advice.epoch_ns,
+            "check_balance": True,
+            "candidates": advice.candidates,
+            "generations": advice.generations,
+            "seed": advice.seed,
+            "request_id": request_id,
+        }
+        try:
+            item = message("optimize_request", now_ns, EXECUTOR, OPTIMIZER, data)
+            self._journal(now_ns, "out", item)
+            await self._line.send(item)
+        except (DataError, RefusedError, NotRunningError) as error:
+            self._failed(now_ns, str(error), gone=isinstance(error, NotRunningError))
+            return
+        self._awaited = request_id
+        self._due_ns = now_ns + advice.answer_cycles * self._settings.cycle_ns
+
+    async def answer(self, now_ns: int, executor: Executor, ledger: Ledger, mid2: int, *, wait: bool) -> Verdict | None:
+        """The verdict on the answer that takes effect now; ``None`` if none is due or none came.
+
+        Parameters
+        ----------
+        wait
+            In lockstep: wait for an answer that is due, so that results do not depend on machine load. Otherwise an
+            answer that is not there yet is looked for again at the next decision.
+        """
+        if not self._awaited or now_ns < self._due_ns or self.gone:
+            return None
+        if self._receiving is None:
+            self._receiving = asyncio.ensure_future(self._line.receive(None))
+        done, _ = await asyncio.wait({self._receiving}, timeout=self._advice.timeout_s if wait else 0.0)
+        if not done:
+            late_ns = now_ns - self._due_ns
+            if wait or late_ns >= self._advice.epoch_ns:
+                self._failed(now_ns, str(TimedOutError(f"no answer to {self._awaited} in time: it is left alone")))
+            return None
+        receiving, self._receiving = self._receiving, None
+        try:
+            delivery = receiving.result()
+        except NotRunningError as error:
+            self._failed(now_ns, str(error), gone=True)
+            return None
+        if delivery.message is None:
+            self.proposals += 1
+            self.refused += 1
+            self.latest = Latest(f"refused: {delivery.refused}", False)
+            self._note(ts=now_ns, direction="in", message_type="", body="", verdict="invalid", why=delivery.refused)
+            self._awaited = ""
+            return None
+        return await self._judge(now_ns, delivery.message, executor, ledger, mid2)
+
+    async def _judge(self, now_ns: int, item: Message, executor: Executor, ledger: Ledger, mid2: int) -> Verdict | None:
+        if isinstance(item, StatusMessage):
+            error = item.data.state == "error"
+            self.errors += error
+            self.latest = Latest(f"{item.data.state}: {item.data.reason}")
+            self._journal(now_ns, "in", item, "error" if error else "", item.data.reason)
+            if item.data.in_reply_to in (None, self._awaited):
+                self._awaited = ""
+            return None
+        if not isinstance(item, ParameterUpdateMessage):
+            self._journal(now_ns, "in", item, "refused", "an executor does not act on it")
+            return None
+        equity = ledger.equity_units(mid2) / 1e8
+        mid = mid2 * 0.5 * float(self._instrument.tick)
+        standing = Standing(
+            executor.strategy.name,
+            executor.params,
+            executor.limits,
+            equity,
+            mid,
+            self._advice.threshold,
+            self._awaited,
+        )
+        verdict = judge(item.data, standing)
+        self.proposals += 1
+        self.accepted += verdict.accepted
+        self.refused += not verdict.accepted
+        word = "accepted" if verdict.accepted else "refused"
+        self.latest = Latest(f"{word}: {'; '.join(verdict.reasons)}", verdict.accepted)
+        self._journal(now_ns, "in", item, word, "; ".join(verdict.reasons))
+        if item.data.in_reply_to in (None, self._awaited):
+            self._awaited = ""
+        await self._tell(now_ns, item, verdict)
+        return verdict
+
+    async def _tell(self, now_ns: int, item: ParameterUpdateMessage, verdict: Verdict) -> None:
+        data = {
+            "in_reply_to": item.data.proposal_id or item.data.in_reply_to or "proposal",
+            "accepted": verdict.accepted,
+            "reasons": list(verdict.reasons),
+            "confidence_score": item.data.confidence_score,
+        }
+        try:
+            reply = message("decision", now_ns, EXECUTOR, item.source_agent, data)
+            self._journal(now_ns, "out", reply)
+            await self._line.send(reply)
+        except (DataError, RefusedError, NotRunningError) as error:
+            self._failed(now_ns, str(error), gone=isinstance(error, NotRunningError))
+
+    async def close(self) -> None:
+        """Stop waiting."""
+        if self._receiving is not None:
+            self._receiving.cancel()
+            await asyncio.gather(self._receiving, return_exceptions=True)
+
+    def _failed(self, now_ns: int, why: str, *, gone: bool = False) -> None:
+        self.errors += 1
+        self.gone = self.gone or gone
+        self._awaited = ""
+        self.latest = Latest(f"error: {why}", False)
+        self._note(ts=now_ns, direction="in", message_type="", body="", verdict="error", why=why)
+
+    def _journal(self, now_ns: int, direction: str, item: Message, verdict: str = "", why: str = "") -> None:
+        self._note(
+            ts=now_ns,
+            direction=direction,
+            message_type=item.message_type,
+            body=encode(item).decode(),
+            verdict=verdict,
+            why=why,
+        )
+
+
+def _typed(executor: Executor) -> dict[str, int | float]:
+    whole = {parameter.name for parameter in registry.strategy(executor.strategy.name).parameters if parameter.integer}
+    return {name: int(value) if name in whole else value for name, value in executor.params.items()}

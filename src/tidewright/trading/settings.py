@@ -1,0 +1,95 @@
+"""What a session is told: plain values, checked once, kept in the store without secrets."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tidewright.market.clock import HOUR, MINUTE, SECOND
+from tidewright.market.errors import UsageError
+from tidewright.risk.limits import Limits
+from tidewright.strategies import registry
+
+
+@dataclass(frozen=True, slots=True)
+class AdviceSettings:
+    """How the optimizer is asked and believed.
+
+    Attributes
+    ----------
+    epoch_ns
+        Time between requests, market time.
+    answer_cycles
+        Decisions after a request at which its answer takes effect.
+    threshold
+        Least confidence that is acted on.
+    candidates, generations, seed
+        Size of the search and its seed, passed on.
+    timeout_s
+        Wall seconds to wait for an answer that is due, in lockstep.
+    """
+
+    epoch_ns: int = 30 * MINUTE
+    answer_cycles: int = 10
+    threshold: float = 0.6
+    candidates: int = 512
+    generations: int = 2
+    seed: int = 0
+    timeout_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """How a session trades.
+
+    Attributes
+    ----------
+    mode
+        ``"paper"`` or ``"live"``.
+    cycle_ns
+        Time between decisions, market time.
+    warmup_ns
+        Market that is recorded before the first decision.
+    duration_ns
+        How long it trades; 0: until the market ends or it is stopped.
+    advice
+        ``None``: no optimizer.
+    adopt
+        Whether a restart follows open orders again or cancels them.
+    catch_up_s
+        Wall seconds that market data and user stream may lag behind a barrier.
+    """
+
+    mode: str = "paper"
+    strategy: str = "grid"
+    params: Mapping[str, float] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    cycle_ns: int = 30 * SECOND
+    warmup_ns: int = 2 * HOUR
+    duration_ns: int = 0
+    advice: AdviceSettings | None = field(default_factory=AdviceSettings)
+    adopt: bool = True
+    catch_up_s: float = 20.0
+
+    def __post_init__(self) -> None:
+        registry.rows(self.strategy, self.params, 1)
+        if self.cycle_ns < 100_000_000:
+            raise UsageError(f"cycle must be at least 100 ms, was {self.cycle_ns / SECOND:g} s")
+        if self.warmup_ns < 0 or self.duration_ns < 0:
+            raise UsageError("warm-up and duration must be >= 0")
+        if self.advice is not None:
+            advice = self.advice
+            if advice.epoch_ns < self.cycle_ns or advice.epoch_ns % self.cycle_ns:
+                raise UsageError(
+                    f"an epoch must be whole cycles of {self.cycle_ns / SECOND:g} s, was {advice.epoch_ns / SECOND:g} s"
+                )
+            if not 1 <= advice.answer_cycles <= advice.epoch_ns // self.cycle_ns:
+                raise UsageError(
+                    f"an answer must take effect 1 to {advice.epoch_ns // self.cycle_ns} cycles after the request, "
+                    f"was {advice.answer_cycles}"
+                )
+            if not 0 <= advice.threshold <= 1:
+                raise UsageError(f"the confidence threshold must be in [0, 1], was {advice.threshold}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for the store."""
+        return asdict(self)
