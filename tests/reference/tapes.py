@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.reference.book import Row
 from tests.reference.driver import Action, Case, Drop, Send
-from tests.reference.model import Settings
+from tests.reference.model import DAY_NS, Settings
 from tests.reference.quoting import LimitSet
 from tidewright.market.codes import (
     ASK,
@@ -169,10 +169,10 @@ class Market:
         return [self.level(), self.print(), self.level(), self.print()], 0
 
 
-def random_rows(choose: Chooser, packets: int, mid: int = 40, stride: int = 1) -> list[Row]:
+def random_rows(choose: Chooser, packets: int, calm: bool, stride: int = 1, start: int = 1000) -> list[Row]:
     """A tape that starts, most of the time, with a whole book."""
-    market = Market(choose, mid, stride, choose.several(False, True))
-    ts = 1000
+    market = Market(choose, 40, stride, calm)
+    ts = start
     late = choose.several(0, 1, 2)  # no receipts, receipts, receipts with trouble
     rows: list[Row] = []
     for index in range(packets):
@@ -198,11 +198,11 @@ def random_window(choose: Chooser) -> int | None:
     return choose.several(None, None, None, 16, 32)
 
 
-def random_settings(choose: Chooser, window: int | None) -> Settings:
+def random_settings(choose: Chooser, window: int | None, start: int = 1000) -> Settings:
     queue = choose.several("risk_averse", "prob", "prob_log", "front", "prob")
     return Settings(
         cycle_ns=choose.several(25, 10, 60),
-        start_ns=choose.several(None, 1000, 983, 1020),
+        start_ns=choose.several(None, 1000, 983, 1020) if start == 1000 else None,
         entry_ns=choose.several(0, 3, 10, 25, 130),
         response_ns=choose.several(0, 5, 40),
         feed_ns=choose.several(0, 4, 20),
@@ -262,9 +262,17 @@ def random_filters(choose: Chooser) -> Filters:
 
 def outside_case(choose: Chooser) -> Case:
     """Lanes driven from outside."""
+    return driven(choose, None, choose.several(False, True))
+
+
+def window_case(choose: Chooser) -> Case:
+    """The same in a window that prices keep leaving."""
+    return driven(choose, choose.several(16, 8, 32), False)
+
+
+def driven(choose: Chooser, window: int | None, calm: bool) -> Case:
     lanes = choose.several(1, 1, 2)
-    window = random_window(choose)
-    rows = random_rows(choose, choose.between(3, 45), stride=1 if window is None else 9)
+    rows = random_rows(choose, choose.between(3, 45), calm, stride=1 if window is None else 9)
     check = choose.between(0, 4) == 4
     return Case(
         rows=rows,
@@ -318,7 +326,7 @@ def queue_case(choose: Chooser) -> Case:
 
 
 def random_limits(choose: Chooser) -> LimitSet:
-    if choose.between(0, 1) == 0:
+    if choose.between(0, 3) == 0:
         return LimitSet()
     inf = float("inf")
     return LimitSet(
@@ -354,10 +362,12 @@ def avellaneda_params(choose: Chooser) -> dict[str, float]:
 def strategy_case(choose: Chooser) -> Case:
     """Lanes of a strategy."""
     window = random_window(choose)
-    rows = random_rows(choose, choose.between(5, 70), stride=1 if window is None else 9)
+    start = choose.several(1000, 1000, DAY_NS - 100)  # over midnight, where the daily loss starts anew
+    calm = choose.several(False, True) if window is None else False
+    rows = random_rows(choose, choose.between(5, 70), calm, 1 if window is None else 9, start)
     strategy = choose.several("grid", "avellaneda_stoikov")
     make = grid_params if strategy == "grid" else avellaneda_params
-    settings = random_settings(choose, window)
+    settings = random_settings(choose, window, start)
     settings = Settings(**{**vars(settings), "limits": random_limits(choose)})
     return Case(
         rows=rows,
@@ -367,7 +377,7 @@ def strategy_case(choose: Chooser) -> Case:
         strategy=strategy,
         params=tuple(make(choose) for _ in range(choose.several(1, 2, 4))),
         base_units=choose.several(0, 1_500_000),
-        quote_units=choose.several(100 * UNIT // 1000, 10 * UNIT),
+        quote_units=choose.several(10_000_000, 2_000_000, 10 * UNIT),
         cuts=random_cuts(choose, rows),
         restore_at=choose.several(None, rows[len(rows) // 2].ts),
     )
@@ -389,3 +399,9 @@ def strategy_cases(draw: st.DrawFn) -> Case:
 def queue_cases(draw: st.DrawFn) -> Case:
     """Cases of :func:`queue_case`."""
     return queue_case(Drawn(draw))
+
+
+@st.composite
+def window_cases(draw: st.DrawFn) -> Case:
+    """Cases of :func:`window_case`."""
+    return window_case(Drawn(draw))

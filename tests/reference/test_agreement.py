@@ -17,6 +17,8 @@ from tests.reference.tapes import (
     queue_cases,
     strategy_case,
     strategy_cases,
+    window_case,
+    window_cases,
 )
 
 pytest.importorskip("tidewright.engine.replay")
@@ -49,13 +51,19 @@ def test_orders_from_outside_meet_the_same_fate(case: Case) -> None:
 
 
 @everyday
+@given(window_cases())
+def test_a_moving_window_forgets_the_same_levels(case: Case) -> None:
+    agree(case)
+
+
+@everyday
 @given(strategy_cases())
 def test_strategy_lanes_live_the_same_life(case: Case) -> None:
     agree(case)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("make", [queue_case, outside_case, strategy_case])
+@pytest.mark.parametrize("make", [queue_case, outside_case, window_case, strategy_case])
 def test_thousands_of_random_cases_agree(make: Callable[[Chooser], Case]) -> None:
     first = int(os.environ.get("TIDEWRIGHT_FUZZ_SEED", "0"))
     for seed in range(first, first + int(os.environ.get("TIDEWRIGHT_FUZZ_CASES", "5000"))):
