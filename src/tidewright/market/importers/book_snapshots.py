@@ -35,7 +35,7 @@ from tidewright.market.importers.report import (
     raise_receipts,
     step_text,
 )
-from tidewright.market.importers.snapshot_kernel import KNOWN, Books, Trades, finish, merge, new_merge
+from tidewright.market.importers.snapshot_kernel import KNOWN, TRADE, Books, Trades, merge, new_merge
 from tidewright.market.instrument import Instrument
 from tidewright.market.tape import COLUMN_TYPES, I64, Columns, TapeWriter
 
@@ -43,7 +43,7 @@ F64 = npt.NDArray[np.float64]
 
 _TIMES: Final = ("timestamp", "received_at")
 _BOOK: Final = ("bid_prices", "bid_quantities", "ask_prices", "ask_quantities")
-_TRADE: Final = ("price", "quantity")
+_PRINT: Final = ("price", "quantity")
 _CHUNK: Final = 10_000  # snapshots at a time
 _SAMPLE: Final = 5_000  # snapshots of each file that tick and lot are inferred from
 _MOST_DECIMALS: Final = 8
@@ -151,11 +151,11 @@ def _open(paths: list[Path]) -> _Recording:
             raise DataError(f"{path} is cut off or no parquet file: {text}") from None
         if set(_TIMES + _BOOK) <= set(frame.columns):
             recording.books.append((path, _times(path, frame, _BOOK)))
-        elif set(_TIMES + _TRADE) <= set(frame.columns):
-            trades.append(_times(path, frame, _TRADE))
+        elif set(_TIMES + _PRINT) <= set(frame.columns):
+            trades.append(_times(path, frame, _PRINT))
         else:
             raise DataError(
-                f"{path} must have the columns {', '.join(_TIMES + _BOOK)} or {', '.join(_TIMES + _TRADE)}, "
+                f"{path} must have the columns {', '.join(_TIMES + _BOOK)} or {', '.join(_TIMES + _PRINT)}, "
                 f"has {', '.join(frame.columns)}"
             )
     if not recording.books or not any(len(frame) for _, frame in recording.books):
@@ -248,8 +248,8 @@ def _load_trades(recording: _Recording, instrument: Instrument, clock: ReceiptCl
     if frame is None:
         return Trades(*(np.empty(0, np.int64) for _ in range(4)))
     return Trades(
-        frame["timestamp"].to_numpy(),
-        clock.correct(frame["received_at"].to_numpy()),
+        frame["timestamp"].to_numpy(writable=True),
+        clock.correct(frame["received_at"].to_numpy(writable=True)),
         _ticks("trades", frame["price"].cast(pl.Float64).to_numpy(), instrument.tick_size),
         _lots("trades", frame["quantity"].cast(pl.Float64).to_numpy(), instrument.lot_size, counts),
     )
@@ -271,7 +271,12 @@ def _load_books(
             raise DataError(f"{path}: {prices} must be in order, best first, each price once")
         values += [ticks, _lots(str(path), _flat(frame[quantities]), instrument.lot_size, counts)]
     counts["snapshots"] += len(frame)
-    return Books(frame["timestamp"].to_numpy(), clock.correct(frame["received_at"].to_numpy()), starts, *values)
+    return Books(
+        frame["timestamp"].to_numpy(writable=True),
+        clock.correct(frame["received_at"].to_numpy(writable=True)),
+        starts,
+        *values,
+    )
 
 
 def _rows(
@@ -285,20 +290,21 @@ def _rows(
     progress: Progress | None,
 ) -> Iterator[Columns]:
     trades = _load_trades(recording, instrument, clock, counts)
-    state = new_merge()
+    state, out = new_merge(), np.empty((6, 0), np.int64)
     total, done = sum(len(frame) for _, frame in recording.books), 0
     for path, frame in recording.books:
         for part in frame.iter_slices(_CHUNK):
             books = _load_books(path, part, instrument, clock, counts)
             levels = len(books.bid_prices) + len(books.ask_prices)
-            waiting = int(np.searchsorted(trades.ts, books.ts[-1], "right"))
-            out = np.empty((6, 2 * levels + 2 * KNOWN + 2 * len(part) + waiting - int(state.state[3])), np.int64)
-            yield _as_columns(out, merge(state, books, trades, depth, hole_ns, interval_ns, out))
             done += len(part)
+            last = done == total
+            waiting = len(trades.ts) if last else int(np.searchsorted(trades.ts, books.ts[-1], "right"))
+            room = 2 * levels + 2 * KNOWN + 3 * len(part) + waiting - int(state.state[TRADE])
+            if out.shape[1] < room:
+                out = np.empty((6, room), np.int64)
+            yield _as_columns(out, merge(state, books, trades, depth, hole_ns, interval_ns, last, out))
             if progress is not None:
                 progress(done / total)
-    out = np.empty((6, len(trades.ts) - int(state.state[3]) + 1), np.int64)
-    yield _as_columns(out, finish(state, trades, hole_ns, interval_ns, out))
 
 
 def _as_columns(out: I64, rows: int) -> Columns:

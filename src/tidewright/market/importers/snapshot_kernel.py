@@ -150,8 +150,10 @@ def _side(
 
 
 @njit(cache=True)
-def merge(m: Merge, books: Books, trades: Trades, depth: int, hole_ns: int, interval_ns: int, out: I64) -> int:
-    """Write the rows of these snapshots and of the trades up to the last of them; returns their number.
+def merge(
+    m: Merge, books: Books, trades: Trades, depth: int, hole_ns: int, interval_ns: int, last: bool, out: I64
+) -> int:
+    """Write the rows of these snapshots and of the trades up to them; returns their number.
 
     Parameters
     ----------
@@ -166,6 +168,8 @@ def merge(m: Merge, books: Books, trades: Trades, depth: int, hole_ns: int, inte
         snapshot starts the book anew.
     interval_ns
         Usual time between snapshots: how long one is taken to hold.
+    last
+        This is the last part: the trades after it follow, those past its time after a gap.
     out
         int64[6, n], large enough.
     """
@@ -214,15 +218,7 @@ def merge(m: Merge, books: Books, trades: Trades, depth: int, hole_ns: int, inte
         if s[ROWS] > first:
             out[3, s[ROWS] - 1] |= PACKET_END
         s[LAST_TS], s[LAST_LOCAL] = ts, seen
-    return s[ROWS]
-
-
-@njit(cache=True)
-def finish(m: Merge, trades: Trades, hole_ns: int, interval_ns: int, out: I64) -> int:
-    """Write the trades after the last snapshot; those past its usual time follow a gap. Returns the rows."""
-    s = m.state
-    s[ROWS] = 0
-    while s[TRADE] < len(trades.ts):
+    while last and s[TRADE] < len(trades.ts):
         if s[IN_GAP] == 0 and trades.ts[s[TRADE]] > s[LAST_TS] + max(interval_ns, hole_ns):
             _gap(m, interval_ns, out)
         _trade(m, trades, out)
