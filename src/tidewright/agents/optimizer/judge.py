@@ -9,9 +9,12 @@ import numpy.typing as npt
 
 from tidewright.agents.optimizer.fold import BookFold
 from tidewright.agents.optimizer.windows import Window
+from tidewright.engine.config import ReplayConfig
+from tidewright.engine.replay import Replay
 from tidewright.market.codes import UNIT
 from tidewright.market.errors import UsageError
 from tidewright.market.tape import Tape
+from tidewright.measure.mids import tape_mids
 from tidewright.risk.limits import OFF, Limits
 
 F64 = npt.NDArray[np.float64]
@@ -125,7 +128,58 @@ class ShadowJudge:
         self._fold: BookFold = before._fold if before is not None and carried else BookFold()
         self._earliest_ns: int = earliest_ns
         self._fold.advance(self._data, earliest_ns)
+        self._base, self._quote = self._balances()
 
     def evaluate(self, window: Window, params: Params, lanes: int, record: bool = False) -> Judgement:
         """Judge ``lanes`` parameter sets (arrays over lanes or scalars) in a window."""
-        raise NotImplementedError
+        settings = self._settings
+        config = ReplayConfig(
+            start_ns=window.start_ns,
+            cycle_ns=settings.cycle_ns,
+            entry_ns=settings.entry_ns,
+            response_ns=settings.response_ns,
+            feed_ns=settings.feed_ns,
+            queue=settings.queue,
+            limits=None if settings.limits == OFF else settings.limits,
+            record_equity=int(record),
+        )
+        replay = Replay(
+            self._instrument,
+            config,
+            strategy=self._strategy,
+            params=params,
+            lanes=lanes,
+            base_units=self._base,
+            quote_units=self._quote,
+            check_balance=settings.check_balance,
+        )
+        opening = self._fold.snapshot()
+        if len(opening.ts):
+            replay.feed(opening)
+        stop = int(np.searchsorted(self._data.ts, window.end_ns, side="right"))
+        replay.feed(self._data.rows(self._fold.row, max(stop, self._fold.row)))
+        replay.advance(window.end_ns)
+        statistics = replay.statistics()
+        if not record:
+            return Judgement(statistics)
+        start = np.asarray(statistics["equity_start"], np.float64)
+        return Judgement(statistics, np.concatenate([start[None, :], replay.equity()[1]]))
+
+    def _balances(self) -> tuple[int, int]:
+        """Base and quote a lane starts with, 1e-8 units.
+
+        Where balances are not checked, what the account holds of the base asset is left out: its value moves all lanes
+        alike and would only add noise to their scores.
+        """
+        settings = self._settings
+        if not settings.check_balance or settings.base == 0:
+            return 0, settings.equity
+        opening = self._fold.snapshot()
+        seen = opening if len(opening.ts) else self._data
+        mids = tape_mids(seen, float(self._instrument.tick)).mid
+        if len(mids) == 0:
+            raise UsageError("the tape has no whole book to value the starting inventory with")
+        quote = settings.equity - round(settings.base * float(mids[0]))
+        if quote < 0:
+            raise UsageError(f"equity {settings.equity / UNIT:g} is less than the base inventory is worth")
+        return settings.base, quote
