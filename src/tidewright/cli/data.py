@@ -104,7 +104,8 @@ def check(
     """Check a tape: sequence gaps, crossed or locked book, silence, skew, duplicates. Exit code 2 if it is unusable."""
     from tidewright.market.check import check_tape
 
-    found = check_tape(Tape.open(tape), parse_duration(silence))
+    silence_ns = parse_duration(silence)
+    found = check_tape(Tape.open(tape), silence_ns)
     if as_json:
         _print_json(found.to_json())
     else:
