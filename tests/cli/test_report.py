@@ -77,7 +77,8 @@ def message(
 
 
 def update(confidence: float) -> dict[str, object]:
-    data = {
+    data: dict[str, object] = {
+        "proposal_id": f"p{confidence}",
         "optimized_params": {"spread_percentage": 0.2, "levels": 4},
         "performance_metrics": {"sqn_score": 1.5, "sharpe_ratio": None, "max_drawdown": 0.01},
         "confidence_score": confidence,
@@ -91,7 +92,7 @@ def session_row(name: str, wall: int, ended: int | None) -> dict[str, object]:
         "started_ns": START,
         "started_wall_ns": wall,
         "ended_ns": ended,
-        "venue": "paper",
+        "venue": "paper:binance",
         "instrument": orjson.dumps(INSTRUMENT.to_json()).decode(),
         "strategy": "grid",
         "start_base": UNIT // 10,
@@ -138,8 +139,16 @@ def folder(tmp_path: Path) -> Path:
     database.add(schema.decisions, [decision | {"ts": START + k * CYCLE} for k in range(1, 39)])
     score = {"n": 2, "brier": 0.17, "reliability": 0.01, "resolution": 0.02, "uncertainty": 0.25, "ece": 0.05}
     score |= {"bins": [{"forecast": 0.4, "frequency": 0.5, "n": 2}]}  # type: ignore[dict-item]
-    rows = [message(1, "accepted", update(0.8)), message(2, "refused", update(0.3)), message(3, "invalid", "{broken")]
-    rows.append(message(4, "", {"data": {"state": "ready", "reliability": score}}, "status"))
+    told = [{"proposal_id": "p0.8", "outcome": 1.0}, {"proposal_id": "unsent", "outcome": 0.0}]
+    rows = [message(1, "accepted", update(0.8)), message(2, "refused", update(0.3)), message(3, "invalid", "", "")]
+    rows.append(
+        message(
+            4,
+            "",
+            {"data": {"state": "ready", "reliability": score, "settled": told, "assumptions": ["a", "b"]}},
+            "status",
+        )
+    )
     database.add(schema.messages, rows)
     database.close()
     with TapeWriter(folder / "tape", INSTRUMENT) as tape:
@@ -168,10 +177,13 @@ def test_reads_the_ledger_exactly(folder: Path) -> None:
     # The capital at the start is the first point: 10,000 + 0.1 x 60,000.
     assert data.equity_ts[0] == START and data.equity[0] == pytest.approx(16_000.0)
     assert len(data.equity) == 41 and data.position[2] == pytest.approx(0.002)
-    assert (data.orders, data.cancels, data.rejects, data.cycles) == (4, 38, 1, 38)
+    assert (data.orders, data.cancels, data.rejects, data.cycles, data.cycles_due) == (4, 1, 1, 38, 39)
     assert data.fees_by_asset == {"BTC": "0.00020000", "USDT": "0.01200200"}
     assert data.fills.fee.tolist() == pytest.approx([0.0002 * 59_990, 0.012002])
     assert [p.verdict for p in data.proposals] == ["accepted", "refused", "invalid"]
+    assert [p.outcome for p in data.proposals] == [1.0, None, None]
+    assert ("optimizer", "a; b") in data.assumptions
+    assert (data.facts.mode, data.facts.venue) == ("paper", "binance")
     assert data.proposals[0].confidence == 0.8 and math.isnan(data.proposals[2].confidence)
     assert data.proposals[0].metrics == {"sqn_score": 1.5, "max_drawdown": 0.01}
     assert ("latency.entry", "50 ms") in data.assumptions and ("seed", "7") in data.assumptions
@@ -182,7 +194,7 @@ def test_summary_of_the_ledger(folder: Path) -> None:
     got = summarise(load_session(folder / "session.db"))
     assert got.figures["closed_trades"] == 1
     assert got.figures["realised_profit"] == pytest.approx(0.002 * 20 - 0.0002 * 59_990 - 0.012002)
-    assert got.uptime == pytest.approx(38 / 40)
+    assert got.uptime == pytest.approx(38 / 39)
     assert got.accepted == 1 and got.refused == 2
     assert got.reliability is not None and got.reliability.brier == 0.17 and got.reliability.base_rate == 0.5
     maker = got.markouts[0]

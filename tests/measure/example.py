@@ -50,6 +50,7 @@ def example(hours: float = 24.0, seed: int = 1, ended: bool = True) -> ReportDat
         cancels=len(at_cycle) * 3,
         rejects=3,
         cycles=len(at_cycle) - 2,
+        cycles_due=len(at_cycle) - 1,
         proposals=proposals(rng, span),
         assumptions=(
             ("Fees", "maker 0.01 %, taker 0.05 %"),
@@ -69,7 +70,7 @@ def proposals(rng: np.random.Generator, span: int) -> tuple[Proposal, ...]:
         accepted = confidence > 0.6
         why = "confidence and risk passed" if accepted else f"confidence {confidence:.2f} is under the threshold 0.60"
         params = {"spread_percentage": 0.05 + 0.2 * float(rng.random()), "levels": 4.0, "base_quantity": 0.002}
-        outcome = bool(rng.random() < confidence) if k % 2 else None
+        outcome = float(rng.random() < confidence) if k % 2 else None
         metrics = {"sqn_score": 1.2, "sharpe_ratio": None, "max_drawdown": 0.01}
         verdict = "accepted" if accepted else "refused"
         out.append(Proposal(START + k * 30 * MINUTE, "optimizer", confidence, verdict, why, params, metrics, outcome))

@@ -46,6 +46,7 @@ def empty() -> ReportData:
         cancels=0,
         rejects=0,
         cycles=0,
+        cycles_due=0,
         proposals=(),
         mids=None,
     )

@@ -123,18 +123,19 @@ def load_session(path: Path, session: str | None = None) -> ReportData:
     mids = _mids(path, settings, instrument, ts)
     if mids is None:
         assumptions += (("Mark-outs", "not given: the session's tape is not there"),)
-    orders = tables["orders"]
+    assumptions += _advisor_assumptions(tables["messages"])
+    orders, cycle_ns = tables["orders"], _cycle_ns(settings, tables["decisions"])
     facts = SessionFacts(
         session=head["session"],
-        venue=head["venue"],
+        venue=head["venue"].rpartition(":")[2],
         symbol=instrument.symbol,
         base=instrument.base,
         quote=instrument.quote,
         strategy=head["strategy"],
-        mode=str(settings.get("mode") or ("paper" if "paper" in head["venue"] else "live")),
+        mode=str(settings.get("mode") or head["venue"].partition(":")[0]),
         started_ns=head["started_ns"],
         ended_ns=head["ended_ns"],
-        cycle_ns=_cycle_ns(settings, tables["decisions"]),
+        cycle_ns=cycle_ns,
     )
     return ReportData(
         facts,
@@ -143,9 +144,10 @@ def load_session(path: Path, session: str | None = None) -> ReportData:
         position,
         fills,
         orders=len(orders),
-        cancels=sum(row["cancelled"] for row in tables["decisions"]),
+        cancels=sum(row["state"] == "CANCELED" for row in orders),
         rejects=sum(row["state"] == "REJECTED" for row in orders),
         cycles=len(tables["decisions"]),
+        cycles_due=_due(ts, tables["decisions"], cycle_ns),
         proposals=_proposals(tables["messages"]),
         assumptions=assumptions,
         mids=mids,
@@ -207,6 +209,13 @@ def _cycle_ns(settings: Mapping[str, Any], decisions: list[Row]) -> int:
     return int(np.median(steps)) if len(steps) else _DEFAULT_CYCLE
 
 
+def _due(equity_ts: npt.NDArray[np.int64], decisions: list[Row], cycle_ns: int) -> int:
+    """Decision times from the start on; the end is one only if something was decided then."""
+    first, last = int(equity_ts[0]), int(equity_ts[-1])
+    decided = bool(decisions) and decisions[-1]["ts"] >= last
+    return max(0, (last - first - (0 if decided else 1)) // cycle_ns)
+
+
 def _mids(
     path: Path, settings: Mapping[str, Any], instrument: Instrument, equity_ts: npt.NDArray[np.int64]
 ) -> MidSeries | None:
@@ -248,9 +257,12 @@ def _numbers(value: object) -> dict[str, float]:
 
 
 def _proposals(rows: list[Row]) -> tuple[Proposal, ...]:
+    outcomes = _outcomes(rows)
     found = []
     for row in rows:
-        if row["direction"] != "in" or row["message_type"] != "parameter_update":
+        # What came in place of a proposal and broke the schema has no type.
+        invalid = row["message_type"] == "" and row["verdict"] == "invalid"
+        if row["direction"] != "in" or not (row["message_type"] == "parameter_update" or invalid):
             continue
         data = _data(row)
         confidence = data.get("confidence_score")
@@ -264,9 +276,21 @@ def _proposals(rows: list[Row]) -> tuple[Proposal, ...]:
                 why=row["why"],
                 params=_numbers(data.get("optimized_params")),
                 metrics=_numbers(data.get("performance_metrics")),
+                outcome=outcomes.get(str(data.get("proposal_id"))),
             )
         )
     return tuple(found)
+
+
+def _outcomes(rows: list[Row]) -> dict[str, float]:
+    """What became of earlier proposals, as later messages of their sender tell it, by proposal id."""
+    told: dict[str, float] = {}
+    for row in rows:
+        settled = _data(row).get("settled") if row["direction"] == "in" else None
+        for item in settled if isinstance(settled, list) else []:
+            if isinstance(item, dict) and isinstance(item.get("outcome"), int | float):
+                told[str(item.get("proposal_id"))] = float(item["outcome"])
+    return told
 
 
 def _reliability(rows: list[Row]) -> Reliability | None:
@@ -303,6 +327,14 @@ def _assumptions(settings: Mapping[str, Any], instrument: Instrument) -> tuple[t
     ]
     pairs += _flat("", settings)
     return tuple(pairs)
+
+
+def _advisor_assumptions(rows: list[Row]) -> tuple[tuple[str, str], ...]:
+    for row in reversed(rows):
+        listed = _data(row).get("assumptions") if row["direction"] == "in" else None
+        if isinstance(listed, list) and listed:
+            return (("optimizer", "; ".join(map(str, listed))),)
+    return ()
 
 
 def _percent(rate: int) -> str:

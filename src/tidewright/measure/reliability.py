@@ -74,7 +74,7 @@ def assess(forecasts: npt.ArrayLike, outcomes: npt.ArrayLike) -> Reliability | N
     forecasts
         Probabilities, 0 to 1.
     outcomes
-        Whether each came true, 0 or 1.
+        Whether each came true, 0 or 1; 0.5 a tie.
 
     Raises
     ------

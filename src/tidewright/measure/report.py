@@ -71,7 +71,7 @@ class Proposal:
     params, metrics
         What was proposed, and the figures that came with it.
     outcome
-        Whether it did beat the incumbent over the epoch that followed; ``None``: not known.
+        Whether it did beat the incumbent over the epoch that followed: 1 yes, 0 no, 0.5 a tie; ``None``: not known.
     """
 
     ts: int
@@ -81,7 +81,7 @@ class Proposal:
     why: str
     params: Mapping[str, float] = field(default_factory=dict)
     metrics: Mapping[str, float | None] = field(default_factory=dict)
-    outcome: bool | None = None
+    outcome: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +100,8 @@ class ReportData:
         All fills.
     orders, cancels, rejects, errors
         Counts.
-    cycles
-        Decision times at which the session did decide.
+    cycles, cycles_due
+        Decision times at which the session did decide, and those there were.
     proposals
         In order of arrival.
     assumptions
@@ -126,6 +126,7 @@ class ReportData:
     cancels: int
     rejects: int
     cycles: int
+    cycles_due: int
     proposals: tuple[Proposal, ...] = ()
     assumptions: tuple[tuple[str, str], ...] = ()
     mids: MidSeries | None = None
@@ -212,7 +213,6 @@ def summarise(data: ReportData, minimums: Minimums = DEFAULT_MINIMUMS) -> Summar
     )
     verdicts = [proposal.verdict for proposal in data.proposals]
     known = [p for p in data.proposals if p.outcome is not None and math.isfinite(p.confidence)]
-    due = span_ns // data.facts.cycle_ns
     return Summary(
         figures,
         unknown(figures, samples, minimums),
@@ -220,10 +220,10 @@ def summarise(data: ReportData, minimums: Minimums = DEFAULT_MINIMUMS) -> Summar
         _extras(data, closed, span_ns),
         closed,
         markout_table(data.fills, data.mids) if data.mids is not None else [],
-        min(1.0, data.cycles / due) if due > 0 else math.nan,
+        min(1.0, data.cycles / data.cycles_due) if data.cycles_due > 0 else math.nan,
         verdicts.count("accepted"),
         verdicts.count("refused") + verdicts.count("invalid"),
-        data.reliability or assess([p.confidence for p in known], [bool(p.outcome) for p in known]),
+        data.reliability or assess([p.confidence for p in known], [p.outcome or 0.0 for p in known]),
     )
 
 
@@ -288,6 +288,7 @@ def to_json(data: ReportData, summary: Summary) -> dict[str, Any]:
             "ended_in_order": data.facts.ended_ns is not None,
         },
         "cycles": data.cycles,
+        "cycles_due": data.cycles_due,
         "uptime": _plain(summary.uptime),
         "errors": data.errors,
         "figures": {name: _plain(value) for name, value in summary.figures.items()},

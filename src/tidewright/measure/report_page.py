@@ -26,6 +26,7 @@ from tidewright.measure.report_table import (
 )
 
 _CARDS: Final = ("total_return", "sharpe", "sqn", "max_drawdown", "win_rate", "fees", "fills", "average_trade_duration")
+_OUTCOMES: Final = {1.0: "came true", 0.0: "did not come true"}
 _LISTED: Final = 12  # proposals shown without unfolding
 
 _STYLE: Final = """
@@ -224,7 +225,7 @@ def _proposals(data: ReportData, summary: Summary, shown: dict[str, charts.Figur
     for item in data.proposals[::-1]:
         params = ", ".join(f"{name} {value:.4g}" for name, value in item.params.items())
         confidence = number_text(item.confidence) if math.isfinite(item.confidence) else "n/a"
-        came = {None: "", True: "came true", False: "did not come true"}[item.outcome]
+        came = "" if item.outcome is None else _OUTCOMES.get(item.outcome, "a tie")
         rows.append(
             f'<tr><td class="num">{iso(item.ts)[5:16].replace("T", " ")}</td><td class="num">{confidence}</td>'
             f'<td class="{item.verdict or "open"}">{item.verdict or "open"}'

@@ -115,8 +115,7 @@ def uptime_text(data: ReportData, summary: Summary) -> str:
     """Uptime with the counts it comes from."""
     if not math.isfinite(summary.uptime):
         return "n/a (no cycle was due yet)"
-    due = summary.samples.span_ns // data.facts.cycle_ns
-    return f"{number_text(summary.uptime * 100)} % ({data.cycles:,} of {due:,} cycles decided)"
+    return f"{number_text(summary.uptime * 100)} % ({data.cycles:,} of {data.cycles_due:,} cycles decided)"
 
 
 def render(data: ReportData, summary: Summary) -> RenderableType:
