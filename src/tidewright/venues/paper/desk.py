@@ -109,6 +109,7 @@ class Desk:
         self._next_order = self._next_client = self._sequence = 0
         self._next_trade = len(market.prints.ts)
         self._heap: list[tuple[int, int, Account, Event]] = []
+        self._held: list[tuple[int, Account, Event]] | None = None  # events of a composite order that is under way
         self.run_to(market.start_ns)
 
     # -- time ---------------------------------------------------------------------------------------------------------
@@ -164,6 +165,7 @@ class Desk:
         """
         order = self._new_order(draft, 0, arrival_ns)
         order.composite = True
+        self._held = []
         account.add(order)
         scales = self._market.scales
         starved = True
@@ -180,8 +182,21 @@ class Desk:
         order.composite = False
         if order.status != REJECTED or order.executed:
             self._end_by_quote(account, order, starved or order.status == REJECTED, arrival_ns)
+        self._release_held(order)
         order.answered = True
         return order
+
+    def _release_held(self, order: Order) -> None:
+        """Push what was held back: the steps' events as those of one order, with one position after them."""
+        held, self._held = self._held or [], None
+        positions = [entry for entry in held if isinstance(entry[2], PositionEvent)]
+        executions = [(known, account, e) for known, account, e in held if isinstance(e, ExecutionEvent)]
+        for i, (known, account, event) in enumerate(executions):
+            last = i == len(executions) - 1
+            self._push(known, account, event._replace(status=order.status) if last else event)
+        if positions:
+            known, account, position = positions[-1]
+            self._push(known, account, PositionEvent(account.balances(), position.ts))
 
     def _end_by_quote(self, account: Account, order: Order, starved: bool, arrival_ns: int) -> None:
         order.qty = order.executed
@@ -325,6 +340,9 @@ class Desk:
         )
 
     def _push(self, known_ns: int, account: Account, event: Event) -> None:
+        if self._held is not None:
+            self._held.append((known_ns, account, event))
+            return
         self._sequence += 1
         heapq.heappush(self._heap, (known_ns, self._sequence, account, event))
 
