@@ -1,0 +1,265 @@
+"""Fills as money: position, cash and commissions of a lane, what it knows of them, and the sums over closed trades."""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from tidewright.engine.layout import (
+    CFG_F_LOT,
+    CFG_F_TICK,
+    CFG_FEE_IN_BASE,
+    CFG_LOT_UNITS,
+    CFG_MAKER,
+    CFG_QUOTE_DEN,
+    CFG_QUOTE_NUM,
+    CFG_STRATEGY,
+    CFG_TAKER,
+    DEAD,
+    F_CLOSED,
+    F_CLOSED_SQ,
+    F_COST,
+    F_DURATION,
+    F_ENTRY,
+    F_FEES_VALUE,
+    F_KNOWN_VALUE,
+    F_LOSS,
+    F_VOLUME,
+    F_WIN,
+    K_FEE_BASE,
+    K_FEE_QUOTE,
+    K_NEXT,
+    K_NUMBER,
+    K_PRICE,
+    K_QTY,
+    K_SLOT,
+    K_TIME,
+    KNOWN_FREE,
+    KNOWN_ROOM,
+    L_ALIVE,
+    L_BASE_START,
+    L_BUYS,
+    L_CASH,
+    L_CLOSED,
+    L_FEE_BASE,
+    L_FEE_QUOTE,
+    L_FILLS,
+    L_IN_POSITION,
+    L_KNOWN,
+    L_KNOWN_FIRST,
+    L_MAX_POSITION,
+    L_POSITION,
+    L_QUOTE_START,
+    L_SINCE,
+    L_SLOT_FREE,
+    L_WINS,
+    O_CANCEL,
+    O_LANE,
+    O_NEXT,
+    O_NUMBER,
+    O_SIDE,
+    O_STATE,
+    START,
+    State,
+)
+
+
+@njit(cache=True)  # type: ignore[misc]
+def share_of(amount: int, rate: int, per: int) -> int:
+    """``amount * rate / per`` truncated towards zero, for amount >= 0, in products that stay within 64 bits."""
+    size = abs(rate)
+    whole = amount // per
+    rest = amount - whole * per
+    result = whole * size + rest * size // per
+    return result if rate >= 0 else -result
+
+
+@njit(cache=True)  # type: ignore[misc]
+def commission(state: State, side: int, price: int, qty: int, maker: int) -> tuple[int, int]:
+    """Commission of a fill, 1e-8 units: in base, in quote. One of them is 0."""
+    cfg = state.cfg
+    rate = cfg[CFG_MAKER] if maker == 1 else cfg[CFG_TAKER]
+    if side == 0 and cfg[CFG_FEE_IN_BASE] == 1:
+        return share_of(qty * cfg[CFG_LOT_UNITS], rate, np.int64(100_000_000)), np.int64(0)
+    return np.int64(0), share_of(price * qty * cfg[CFG_QUOTE_NUM], rate, cfg[CFG_QUOTE_DEN] * 100_000_000)
+
+
+@njit(cache=True)  # type: ignore[misc]
+def worth(state: State, lane: int, first: int, mid2: int) -> float:
+    """Equity in quote currency at twice a mid: of the true state (``first`` = 0) or the known one (L_KNOWN)."""
+    cfg = state.cfg
+    row = state.lane[lane]
+    base = row[L_BASE_START] + row[first] * cfg[CFG_LOT_UNITS] - row[first + 2]
+    quote = np.float64(row[L_QUOTE_START] - row[first + 3])
+    if cfg[CFG_QUOTE_DEN] == 1:
+        quote = np.float64(row[L_QUOTE_START] - row[first + 3] + row[first + 1] * cfg[CFG_QUOTE_NUM])
+    else:
+        quote += np.float64(row[first + 1] * cfg[CFG_QUOTE_NUM]) / np.float64(cfg[CFG_QUOTE_DEN])
+    return (quote + np.float64(base) * (np.float64(mid2) * (0.5 * state.cfg_f[CFG_F_TICK]))) / 1e8
+
+
+@njit(cache=True)  # type: ignore[misc]
+def book_fill(state: State, lane: int, side: int, price: int, qty: int, fee_base: int, fee_quote: int, ts: int) -> None:
+    """Enter a fill into the true state and the sums of a lane."""
+    row = state.lane[lane]
+    sums = state.lane_f[lane]
+    signed = qty if side == 0 else -qty
+    before = row[L_POSITION]
+    after = before + signed
+    row[L_POSITION] = after
+    row[L_CASH] -= signed * price
+    row[L_FEE_BASE] += fee_base
+    row[L_FEE_QUOTE] += fee_quote
+    row[L_FILLS] += 1
+    row[L_BUYS + side] += 1
+    if abs(after) > row[L_MAX_POSITION]:
+        row[L_MAX_POSITION] = abs(after)
+    if before == 0:
+        row[L_SINCE] = ts
+    elif after == 0:
+        row[L_IN_POSITION] += ts - row[L_SINCE]
+    tick = state.cfg_f[CFG_F_TICK]
+    value = np.float64(qty) * state.cfg_f[CFG_F_LOT] * (np.float64(price) * tick)
+    fee = np.float64(fee_quote) / 1e8 + np.float64(fee_base) / 1e8 * (np.float64(price) * tick)
+    sums[F_VOLUME] += value
+    sums[F_FEES_VALUE] += fee
+    paid = value + fee if side == 0 else fee - value
+    closing = np.int64(0)
+    if before * signed < 0:
+        closing = min(abs(before), qty)
+        part = np.float64(closing) / np.float64(abs(before))
+        of_fill = np.float64(closing) / np.float64(qty)
+        profit = -(paid * of_fill) - sums[F_COST] * part
+        held = np.float64(ts - state.reg[START]) - sums[F_ENTRY] / np.float64(abs(before))
+        row[L_CLOSED] += 1
+        sums[F_CLOSED] += profit
+        sums[F_CLOSED_SQ] += profit * profit
+        sums[F_DURATION] += math.floor(held + 0.5)
+        if profit > 0.0:
+            row[L_WINS] += 1
+            sums[F_WIN] += profit
+        else:
+            sums[F_LOSS] += profit
+        sums[F_COST] *= 1.0 - part
+        sums[F_ENTRY] *= 1.0 - part
+    if after == 0:
+        sums[F_COST] = 0.0
+        sums[F_ENTRY] = 0.0
+    elif qty > closing:
+        opening = np.float64(qty - closing)
+        sums[F_COST] += paid * (opening / np.float64(qty))
+        sums[F_ENTRY] += opening * np.float64(ts - state.reg[START])
+
+
+@njit(cache=True)  # type: ignore[misc]
+def free_slot(state: State, slot: int) -> None:
+    """Give an order's slot back to its lane."""
+    row = state.lane[state.order[slot, O_LANE]]
+    state.order[slot, O_STATE] = 0
+    state.order[slot, O_NEXT] = row[L_SLOT_FREE]
+    row[L_SLOT_FREE] = slot
+
+
+@njit(cache=True)  # type: ignore[misc]
+def know_death(state: State, slot: int) -> None:
+    """A lane learns that its order is dead; the slot stays while a cancel is on its way to it."""
+    if state.order[slot, O_CANCEL] != 0:
+        return
+    lane = state.order[slot, O_LANE]
+    side = state.order[slot, O_SIDE]
+    count = state.lane[lane, L_ALIVE + side]
+    alive = state.alive[lane, side]
+    for i in range(count):
+        if alive[i] == slot:
+            for j in range(i, count - 1):
+                alive[j] = alive[j + 1]
+            state.lane[lane, L_ALIVE + side] = count - 1
+            break
+    free_slot(state, slot)
+
+
+@njit(cache=True)  # type: ignore[misc]
+def know(state: State, lane: int, slot: int, qty: int, price: int, fee_base: int, fee_quote: int) -> None:
+    """Enter a fill (``qty`` signed, 0: none) and a death (``slot``, -1: none) into what a lane knows."""
+    row = state.lane[lane]
+    if qty != 0:
+        before = row[L_KNOWN]
+        row[L_KNOWN] = before + qty
+        row[L_KNOWN + 1] -= qty * price
+        row[L_KNOWN + 2] += fee_base
+        row[L_KNOWN + 3] += fee_quote
+        sums = state.lane_f[lane]
+        if before * qty >= 0:
+            sums[F_KNOWN_VALUE] += np.float64(abs(qty)) * np.float64(price)
+        elif abs(qty) < abs(before):
+            sums[F_KNOWN_VALUE] -= sums[F_KNOWN_VALUE] * np.float64(abs(qty)) / np.float64(abs(before))
+        else:
+            sums[F_KNOWN_VALUE] = np.float64(abs(qty) - abs(before)) * np.float64(price)
+    if slot >= 0:
+        know_death(state, slot)
+
+
+@njit(cache=True)  # type: ignore[misc]
+def catch_up_knowledge(state: State, lane: int, now: int) -> None:
+    """Let a lane know everything that is known at a time."""
+    known = state.known
+    each = state.lane[lane, L_KNOWN_FIRST]
+    while each >= 0 and known[each, K_TIME] <= now:
+        slot = known[each, K_SLOT]
+        if slot >= 0 and (state.order[slot, O_NUMBER] != known[each, K_NUMBER] or state.order[slot, O_STATE] != DEAD):
+            slot = np.int64(-1)  # its cancel came meanwhile and freed the slot
+        know(
+            state,
+            lane,
+            slot,
+            known[each, K_QTY],
+            known[each, K_PRICE],
+            known[each, K_FEE_BASE],
+            known[each, K_FEE_QUOTE],
+        )
+        after = known[each, K_NEXT]
+        known[each, K_NEXT] = state.reg[KNOWN_FREE]
+        state.reg[KNOWN_FREE] = each
+        state.reg[KNOWN_ROOM] += 1
+        each = after
+    state.lane[lane, L_KNOWN_FIRST] = each
+
+
+@njit(cache=True)  # type: ignore[misc]
+def tell(
+    state: State, lane: int, time: int, now: int, slot: int, qty: int, price: int, fee_base: int, fee_quote: int
+) -> None:
+    """Let a lane know of a fill (signed ``qty``, 0: none) or a death (``slot``, -1: none) at a time.
+
+    Decisions before ``now`` have been taken, so what is known by ``now`` can be entered at once.
+    """
+    if state.cfg[CFG_STRATEGY] < 0:
+        if slot >= 0:
+            free_slot(state, slot)
+        return
+    if time <= now:
+        if state.lane[lane, L_KNOWN_FIRST] >= 0:
+            catch_up_knowledge(state, lane, now)
+        know(state, lane, slot, qty, price, fee_base, fee_quote)
+        return
+    known = state.known
+    fresh = state.reg[KNOWN_FREE]
+    state.reg[KNOWN_FREE] = known[fresh, K_NEXT]
+    state.reg[KNOWN_ROOM] -= 1
+    known[fresh, K_TIME] = time
+    known[fresh, K_SLOT] = slot
+    known[fresh, K_NUMBER] = state.order[slot, O_NUMBER] if slot >= 0 else np.int64(-1)
+    known[fresh, K_QTY] = qty
+    known[fresh, K_PRICE] = price
+    known[fresh, K_FEE_BASE] = fee_base
+    known[fresh, K_FEE_QUOTE] = fee_quote
+    before = np.int64(-1)
+    each = state.lane[lane, L_KNOWN_FIRST]
+    while each >= 0 and known[each, K_TIME] <= time:
+        before = each
+        each = known[each, K_NEXT]
+    known[fresh, K_NEXT] = each
+    if before >= 0:
+        known[before, K_NEXT] = fresh
+    else:
+        state.lane[lane, L_KNOWN_FIRST] = fresh

@@ -1,0 +1,255 @@
+"""What reaches the venue at one instant: cancels, orders that waited for the end of a gap, then new orders."""
+
+import numpy as np
+from numba import njit
+
+from tidewright.engine.checks import refusal, slots_of
+from tidewright.engine.layout import (
+    BATCH_HEAD,
+    BATCH_TAIL,
+    C_ARRIVAL,
+    C_LANE,
+    C_LATE,
+    C_NUMBER,
+    C_SLOT,
+    CALL_HEAD,
+    CALL_TAIL,
+    CFG_RECORD,
+    CFG_RESPONSE,
+    CFG_STRATEGY,
+    DONE,
+    FREE,
+    GROW_KNOWN,
+    GROW_LOG,
+    GROW_TAKEN,
+    IN_GAP,
+    KNOWN_ROOM,
+    LOG_COUNT,
+    MSG_HEAD,
+    NEVER,
+    O_FLAGS,
+    O_LANE,
+    O_NUMBER,
+    O_PRICE,
+    O_QTY,
+    O_SIDE,
+    O_STATE,
+    O_TERMS,
+    RESTING,
+    SENT,
+    T_LANE,
+    T_QTY,
+    TAKEN_ROOM,
+    WAIT_COUNT,
+    WAIT_DUE,
+    WAITING,
+    State,
+)
+from tidewright.engine.orders import cancel, die, reject_cancel, rest, write_report
+from tidewright.engine.taking import take
+from tidewright.market.codes import ACCEPTED, NO_REASON, POST_ONLY, REJECTED
+from tidewright.market.ladder import BEST, WIDTH, Ladder, index_of, next_level
+
+
+@njit(cache=True)  # type: ignore[misc]
+def arrive(state: State, slot: int, now: int) -> None:
+    """A new order reaches the venue outside a gap."""
+    from_index = index_of(Ladder(state.qty, state.reg), state.order[slot, O_SIDE], state.order[slot, O_PRICE])
+    reason = refusal(state, slot, from_index)
+    if reason != NO_REASON:
+        die(state, slot, np.int64(REJECTED), now, reason)
+        return
+    if state.cfg[CFG_RECORD] > 1:
+        order = state.order[slot]
+        known = now + state.cfg[CFG_RESPONSE]
+        write_report(state, ACCEPTED, slot, now, known, order[O_PRICE], order[O_QTY], 0, 0, NO_REASON)
+    if state.order[slot, O_TERMS] % 8 != POST_ONLY:
+        if not take(state, slot, from_index, now):
+            return
+    rest(state, slot, state.order[slot, O_SIDE], from_index)
+
+
+@njit(cache=True)  # type: ignore[misc]
+def arrive_or_wait(state: State, slot: int, now: int) -> None:
+    """A new order reaches the venue; in a gap it waits."""
+    if state.reg[IN_GAP] == 0:
+        arrive(state, slot, now)
+        return
+    if state.reg[WAIT_COUNT] == len(state.waiting):
+        forget_dead_waiting(state)
+    count = state.reg[WAIT_COUNT]
+    state.waiting[count, 0] = slot
+    state.waiting[count, 1] = state.order[slot, O_NUMBER]
+    state.reg[WAIT_COUNT] = count + 1
+    state.order[slot, O_STATE] = WAITING
+
+
+@njit(cache=True)  # type: ignore[misc]
+def forget_dead_waiting(state: State) -> None:
+    """Close the ranks after cancels of waiting orders; there are never more living ones than slots."""
+    kept = np.int64(0)
+    for i in range(state.reg[WAIT_COUNT]):
+        slot = state.waiting[i, 0]
+        if state.order[slot, O_NUMBER] == state.waiting[i, 1] and state.order[slot, O_STATE] == WAITING:
+            state.waiting[kept, 0] = slot
+            state.waiting[kept, 1] = state.waiting[i, 1]
+            kept += 1
+    state.reg[WAIT_COUNT] = kept
+
+
+@njit(cache=True)  # type: ignore[misc]
+def admit_waiting(state: State, now: int) -> None:
+    """The gap is over: orders that waited arrive, in the order they came."""
+    count = state.reg[WAIT_COUNT]
+    state.reg[WAIT_COUNT] = 0
+    state.reg[WAIT_DUE] = NEVER
+    for i in range(count):
+        slot = state.waiting[i, 0]
+        if state.order[slot, O_NUMBER] == state.waiting[i, 1] and state.order[slot, O_STATE] == WAITING:
+            arrive(state, slot, now)
+
+
+@njit(cache=True)  # type: ignore[misc]
+def deliver_messages(state: State, now: int) -> int:
+    """Let what the strategies sent for this instant arrive; GROW_... and nothing has happened if there is no room."""
+    reg = state.reg
+    waiting = reg[WAIT_DUE] <= now and reg[IN_GAP] == 0
+    due = reg[BATCH_HEAD] != reg[BATCH_TAIL] and state.batch[reg[BATCH_HEAD], 0] <= now
+    if not waiting and not due:
+        return DONE
+    end = state.batch[reg[BATCH_HEAD], 1] if due else reg[MSG_HEAD]
+    size = len(state.msg)
+    status = room_for(state, 2 * ((end - reg[MSG_HEAD]) % size + reg[WAIT_COUNT]), 0)
+    if status != DONE:
+        return status
+    first = reg[MSG_HEAD]
+    if waiting:
+        while first != end:
+            if state.msg[first] < 0:
+                cancel(state, np.int64(~state.msg[first]), now)
+            first = (first + 1) % size
+        admit_waiting(state, now)
+        first = reg[MSG_HEAD]
+    while first != end:
+        message = np.int64(state.msg[first])
+        if message >= 0:
+            arrive_or_wait(state, message, now)
+        elif not waiting:
+            cancel(state, ~message, now)
+        first += 1
+        if first == size:
+            first = np.int64(0)
+    reg[MSG_HEAD] = end
+    if due:
+        reg[BATCH_HEAD] = (reg[BATCH_HEAD] + 1) % len(state.batch)
+    return DONE
+
+
+@njit(cache=True)  # type: ignore[misc]
+def room_for(state: State, reports: int, taken: int) -> int:
+    """DONE if the pools hold this many more entries, else which of them has to grow."""
+    reg = state.reg
+    if state.cfg[CFG_RECORD] > 0 and len(state.log) - reg[LOG_COUNT] < reports:
+        return GROW_LOG
+    if reg[KNOWN_ROOM] < reports and state.cfg[CFG_STRATEGY] >= 0:
+        return GROW_KNOWN
+    if reg[TAKEN_ROOM] < taken:
+        return GROW_TAKEN
+    return DONE
+
+
+@njit(cache=True)  # type: ignore[misc]
+def deliver_calls(state: State, now: int) -> int:
+    """Let what was sent from outside for this instant arrive.
+
+    Cancels come first, but none overtakes the arrival of its own order.
+    """
+    reg = state.reg
+    waiting = reg[WAIT_DUE] <= now and reg[IN_GAP] == 0
+    first = reg[CALL_HEAD]
+    end = first
+    while end < reg[CALL_TAIL] and state.call[end, C_ARRIVAL] <= now:
+        end += 1
+    if end == first and not waiting:
+        return DONE
+    status = room_for_calls(state, first, end, waiting)
+    if status != DONE:
+        return status
+    for i in range(first, end):
+        if state.call[i, C_SLOT] < 0:
+            slot = find_order(state, state.call[i, C_LANE], state.call[i, C_NUMBER])
+            if slot >= 0 and state.order[slot, O_STATE] == SENT:
+                state.order[slot, O_FLAGS] = 1
+                state.call[i, C_LATE] = 1
+            else:
+                cancel_call(state, i, now)
+    if waiting:
+        admit_waiting(state, now)
+    for i in range(first, end):
+        slot = state.call[i, C_SLOT]
+        if slot < 0:
+            continue
+        late = state.order[slot, O_FLAGS] == 1
+        number = state.order[slot, O_NUMBER]
+        arrive_or_wait(state, slot, now)
+        if late:
+            for j in range(first, end):
+                if state.call[j, C_LATE] == 1 and state.call[j, C_NUMBER] == number:
+                    cancel_call(state, j, now)
+    reg[CALL_HEAD] = end
+    return DONE
+
+
+@njit(cache=True)  # type: ignore[misc]
+def cancel_call(state: State, i: int, now: int) -> None:
+    """A cancel from outside acts, or is rejected because there is no such order any more."""
+    lane = state.call[i, C_LANE]
+    slot = find_order(state, lane, state.call[i, C_NUMBER])
+    if slot < 0:
+        reject_cancel(state, lane, state.call[i, C_NUMBER], now)
+    else:
+        cancel(state, slot, now)
+
+
+@njit(cache=True)  # type: ignore[misc]
+def find_order(state: State, lane: int, number: int) -> int:
+    """Slot of a lane's living order, -1 if there is none."""
+    first, last = slots_of(state, lane)
+    for slot in range(first, last):
+        if (
+            state.order[slot, O_NUMBER] == number
+            and state.order[slot, O_STATE] != FREE
+            and state.order[slot, O_LANE] == lane
+        ):
+            return slot
+    return np.int64(-1)
+
+
+@njit(cache=True)  # type: ignore[misc]
+def room_for_calls(state: State, first: int, end: int, waiting: bool) -> int:
+    """Whether the pools can hold all that an instant's calls may cause.
+
+    An order takes from a level at most once, and once more for each own order in its way; the levels it can reach are
+    those within the quantity of all orders of the instant plus all that was taken before.
+    """
+    lots = np.int64(0)
+    orders = end - first
+    for i in range(first, end):
+        if state.call[i, C_SLOT] >= 0:
+            lots += state.order[state.call[i, C_SLOT], O_QTY]
+    if waiting:
+        for i in range(state.reg[WAIT_COUNT]):
+            lots += state.order[state.waiting[i, 0], O_QTY]
+            orders += 1
+    for each in range(len(state.taken)):
+        if state.taken[each, T_LANE] >= 0:
+            lots += state.taken[each, T_QTY]
+    steps = np.int64(0)
+    for side in range(2):
+        left = lots
+        level = state.reg[BEST + side]
+        while level >= 0 and left > 0:
+            left -= state.qty[side * state.reg[WIDTH] + level]
+            steps += 1
+            level = next_level(Ladder(state.qty, state.reg), np.int64(side), level - 1)
+    return room_for(state, orders * (6 + steps) + 2 * (state.reg[RESTING] + orders), orders * (2 + steps))

@@ -1,0 +1,291 @@
+"""The tape's book as the engine follows it: gaps, the moving window, packet ends."""
+
+import numpy as np
+from numba import njit
+
+from tidewright.engine.layout import (
+    CFG_QUEUE,
+    CFG_RESPONSE,
+    DONE,
+    DUE,
+    EPOCH,
+    IN_GAP,
+    LOST,
+    LOST_PRICE,
+    MARKET_STATE,
+    MID2,
+    MISSED_ROWS,
+    N_NEXT,
+    N_POSITION,
+    N_PREV,
+    N_PRICE,
+    N_SIDE,
+    NEVER,
+    OWN,
+    OWN_WORST,
+    PACKET_ROW,
+    PACKET_TS,
+    Q_AHEAD,
+    Q_TRADED,
+    RECEIPT,
+    SHARE,
+    SNAPSHOT_SEEN,
+    STATE_CROSSED,
+    STATE_GAP,
+    STATE_ONE_SIDED,
+    STATE_OUT,
+    STATE_SINCE,
+    STATE_WHOLE,
+    STRAY,
+    T_LANE,
+    T_POSITION,
+    TOUCHING,
+    WAIT_COUNT,
+    WAIT_DUE,
+    WHOLE,
+    State,
+)
+from tidewright.engine.nodes import hang, rejoin, requeue
+from tidewright.engine.prints import touch, touch_room
+from tidewright.engine.queues import ahead_on_arrival
+from tidewright.engine.taken import correct_taken, forget, forget_all
+from tidewright.market.codes import ASK, BEST_ASK, BEST_BID, BID, PACKET_END, RESET
+from tidewright.market.ladder import (
+    BEST,
+    LOW,
+    PLACED,
+    WIDTH,
+    Ladder,
+    clear,
+    index_of,
+    move_window,
+    off_centre,
+    set_level,
+    shift,
+)
+from tidewright.market.tape import I64, U8
+
+
+@njit(cache=True)  # type: ignore[misc]
+def change_level(state: State, side: int, index: int, qty: int) -> None:
+    """Apply a level row inside the window to the book and to what hangs on the level."""
+    position = side * state.reg[WIDTH] + index
+    old = set_level(Ladder(state.qty, state.reg), side, index, qty)
+    mark = state.mark[position]
+    if mark != 0 and state.reg[IN_GAP] == 0:
+        if mark & 1:
+            requeue(state, position, old, qty)
+        if mark & 2:
+            correct_taken(state, position, max(np.int64(0), old), qty)
+    if qty > 0 and state.reg[OWN + 1 - side] >= state.reg[WIDTH] - 1 - index:
+        state.epoch[position] = state.reg[EPOCH]
+        state.reg[TOUCHING] = 1
+
+
+@njit(cache=True)  # type: ignore[misc]
+def miss_level(state: State, side: int, index: int, qty: int, price: int) -> None:
+    """A level row outside the window is remembered only in case its side turns out empty."""
+    reg = state.reg
+    reg[MISSED_ROWS] += 1
+    if qty <= 0:
+        return
+    better = reg[LOST + side] != 1 or (price > reg[LOST_PRICE + side] if side == 0 else price < reg[LOST_PRICE + side])
+    reg[LOST + side] = 1
+    if better:
+        reg[LOST_PRICE + side] = price
+
+
+@njit(cache=True)  # type: ignore[misc]
+def best_row(state: State, side: int, index: int, qty: int, price: int) -> None:
+    """A best-bid/ask row empties the better levels of its side and sets its own."""
+    while state.reg[BEST + side] > index:
+        change_level(state, side, state.reg[BEST + side], np.int64(0))
+    if 0 <= index < state.reg[WIDTH]:
+        change_level(state, side, index, qty)
+    else:
+        miss_level(state, side, index, qty, price)
+
+
+@njit(cache=True)  # type: ignore[misc]
+def start_gap(state: State, reset: bool) -> None:
+    """A gap begins; a reset empties the book besides."""
+    reg = state.reg
+    reg[IN_GAP] = 1
+    reg[SNAPSHOT_SEEN] = 0
+    reg[WHOLE] = 0
+    reg[WAIT_DUE] = NEVER
+    forget_all(state)
+    if reset:
+        clear(Ladder(state.qty, state.reg))
+
+
+@njit(cache=True)  # type: ignore[misc]
+def place_window(state: State, kind: U8, price: I64, qty: I64, flags: U8, start: int) -> None:
+    """Before the rows of an empty book: put the window around the best levels that the rest of the packet brings."""
+    bid = np.int64(-1)
+    ask = np.int64(-1)
+    for i in range(start, len(kind)):
+        code = kind[i]
+        if code == RESET:
+            break
+        if qty[i] > 0:
+            if code == BID or code == BEST_BID:
+                bid = max(bid, price[i])
+            elif (code == ASK or code == BEST_ASK) and (ask < 0 or price[i] < ask):
+                ask = price[i]
+        if flags[i] & PACKET_END:
+            break
+    if bid < 0 and ask < 0:
+        return
+    centre = (bid + ask) // 2 if bid >= 0 and ask >= 0 else max(bid, ask)
+    recentre(state, centre)
+
+
+@njit(cache=True)  # type: ignore[misc]
+def recentre(state: State, centre: int) -> None:
+    """Move the window if a price is off its middle half."""
+    if off_centre(Ladder(state.qty, state.reg), centre):
+        move(state, centre - state.reg[WIDTH] // 2)
+
+
+@njit(cache=True)  # type: ignore[misc]
+def move(state: State, low: int) -> None:
+    """Move the window with everything that is stored by position."""
+    reg = state.reg
+    width = reg[WIDTH]
+    first = reg[PLACED] == 0
+    up = low - reg[LOW]
+    move_window(Ladder(state.qty, state.reg), low)
+    if first:
+        return
+    shift(state.mark, width, up, 0)
+    shift(state.head, width, up, -1)
+    shift(state.taken_head, width, up, -1)
+    shift(state.epoch, width, up, 0)
+    for side in range(2):
+        step = up if side == 0 else -up
+        reg[OWN + side] = -1
+        reg[OWN_WORST + side] = width
+        for index in range(width):
+            if state.mark[side * width + index] & 1:
+                reg[OWN_WORST + side] = min(reg[OWN_WORST + side], index)
+                reg[OWN + side] = index
+        for each in range(len(state.taken)):
+            if state.taken[each, T_LANE] >= 0 and state.taken[each, T_POSITION] // width == side:
+                index = state.taken[each, T_POSITION] - side * width - step
+                if 0 <= index < width:
+                    state.taken[each, T_POSITION] = side * width + index
+                else:
+                    state.taken[each, T_POSITION] = -1
+    for each in range(len(state.taken)):
+        if state.taken[each, T_LANE] >= 0 and state.taken[each, T_POSITION] < 0:
+            forget(state, each)
+    move_nodes(state)
+
+
+@njit(cache=True)  # type: ignore[misc]
+def move_nodes(state: State) -> None:
+    """After a move: nodes that left hang nowhere, those that came back join a queue nobody knows."""
+    node = state.node
+    for each in range(len(node)):
+        if node[each, N_SIDE] < 0:
+            continue
+        side = node[each, N_SIDE]
+        index = index_of(Ladder(state.qty, state.reg), side, node[each, N_PRICE])
+        inside = 0 <= index < state.reg[WIDTH]
+        if node[each, N_POSITION] >= 0:
+            if inside:
+                node[each, N_POSITION] = side * state.reg[WIDTH] + index
+            else:
+                node[each, N_POSITION] = -1
+                node[each, N_NEXT] = each
+                node[each, N_PREV] = each
+                state.reg[STRAY] += 1
+        elif inside:
+            state.reg[STRAY] -= 1
+            state.node_q[each, Q_AHEAD] = ahead_on_arrival(state.cfg[CFG_QUEUE], np.int64(-1))
+            state.node_q[each, Q_TRADED] = 0.0
+            hang(state, each, side, index)
+
+
+@njit(cache=True)  # type: ignore[misc]
+def change_market_state(state: State, ts: int) -> None:
+    """Share out the time since the market's state last changed."""
+    reg = state.reg
+    bid = reg[BEST]
+    ask = reg[BEST + 1]
+    if reg[IN_GAP] == 1:
+        now = STATE_GAP
+    elif bid < 0 or ask < 0:
+        lost = (bid < 0 and reg[LOST] != 0) or (ask < 0 and reg[LOST + 1] != 0)
+        now = STATE_OUT if lost else STATE_ONE_SIDED
+    elif reg[WIDTH] - 1 - ask < bid:
+        now = STATE_CROSSED
+    else:
+        now = STATE_WHOLE
+    if now != reg[MARKET_STATE]:
+        reg[SHARE + reg[MARKET_STATE]] += ts - reg[STATE_SINCE]
+        reg[STATE_SINCE] = ts
+        reg[MARKET_STATE] = now
+
+
+@njit(cache=True)  # type: ignore[misc]
+def end_packet(state: State, kind: U8, price: I64, qty: I64, last: int) -> int:
+    """Close a packet; GROW_... and nothing has happened if there is no room for what it may fill.
+
+    Parameters
+    ----------
+    last
+        Its last row; the first is in the register PACKET_ROW.
+    """
+    reg = state.reg
+    width = reg[WIDTH]
+    known = max(reg[PACKET_TS] + state.cfg[CFG_RESPONSE], reg[RECEIPT])
+    if reg[TOUCHING] == 1:
+        status = touch_room(state)
+        if status != DONE:
+            return status
+    if reg[IN_GAP] == 1 and reg[SNAPSHOT_SEEN] == 1:
+        reg[IN_GAP] = 0
+        rejoin(state)
+        if reg[WAIT_COUNT] > 0:
+            reg[WAIT_DUE] = reg[PACKET_TS]
+            reg[DUE] = min(reg[DUE], reg[WAIT_DUE])
+    bid = reg[BEST]
+    ask = width - 1 - reg[BEST + 1]
+    both = bid >= 0 and reg[BEST + 1] >= 0
+    reg[WHOLE] = 1 if both and bid <= ask and reg[IN_GAP] == 0 else 0
+    if reg[WHOLE] == 1:
+        reg[MID2] = 2 * reg[LOW] + bid + ask
+    if reg[WHOLE] == 1 and bid < ask:
+        if reg[TOUCHING] == 1:
+            touch(state, reg[PACKET_TS], known)
+            reg[TOUCHING] = 0
+            reg[EPOCH] += 1
+    else:
+        remember_updates(state, kind, price, qty, last)
+    change_market_state(state, reg[PACKET_TS])
+    if both and bid <= ask:
+        recentre(state, reg[LOW] + (bid + ask) // 2)
+    for side in range(2):
+        if reg[BEST + side] >= 0:
+            reg[LOST + side] = 0
+        elif reg[LOST + side] == 1:
+            move(state, reg[LOST_PRICE + side] - width // 2)
+            reg[LOST + side] = 2  # so that its absence counts as "out of the window"
+    return DONE
+
+
+@njit(cache=True)  # type: ignore[misc]
+def remember_updates(state: State, kind: U8, price: I64, qty: I64, last: int) -> None:
+    """The book is not fit for touches: mark the packet's updates for the next packet end that is."""
+    reg = state.reg
+    for i in range(reg[PACKET_ROW], last + 1):
+        code = kind[i]
+        if qty[i] <= 0 or not (code == BID or code == ASK or code == BEST_BID or code == BEST_ASK):
+            continue
+        side = np.int64(code == ASK or code == BEST_ASK)
+        index = index_of(Ladder(state.qty, state.reg), side, price[i])
+        if 0 <= index < reg[WIDTH]:
+            state.epoch[side * reg[WIDTH] + index] = reg[EPOCH]
+    reg[TOUCHING] = 1

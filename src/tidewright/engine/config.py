@@ -1,0 +1,159 @@
+"""What a run is made with, checked, and as the numbers a kernel takes."""
+
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from math import ceil, floor
+from typing import Any, Final
+
+import numpy as np
+
+from tidewright.engine import layout as at
+from tidewright.market.codes import UNIT
+from tidewright.market.errors import UsageError
+from tidewright.market.instrument import Instrument
+from tidewright.market.tape import F64, I64
+from tidewright.risk.limits import Limits
+
+QUEUES: Final = {
+    "risk_averse": at.QUEUE_RISK_AVERSE,
+    "prob": at.QUEUE_PROB,
+    "prob_log": at.QUEUE_PROB_LOG,
+    "front": at.QUEUE_FRONT,
+}
+NO_BOUND: Final = 2**62
+MAX_WINDOW: Final = 1 << 20
+MIN_WINDOW: Final = 1 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayConfig:
+    """Rules of one run.
+
+    Attributes
+    ----------
+    start_ns
+        Decisions fall at start + k * cycle, k = 1, 2, ...; ``None``: the first packet's time.
+    cycle_ns
+        Time between decisions, > 0.
+    entry_ns, response_ns
+        Latency of what a lane sends, and of the venue's answers.
+    queue
+        "risk_averse", "prob" (power family), "prob_log", "front".
+    queue_power
+        Exponent of the power family, > 0.
+    feed_ns
+        Feed latency of rows that carry no receipt time.
+    window_ticks
+        Prices in the window of the ladder, rounded up to a power of two; 0: about the first price, at most 2**20.
+    limits
+        Risk limits of every lane; ``None``: none.
+    record_fills
+        1: keep the reports of all fills (of strategy lanes; lanes driven from outside report everything).
+    record_equity
+        1: keep the equity of every lane at every decision.
+    """
+
+    start_ns: int | None = None
+    cycle_ns: int = 30_000_000_000
+    entry_ns: int = 0
+    response_ns: int = 0
+    queue: str = "risk_averse"
+    queue_power: float = 3.0
+    feed_ns: int = 0
+    window_ticks: int = 0
+    limits: Limits | None = None
+    record_fills: int = 0
+    record_equity: int = 0
+
+    def __post_init__(self) -> None:
+        if self.queue not in QUEUES:
+            raise UsageError(f"unknown queue model {self.queue!r}. There are: {', '.join(QUEUES)}")
+        if self.cycle_ns <= 0:
+            raise UsageError(f"cycle must be > 0, was {self.cycle_ns} ns")
+        for name in ("entry_ns", "response_ns", "feed_ns", "window_ticks"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"{name} must be >= 0, was {getattr(self, name)}")
+        if not 0 < self.queue_power < float("inf"):
+            raise UsageError(f"queue_power must be > 0 and finite, was {self.queue_power}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; :meth:`from_json` reads them."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "ReplayConfig":
+        """Config of the plain values of :meth:`to_json`."""
+        limits = data["limits"]
+        return cls(**{**data, "limits": None if limits is None else Limits(**limits)})
+
+
+def window_of(config: ReplayConfig, price: int) -> int:
+    """Width of the window: as configured, or about a price, a power of two."""
+    wanted = config.window_ticks or min(max(price, MIN_WINDOW), MAX_WINDOW)
+    return 1 << max(4, (wanted - 1).bit_length())
+
+
+def cancels_under_way(config: ReplayConfig) -> int:
+    """How many decisions' messages can be on their way at once, at least 1."""
+    return max(1, -(-config.entry_ns // config.cycle_ns))
+
+
+def integers(
+    instrument: Instrument, config: ReplayConfig, strategy: int, slots: int, check_balance: bool, record: int
+) -> I64:
+    """The rules as the int64 vector of :mod:`tidewright.engine.layout`.
+
+    Raises
+    ------
+    UsageError
+        If the instrument cannot be matched exactly: inverse contracts, contract sizes, rates beyond 64-bit products.
+    """
+    if instrument.kind == "inverse" or Fraction(instrument.contract_size) != 1:
+        raise UsageError(f"the engine matches spot and linear instruments of contract size 1, not {instrument.symbol}")
+    money = instrument.quote_units
+    for name, rate in (("maker", instrument.maker_fee), ("taker", instrument.taker_fee)):
+        if abs(rate) > UNIT or money.denominator * UNIT * abs(rate) >= 2**63:
+            raise UsageError(f"{name} fee must be within +-1e8 (100 %), was {rate}")
+    filters = instrument.filters
+    values = {
+        at.CFG_CYCLE: config.cycle_ns,
+        at.CFG_ENTRY: config.entry_ns,
+        at.CFG_RESPONSE: config.response_ns,
+        at.CFG_FEED: config.feed_ns,
+        at.CFG_QUEUE: QUEUES[config.queue],
+        at.CFG_STRATEGY: strategy,
+        at.CFG_MAKER: instrument.maker_fee,
+        at.CFG_TAKER: instrument.taker_fee,
+        at.CFG_FEE_IN_BASE: int(instrument.kind == "spot"),
+        at.CFG_LOT_UNITS: instrument.lot_units,
+        at.CFG_QUOTE_NUM: money.numerator,
+        at.CFG_QUOTE_DEN: money.denominator,
+        at.CFG_MIN_PRICE: filters.min_price_ticks,
+        at.CFG_MAX_PRICE: filters.max_price_ticks or NO_BOUND,
+        at.CFG_MIN_QTY: filters.min_qty_lots,
+        at.CFG_MAX_QTY: filters.max_qty_lots or NO_BOUND,
+        at.CFG_MARKET_MAX_QTY: filters.market_max_qty_lots or NO_BOUND,
+        at.CFG_MIN_NOTIONAL: ceil(filters.min_notional / money),
+        at.CFG_MAX_NOTIONAL: floor(filters.max_notional / money) if filters.max_notional else NO_BOUND,
+        at.CFG_MAX_ORDERS: filters.max_num_orders or NO_BOUND,
+        at.CFG_CHECK_BALANCE: int(check_balance),
+        at.CFG_LIMITED: int(config.limits is not None),
+        at.CFG_RECORD: record,
+        at.CFG_CURVE: int(bool(config.record_equity)),
+        at.CFG_SLOTS: slots,
+    }
+    vector = np.zeros(at.CFG_COUNT, np.int64)
+    for index, value in values.items():
+        vector[index] = value
+    return vector
+
+
+def floats(instrument: Instrument, config: ReplayConfig) -> F64:
+    """The rules as the float64 vector of :mod:`tidewright.engine.layout`."""
+    vector = np.zeros(at.CFG_F_COUNT, np.float64)
+    vector[at.CFG_F_POWER] = config.queue_power
+    vector[at.CFG_F_TICK] = float(instrument.tick)
+    vector[at.CFG_F_LOT] = float(instrument.lot)
+    if config.limits is not None:
+        vector[at.CFG_F_LIMITS : at.CFG_F_LIMITS + 4] = config.limits.values()
+    return vector

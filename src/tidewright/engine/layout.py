@@ -1,0 +1,326 @@
+"""Where everything lies: the arrays of the engine's state and the names of their columns.
+
+Everything a run knows is in these arrays, so that it can be saved and resumed byte for byte, and a kernel sees one
+:class:`State` of one type whatever strategy, queue model or number of lanes.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tidewright.market.ladder import REGISTERS
+from tidewright.market.tape import F64, I64, U8
+from tidewright.strategies.view import MAX_LEVELS
+
+I32 = npt.NDArray[np.int32]
+
+NEVER: Final = 2**62  # a time that does not come
+QUEUE_UNKNOWN: Final = 1e18  # lots ahead in a level that has not been heard of since it entered the window
+
+# -- registers (int64), after those of the ladder ---------------------------------------------------------------------
+_R = REGISTERS
+OWN: Final = _R  # 2: best index of a side with a queue node, -1: none
+OWN_WORST: Final = _R + 2  # 2: no node has a smaller index
+IN_GAP: Final = _R + 4
+SNAPSHOT_SEEN: Final = _R + 5  # a snapshot row came after the gap's start
+WHOLE: Final = _R + 6
+MID2: Final = _R + 7  # best bid + best ask when the true book was last whole, 0: never
+EPOCH: Final = _R + 8  # grows at each packet end with a whole, unlocked book
+TOUCHING: Final = _R + 9  # rows since the last such packet end may touch own orders
+PACKET: Final = _R + 10  # packets so far
+IN_PACKET: Final = _R + 11  # 1 between the rows of a packet
+PACKET_ROW: Final = _R + 12  # first row of the current packet, in the slice
+PACKET_TS: Final = _R + 13
+RECEIPT: Final = _R + 14  # effective receipt of the current packet
+BEFORE: Final = _R + 15  # 2: prices of best bid and ask at the last packet end; bid >= ask: cannot class prints
+PRINTS: Final = _R + 17  # prints so far that met own nodes
+LOST: Final = _R + 18  # 2: 1 when the packet set a level of the side outside the window, 2 when one before did
+LOST_PRICE: Final = _R + 20  # 2: the best price of those
+DUE: Final = _R + 22  # earliest instant with something to do
+NEXT_DECISION: Final = _R + 23
+NEXT_CAPTURE: Final = _R + 24  # first decision whose view is not complete
+DECISIONS: Final = _R + 25  # taken so far
+START: Final = _R + 26
+NOW: Final = _R + 27  # everything at or before it has happened
+NODE_FREE: Final = _R + 28
+TAKEN_FREE: Final = _R + 29
+TAKEN_ROOM: Final = _R + 30  # entries left
+KNOWN_FREE: Final = _R + 31
+KNOWN_ROOM: Final = _R + 32
+LOG_COUNT: Final = _R + 33
+LOG_SEQ: Final = _R + 34
+CURVE_COUNT: Final = _R + 35
+MSG_HEAD: Final = _R + 36  # ring of messages: next to read, next to write
+MSG_TAIL: Final = _R + 37
+BATCH_HEAD: Final = _R + 38
+BATCH_TAIL: Final = _R + 39
+CALL_HEAD: Final = _R + 40  # sorted list of calls from outside
+CALL_TAIL: Final = _R + 41
+WAIT_COUNT: Final = _R + 42
+WAIT_DUE: Final = _R + 43
+CAPTURE_HEAD: Final = _R + 44
+CAPTURE_TAIL: Final = _R + 45
+NUMBER: Final = _R + 46  # order number given last
+RESTING: Final = _R + 47  # resting orders of all lanes
+STATE_SINCE: Final = _R + 48  # since when the market is in MARKET_STATE
+MARKET_STATE: Final = _R + 49
+SHARE: Final = _R + 50  # 6: nanoseconds spent in each state
+DAY: Final = _R + 56
+FIRST_TS: Final = _R + 57
+LAST_TS: Final = _R + 58
+FINISHED: Final = _R + 59
+STRAY: Final = _R + 60  # nodes whose price lies outside the window
+ROWS: Final = _R + 61  # rows read
+KNOWN_MID2: Final = _R + 62  # last mid of the view, 0: none
+INFERRED_PRINTS: Final = _R + 63  # prints of unknown side that were classed by the book
+MISSED_ROWS: Final = _R + 64  # level rows outside the window
+REG_COUNT: Final = _R + 72
+
+# Market states, whose time is shared out.
+STATE_WHOLE: Final = 0
+STATE_GAP: Final = 1
+STATE_ONE_SIDED: Final = 2
+STATE_CROSSED: Final = 3
+STATE_OUT: Final = 4  # one-sided or empty, but the missing side was seen outside the window
+STATE_COUNT: Final = 6
+
+# -- rules of a run (int64) -------------------------------------------------------------------------------------------
+CFG_CYCLE: Final = 0
+CFG_ENTRY: Final = 1
+CFG_RESPONSE: Final = 2
+CFG_FEED: Final = 3
+CFG_QUEUE: Final = 4
+CFG_STRATEGY: Final = 5
+CFG_MAKER: Final = 6  # rates in 1e-8
+CFG_TAKER: Final = 7
+CFG_FEE_IN_BASE: Final = 8  # 1: a buy pays its fee in base
+CFG_LOT_UNITS: Final = 9  # 1e-8 base units of a lot
+CFG_QUOTE_NUM: Final = 10  # 1e-8 quote units of tick*lot, as a ratio
+CFG_QUOTE_DEN: Final = 11
+CFG_MIN_PRICE: Final = 12
+CFG_MAX_PRICE: Final = 13
+CFG_MIN_QTY: Final = 14
+CFG_MAX_QTY: Final = 15
+CFG_MARKET_MAX_QTY: Final = 16
+CFG_MIN_NOTIONAL: Final = 17  # tick*lot
+CFG_MAX_NOTIONAL: Final = 18
+CFG_MAX_ORDERS: Final = 19
+CFG_CHECK_BALANCE: Final = 20
+CFG_LIMITED: Final = 21
+CFG_RECORD: Final = 22  # 0 nothing, 1 fills, 2 all reports
+CFG_CURVE: Final = 23
+CFG_SLOTS: Final = 24  # order slots a lane
+CFG_COUNT: Final = 28
+CFG_F_POWER: Final = 0
+CFG_F_TICK: Final = 1
+CFG_F_LOT: Final = 2
+CFG_F_LIMITS: Final = 3  # 4: LimitValues
+CFG_F_COUNT: Final = 8
+
+QUEUE_RISK_AVERSE: Final = 0
+QUEUE_PROB: Final = 1
+QUEUE_PROB_LOG: Final = 2
+QUEUE_FRONT: Final = 3
+
+# -- queue nodes (int64): orders that joined one (side, price) after one packet ---------------------------------------
+N_POSITION: Final = 0  # -1: its price is outside the window
+N_PACKET: Final = 1
+N_NEXT: Final = 2  # later node of the price; in the pool: next free
+N_PREV: Final = 3  # earlier node; of the first: the last
+N_FIRST: Final = 4  # orders, by arrival
+N_LAST: Final = 5
+N_PRICE: Final = 6
+N_SIDE: Final = 7
+NODE_FIELDS: Final = 8
+Q_AHEAD: Final = 0  # (float64) lots ahead
+Q_TRADED: Final = 1  # prints at the price since the level's last row
+
+# -- order slots (int64) ----------------------------------------------------------------------------------------------
+O_LANE: Final = 0
+O_STATE: Final = 1
+O_SIDE: Final = 2
+O_PRICE: Final = 3
+O_QTY: Final = 4
+O_LEAVES: Final = 5
+O_NODE: Final = 6
+O_NEXT: Final = 7  # in the node; in the pool: next free slot of the lane
+O_PREV: Final = 8
+O_NUMBER: Final = 9
+O_TAG: Final = 10
+O_TERMS: Final = 11  # kind * 8 + time in force
+O_CANCEL: Final = 12  # 1: a cancel is on its way
+O_FLAGS: Final = 13  # late cancels: how many follow at the instant of its arrival
+ORDER_FIELDS: Final = 16
+
+FREE: Final = 0
+SENT: Final = 1
+WAITING: Final = 2
+RESTING_STATE: Final = 3
+DEAD: Final = 4  # but the lane does not know it yet, or its cancel is still on its way
+
+# -- lanes (int64) ----------------------------------------------------------------------------------------------------
+L_POSITION: Final = 0  # true state: lots, tick*lots, 1e-8
+L_CASH: Final = 1
+L_FEE_BASE: Final = 2
+L_FEE_QUOTE: Final = 3
+L_KNOWN: Final = 4  # 4: the same four as far as the lane knows
+L_SLOT_FREE: Final = 8
+L_RESTING: Final = 9
+L_LOCK_BUY: Final = 10  # tick*lots of resting bids
+L_LOCK_SELL: Final = 11  # lots of resting asks
+L_KNOWN_FIRST: Final = 12  # what it will come to know, by time
+L_TAKEN: Final = 13  # first entry of what it has taken
+L_BOUND: Final = 14  # 2: no own order of the side has a better index-like price
+L_PRINT: Final = 16  # print that L_USED is of
+L_USED: Final = 17  # lots of that print it has had
+L_ALIVE: Final = 18  # 2: orders of a side neither known dead nor sent a cancel
+L_BASE_START: Final = 20  # 1e-8
+L_QUOTE_START: Final = 21
+L_GREW: Final = 22  # 1: it has slots beyond its first block
+L_SAMPLES: Final = 23
+L_ORDERS: Final = 24
+L_CANCELS: Final = 25
+L_FILLS: Final = 26
+L_REJECTS: Final = 27
+L_BUYS: Final = 28
+L_SELLS: Final = 29
+L_CLOSED: Final = 30
+L_WINS: Final = 31
+L_MAX_POSITION: Final = 32
+L_IN_POSITION: Final = 33  # ns with a position
+L_SINCE: Final = 34  # since when there is one
+L_PENDING: Final = 35  # 1: the newest equity sample is not in the sums yet
+L_LAST_ARRIVAL: Final = 36
+L_LIMITED: Final = 37  # decisions at which a limit cut something
+LANE_FIELDS: Final = 40
+
+# -- lanes (float64), quote currency unless said ----------------------------------------------------------------------
+F_START: Final = 0  # equity at the start
+F_LAST: Final = 1  # last equity in the sums
+F_NEWEST: Final = 2  # newest sample, not in the sums yet
+F_PEAK: Final = 3
+F_DRAWDOWN: Final = 4
+F_RETURN: Final = 5
+F_RETURN_SQ: Final = 6
+F_DOWNSIDE_SQ: Final = 7
+F_VOLUME: Final = 8
+F_FEES_VALUE: Final = 9
+F_COST: Final = 10  # net payment for the open position, commission included
+F_ENTRY: Final = 11  # quantity-weighted sum of entry times since the start, lots * ns
+F_CLOSED: Final = 12
+F_CLOSED_SQ: Final = 13
+F_WIN: Final = 14
+F_LOSS: Final = 15
+F_DURATION: Final = 16
+F_DAY: Final = 17  # equity at the day's start
+F_KNOWN_VALUE: Final = 18  # sum of entry prices of the known position, tick*lots
+LANE_F_FIELDS: Final = 20
+
+# -- what a lane will come to know (int64) ----------------------------------------------------------------------------
+K_NEXT: Final = 0
+K_TIME: Final = 1
+K_SLOT: Final = 2  # an order that died, -1: none did
+K_NUMBER: Final = 3
+K_QTY: Final = 4  # signed lots
+K_PRICE: Final = 5
+K_FEE_BASE: Final = 6
+K_FEE_QUOTE: Final = 7
+KNOWN_FIELDS: Final = 8
+
+# -- what a lane has taken of a level (int64) -------------------------------------------------------------------------
+T_LANE: Final = 0
+T_POSITION: Final = 1
+T_QTY: Final = 2
+T_NEXT: Final = 3  # of the lane
+T_PREV: Final = 4
+T_LEVEL_NEXT: Final = 5  # of the level
+T_LEVEL_PREV: Final = 6
+TAKEN_FIELDS: Final = 7
+
+# -- views of decisions to come (int64) -------------------------------------------------------------------------------
+V_UNTIL: Final = 0  # the view of every decision before this time
+V_WHOLE: Final = 1
+V_MID2: Final = 2  # last mid of a whole book, 0: none yet
+V_BID: Final = 3
+V_ASK: Final = 4
+V_BID_QTY: Final = 5
+V_ASK_QTY: Final = 6
+CAPTURE_FIELDS: Final = 8
+
+# -- calls from outside (int64) ---------------------------------------------------------------------------------------
+C_ARRIVAL: Final = 0
+C_SLOT: Final = 1  # order slot of a new order; -1: a cancel
+C_LANE: Final = 2
+C_NUMBER: Final = 3
+C_LATE: Final = 4  # 1: a cancel that waits for the arrival of its order
+C_REDUCE: Final = 5  # > 0: not a cancel but a reduction to this quantity
+CALL_FIELDS: Final = 6
+
+# -- log (int64): reports, columns of REPORT --------------------------------------------------------------------------
+LOG_FIELDS: Final = 15
+
+TARGET_WIDTH: Final = MAX_LEVELS
+
+# What a kernel answers.
+DONE: Final = 0
+GROW_LOG: Final = 1
+GROW_KNOWN: Final = 2
+GROW_TAKEN: Final = 3
+GROW_CURVE: Final = 4
+GROW_CAPTURE: Final = 5
+BAD_TIME: Final = 6  # venue time falls, or changes inside a packet
+
+
+class State(NamedTuple):
+    """Everything a run knows; columns as named above.
+
+    Attributes
+    ----------
+    qty
+        Levels of the true book, with the first registers a :class:`tidewright.market.ladder.Ladder`.
+    mark, head, taken_head, epoch
+        By position: whether there are nodes (1) or taken quantities (2); first queue node; first taken entry; epoch
+        in which the level was last raised to more than 0 as far as touches need it.
+    reg, cfg, cfg_f
+        Registers, rules of the run.
+    features
+        State of :mod:`tidewright.market.features`.
+    node, node_q, order, lane, lane_f, alive, params
+        Queue nodes, order slots, lanes, slots a lane believes alive (lane, side, n), strategy parameters.
+    msg, batch, call, waiting
+        Messages under way: ring of slots (``~slot`` a cancel), (arrival, end) of each decision's messages; calls from
+        outside; orders that wait for the end of a gap.
+    known, taken, capture, log, curve_ts, curve
+        Pools and logs.
+    target
+        Buffer of target quotes: bid prices, bid quantities, ask prices, ask quantities.
+    """
+
+    qty: I64
+    mark: U8
+    head: I32
+    taken_head: I32
+    epoch: I32
+    reg: I64
+    cfg: I64
+    cfg_f: F64
+    features: F64
+    node: I64
+    node_q: F64
+    order: I64
+    lane: I64
+    lane_f: F64
+    alive: I32
+    params: F64
+    msg: I32
+    batch: I64
+    call: I64
+    waiting: I64
+    known: I64
+    taken: I64
+    capture: I64
+    log: I64
+    curve_ts: I64
+    curve: F64
+    target: I64

@@ -1,0 +1,193 @@
+"""Making a state, and making its pools larger."""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from tidewright.engine import layout as at
+from tidewright.engine.config import ReplayConfig, cancels_under_way
+from tidewright.engine.layout import State
+from tidewright.market import features
+from tidewright.market.ladder import WIDTH, new_ladder
+from tidewright.market.tape import F64, I64
+
+POOL: Final = 256  # entries a pool starts with
+
+
+def new_state(config: ReplayConfig, cfg: I64, cfg_f: F64, params: F64, width: int, levels: int, quote: bool) -> State:
+    """A state in which nothing has happened yet.
+
+    Parameters
+    ----------
+    params
+        Strategy parameters, (lanes, n), float64.
+    width
+        Prices in the window.
+    levels
+        Most quotes a side.
+    quote
+        Whether lanes have a strategy.
+    """
+    lanes = len(params)
+    slots = int(cfg[at.CFG_SLOTS])
+    under_way = cancels_under_way(config) + 2
+    reg = np.zeros(at.REG_COUNT, np.int64)
+    state = State(
+        qty=new_ladder(width, reg).qty,
+        mark=np.zeros(2 * width, np.uint8),
+        head=np.full(2 * width, -1, np.int32),
+        taken_head=np.full(2 * width, -1, np.int32),
+        epoch=np.zeros(2 * width, np.int32),
+        reg=reg,
+        cfg=cfg,
+        cfg_f=cfg_f,
+        features=features.new_state(),
+        node=np.zeros((0, at.NODE_FIELDS), np.int64),
+        node_q=np.zeros((0, 2), np.float64),
+        order=np.zeros((0, at.ORDER_FIELDS), np.int64),
+        lane=np.zeros((lanes, at.LANE_FIELDS), np.int64),
+        lane_f=np.zeros((lanes, at.LANE_F_FIELDS), np.float64),
+        alive=np.full((lanes, 2, levels), -1, np.int32),
+        params=np.ascontiguousarray(params, np.float64),
+        msg=np.zeros(4 * levels * lanes * under_way + 1 if quote else 1, np.int32),
+        batch=np.zeros((under_way + 1, 2), np.int64),
+        call=np.zeros((POOL, at.CALL_FIELDS), np.int64),
+        waiting=np.zeros((0, 2), np.int64),
+        known=np.zeros((0, at.KNOWN_FIELDS), np.int64),
+        taken=np.zeros((0, at.TAKEN_FIELDS), np.int64),
+        capture=np.zeros((8, at.CAPTURE_FIELDS), np.int64),
+        log=np.zeros((POOL, at.LOG_FIELDS), np.int64),
+        curve_ts=np.zeros(POOL if cfg[at.CFG_CURVE] else 0, np.int64),
+        curve=np.zeros((POOL if cfg[at.CFG_CURVE] else 0, lanes), np.float64),
+        target=np.zeros((4, at.TARGET_WIDTH), np.int64),
+    )
+    _set_registers(state)
+    state = _grow_orders(state, lanes * slots)
+    for lane in range(lanes):
+        _thread_slots(state, lane, lane * slots, (lane + 1) * slots)
+    return _grow_taken(_grow_known(state, POOL), POOL)
+
+
+def resize_window(state: State, width: int) -> State:
+    """Another width of the window, before any price has been seen."""
+    state.reg[at.OWN_WORST : at.OWN_WORST + 2] = width
+    return state._replace(
+        qty=new_ladder(width, state.reg).qty,
+        mark=np.zeros(2 * width, np.uint8),
+        head=np.full(2 * width, -1, np.int32),
+        taken_head=np.full(2 * width, -1, np.int32),
+        epoch=np.zeros(2 * width, np.int32),
+    )
+
+
+def _set_registers(state: State) -> None:
+    reg, lane = state.reg, state.lane
+    for index, value in {
+        at.IN_GAP: 1,
+        at.MARKET_STATE: at.STATE_GAP,
+        at.EPOCH: 1,
+        at.DUE: at.NEVER,
+        at.NEXT_DECISION: at.NEVER,
+        at.NEXT_CAPTURE: at.NEVER,
+        at.START: at.NEVER,
+        at.FIRST_TS: at.NEVER,
+        at.LAST_TS: -at.NEVER,
+        at.NOW: -at.NEVER,
+        at.RECEIPT: -at.NEVER,
+        at.WAIT_DUE: at.NEVER,
+        at.DAY: -at.NEVER,
+        at.NODE_FREE: -1,
+        at.TAKEN_FREE: -1,
+        at.KNOWN_FREE: -1,
+    }.items():
+        reg[index] = value
+    reg[at.OWN : at.OWN + 2] = -1
+    reg[at.OWN_WORST : at.OWN_WORST + 2] = state.reg[WIDTH]
+    lane[:, at.L_BOUND : at.L_BOUND + 2] = -at.NEVER
+    for index in (at.L_TAKEN, at.L_KNOWN_FIRST, at.L_SLOT_FREE):
+        lane[:, index] = -1
+
+
+def _longer(array: npt.NDArray[np.int64], extra: int) -> npt.NDArray[np.int64]:
+    return np.concatenate([array, np.zeros((extra, *array.shape[1:]), array.dtype)])
+
+
+def _grow_orders(state: State, extra: int) -> State:
+    """More order slots, and as many nodes and waiting places, so that these can never run out."""
+    old = len(state.order)
+    state = state._replace(
+        order=_longer(state.order, extra),
+        node=_longer(state.node, extra),
+        node_q=np.concatenate([state.node_q, np.zeros((extra, 2), np.float64)]),
+        waiting=_longer(state.waiting, extra),
+    )
+    state.node[old:, at.N_SIDE] = -1
+    _thread(state.node[:, at.N_NEXT], state.reg, at.NODE_FREE, old, old + extra)
+    return state
+
+
+def _thread(links: npt.NDArray[np.int64], reg: I64, head: int, first: int, last: int) -> None:
+    """Put entries first..last at the front of a free list."""
+    if last > first:
+        links[first : last - 1] = np.arange(first + 1, last)
+        links[last - 1] = reg[head]
+        reg[head] = first
+
+
+def _thread_slots(state: State, lane: int, first: int, last: int) -> None:
+    state.order[first:last, at.O_LANE] = lane
+    state.order[first:last, at.O_NODE] = -1
+    _thread(state.order[:, at.O_NEXT], state.lane[lane], at.L_SLOT_FREE, first, last)
+
+
+def grow_lane(state: State, lane: int) -> State:
+    """More order slots for one lane."""
+    old = len(state.order)
+    state = _grow_orders(state, POOL)
+    _thread_slots(state, lane, old, old + POOL)
+    state.lane[lane, at.L_GREW] = 1
+    return state
+
+
+def _grow_known(state: State, extra: int) -> State:
+    old = len(state.known)
+    state = state._replace(known=_longer(state.known, extra))
+    _thread(state.known[:, at.K_NEXT], state.reg, at.KNOWN_FREE, old, old + extra)
+    state.reg[at.KNOWN_ROOM] += extra
+    return state
+
+
+def _grow_taken(state: State, extra: int) -> State:
+    old = len(state.taken)
+    state = state._replace(taken=_longer(state.taken, extra))
+    state.taken[old:, at.T_LANE] = -1
+    _thread(state.taken[:, at.T_NEXT], state.reg, at.TAKEN_FREE, old, old + extra)
+    state.reg[at.TAKEN_ROOM] += extra
+    return state
+
+
+def _grow_capture(state: State) -> State:
+    size = len(state.capture)
+    head, tail = int(state.reg[at.CAPTURE_HEAD]), int(state.reg[at.CAPTURE_TAIL])
+    count = (tail - head) % size
+    capture = np.zeros((2 * size, at.CAPTURE_FIELDS), np.int64)
+    capture[:count] = np.take(state.capture, range(head, head + count), axis=0, mode="wrap")
+    state.reg[at.CAPTURE_HEAD], state.reg[at.CAPTURE_TAIL] = 0, count
+    return state._replace(capture=capture)
+
+
+def grow(state: State, status: int) -> State:
+    """Make the pool larger that a kernel found full."""
+    if status == at.GROW_LOG:
+        return state._replace(log=_longer(state.log, len(state.log)))
+    if status == at.GROW_KNOWN:
+        return _grow_known(state, len(state.known))
+    if status == at.GROW_TAKEN:
+        return _grow_taken(state, len(state.taken))
+    if status == at.GROW_CAPTURE:
+        return _grow_capture(state)
+    assert status == at.GROW_CURVE, status
+    extra = len(state.curve_ts)
+    curve = np.concatenate([state.curve, np.zeros((extra, state.curve.shape[1]), np.float64)])
+    return state._replace(curve_ts=_longer(state.curve_ts, extra), curve=curve)

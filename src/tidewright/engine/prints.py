@@ -1,0 +1,158 @@
+"""Fills from the tape: prints that reach resting orders, and opposite levels that touch them."""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from tidewright.engine.arrivals import room_for
+from tidewright.engine.layout import (
+    DONE,
+    EPOCH,
+    L_PRINT,
+    L_USED,
+    N_FIRST,
+    N_NEXT,
+    N_PREV,
+    O_LANE,
+    O_LEAVES,
+    O_NEXT,
+    O_PRICE,
+    OWN,
+    PRINTS,
+    Q_AHEAD,
+    Q_TRADED,
+    QUEUE_UNKNOWN,
+    RESTING,
+    State,
+)
+from tidewright.engine.nodes import next_own
+from tidewright.engine.orders import fill
+from tidewright.engine.taken import take_from, taken_of
+from tidewright.market.ladder import BEST, WIDTH, Ladder, next_level
+
+
+@njit(cache=True)  # type: ignore[misc]
+def on_print(state: State, side: int, index: int, qty: int, ts: int, known: int) -> None:
+    """Let a print meet the resting orders of a side, best price first, each lane by itself.
+
+    Parameters
+    ----------
+    side
+        Side of the orders it meets.
+    index
+        Index of the print's price on that side; may lie outside the window.
+    qty
+        Lots of the print.
+    """
+    reg = state.reg
+    own = reg[OWN + side]
+    if own < index:
+        return
+    reg[PRINTS] += 1
+    base = side * reg[WIDTH]
+    while own > index:
+        fill_price(state, base + own, qty, True, ts, known)
+        own = next_own(state, side, own - 1)
+    if own == index and own >= 0:
+        fill_price(state, base + own, qty, False, ts, known)
+
+
+@njit(cache=True)  # type: ignore[misc]
+def fill_price(state: State, position: int, qty: int, beyond: bool, ts: int, known: int) -> None:
+    """Let a print of some lots reach the orders of one price; ``beyond``: the print's price is worse than theirs."""
+    node = state.node
+    each = np.int64(state.head[position])
+    last = node[each, N_PREV]
+    while True:
+        after = node[each, N_NEXT]
+        final = each == last
+        ahead = 0.0 if beyond else state.node_q[each, Q_AHEAD]
+        state.node_q[each, Q_AHEAD] = 0.0 if beyond else max(0.0, ahead - np.float64(qty))
+        if not beyond:
+            state.node_q[each, Q_TRADED] += np.float64(qty)
+        if ahead >= QUEUE_UNKNOWN:
+            state.node_q[each, Q_AHEAD] = ahead
+        elif ahead < np.float64(qty):
+            fill_node(state, each, qty - np.int64(math.ceil(ahead)), ts, known)
+        if final:
+            return
+        each = after
+
+
+@njit(cache=True)  # type: ignore[misc]
+def fill_node(state: State, each: int, available: int, ts: int, known: int) -> None:
+    """Give each lane in a node what a print has left for it."""
+    order = state.order
+    slot = state.node[each, N_FIRST]
+    while slot >= 0:
+        after = order[slot, O_NEXT]
+        lane = order[slot, O_LANE]
+        if state.lane[lane, L_PRINT] != state.reg[PRINTS]:
+            state.lane[lane, L_PRINT] = state.reg[PRINTS]
+            state.lane[lane, L_USED] = 0
+        lots = min(order[slot, O_LEAVES], available - state.lane[lane, L_USED])
+        if lots > 0:
+            state.lane[lane, L_USED] += lots
+            fill(state, slot, lots, order[slot, O_PRICE], np.int64(1), ts, known)
+        slot = after
+
+
+@njit(cache=True)  # type: ignore[misc]
+def touch_room(state: State) -> int:
+    """Whether the pools can hold the fills of the touches at a packet end; see ``room_for``."""
+    levels = np.int64(0)
+    for side in range(2):
+        if state.reg[OWN + side] < 0:
+            continue
+        reach = state.reg[WIDTH] - 1 - state.reg[OWN + side]
+        level = state.reg[BEST + 1 - side]
+        while level >= reach:
+            levels += 1
+            level = next_level(Ladder(state.qty, state.reg), np.int64(1 - side), level - 1)
+    if levels == 0:
+        return DONE
+    fills = state.reg[RESTING] * (1 + levels)
+    return room_for(state, fills, fills)
+
+
+@njit(cache=True)  # type: ignore[misc]
+def touch(state: State, ts: int, known: int) -> None:
+    """Fill own orders that a renewed opposite level reaches, at their price, from the best price and level outwards."""
+    reg = state.reg
+    for side in range(2):
+        other = np.int64(1 - side)
+        base = other * reg[WIDTH]
+        level = reg[BEST + other]
+        while level >= 0 and reg[OWN + side] >= 0 and level >= reg[WIDTH] - 1 - reg[OWN + side]:
+            if state.epoch[base + level] == reg[EPOCH]:
+                touch_level(state, np.int64(side), base + level, reg[WIDTH] - 1 - level, ts, known)
+            level = next_level(Ladder(state.qty, state.reg), other, level - 1)
+
+
+@njit(cache=True)  # type: ignore[misc]
+def touch_level(state: State, side: int, level_position: int, reach: int, ts: int, known: int) -> None:
+    """Let one opposite level fill own orders at or through its price, index ``reach`` of their side."""
+    node = state.node
+    order = state.order
+    own = state.reg[OWN + side]
+    while own >= reach:
+        each = np.int64(state.head[side * state.reg[WIDTH] + own])
+        last = node[each, N_PREV]
+        while True:
+            after_node = node[each, N_NEXT]
+            final = each == last
+            slot = node[each, N_FIRST]
+            while slot >= 0:
+                after = order[slot, O_NEXT]
+                lane = order[slot, O_LANE]
+                net = state.qty[level_position] - taken_of(state, lane, level_position)
+                lots = min(order[slot, O_LEAVES], net)
+                if lots > 0:
+                    take_from(state, lane, level_position, lots)
+                    fill(state, slot, lots, order[slot, O_PRICE], np.int64(1), ts, known)
+                slot = after
+            if final:
+                break
+            each = after_node
+        own = next_own(state, side, own - 1)

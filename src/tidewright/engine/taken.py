@@ -1,0 +1,121 @@
+"""What a lane has taken of the tape's levels: remembered, so that no lot is had twice.
+
+An entry hangs in two lists: its lane's, to be found, and its level's, to be corrected by the level's rows.
+"""
+
+import numpy as np
+from numba import njit
+
+from tidewright.engine.layout import (
+    L_TAKEN,
+    T_LANE,
+    T_LEVEL_NEXT,
+    T_LEVEL_PREV,
+    T_NEXT,
+    T_POSITION,
+    T_PREV,
+    T_QTY,
+    TAKEN_FREE,
+    TAKEN_ROOM,
+    State,
+)
+
+
+@njit(cache=True)  # type: ignore[misc]
+def taken_of(state: State, lane: int, position: int) -> int:
+    """Lots a lane has taken of a level."""
+    each = state.lane[lane, L_TAKEN]
+    while each >= 0:
+        if state.taken[each, T_POSITION] == position:
+            return state.taken[each, T_QTY]
+        each = state.taken[each, T_NEXT]
+    return np.int64(0)
+
+
+@njit(cache=True)  # type: ignore[misc]
+def take_from(state: State, lane: int, position: int, qty: int) -> None:
+    """Remember that a lane took from a level. There must be room."""
+    taken = state.taken
+    first = state.lane[lane, L_TAKEN]
+    each = first
+    while each >= 0:
+        if taken[each, T_POSITION] == position:
+            taken[each, T_QTY] += qty
+            return
+        each = taken[each, T_NEXT]
+    each = state.reg[TAKEN_FREE]
+    state.reg[TAKEN_FREE] = taken[each, T_NEXT]
+    state.reg[TAKEN_ROOM] -= 1
+    taken[each, T_LANE] = lane
+    taken[each, T_POSITION] = position
+    taken[each, T_QTY] = qty
+    taken[each, T_NEXT] = first
+    taken[each, T_PREV] = -1
+    if first >= 0:
+        taken[first, T_PREV] = each
+    state.lane[lane, L_TAKEN] = each
+    head = np.int64(state.taken_head[position])
+    taken[each, T_LEVEL_NEXT] = head
+    taken[each, T_LEVEL_PREV] = -1
+    if head >= 0:
+        taken[head, T_LEVEL_PREV] = each
+    else:
+        state.mark[position] |= 2
+    state.taken_head[position] = each
+
+
+@njit(cache=True)  # type: ignore[misc]
+def forget(state: State, each: int) -> None:
+    """Remove an entry."""
+    taken = state.taken
+    before = taken[each, T_PREV]
+    after = taken[each, T_NEXT]
+    if before >= 0:
+        taken[before, T_NEXT] = after
+    else:
+        state.lane[taken[each, T_LANE], L_TAKEN] = after
+    if after >= 0:
+        taken[after, T_PREV] = before
+    before = taken[each, T_LEVEL_PREV]
+    after = taken[each, T_LEVEL_NEXT]
+    position = taken[each, T_POSITION]
+    if before >= 0:
+        taken[before, T_LEVEL_NEXT] = after
+    elif position >= 0:
+        state.taken_head[position] = after
+        if after < 0:
+            state.mark[position] &= 1
+    if after >= 0:
+        taken[after, T_LEVEL_PREV] = before
+    taken[each, T_LANE] = -1
+    taken[each, T_NEXT] = state.reg[TAKEN_FREE]
+    state.reg[TAKEN_FREE] = each
+    state.reg[TAKEN_ROOM] += 1
+
+
+@njit(cache=True)  # type: ignore[misc]
+def correct_taken(state: State, position: int, old: int, new: int) -> None:
+    """A row that raises a level forgives as much as it adds, one that lowers it caps what counts as taken."""
+    each = np.int64(state.taken_head[position])
+    while each >= 0:
+        after = state.taken[each, T_LEVEL_NEXT]
+        left = state.taken[each, T_QTY]
+        if new > old:
+            left -= new - old
+        elif left > new:
+            left = new
+        if left > 0:
+            state.taken[each, T_QTY] = left
+        else:
+            forget(state, each)
+        each = after
+
+
+@njit(cache=True)  # type: ignore[misc]
+def forget_all(state: State) -> None:
+    """After a reset or gap nothing counts as taken."""
+    if state.reg[TAKEN_ROOM] == len(state.taken):
+        return
+    for each in range(len(state.taken)):
+        if state.taken[each, T_LANE] >= 0:
+            forget(state, each)

@@ -1,0 +1,156 @@
+"""Taking: a marketable order walks the tape's book net of what its lane has taken."""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from tidewright.engine.checks import slots_of
+from tidewright.engine.layout import (
+    CFG_RESPONSE,
+    N_FIRST,
+    N_NEXT,
+    NEVER,
+    O_LANE,
+    O_LEAVES,
+    O_NEXT,
+    O_NODE,
+    O_NUMBER,
+    O_PRICE,
+    O_QTY,
+    O_SIDE,
+    O_STATE,
+    O_TERMS,
+    Q_AHEAD,
+    RESTING_STATE,
+    WHOLE,
+    State,
+)
+from tidewright.engine.orders import die, fill
+from tidewright.engine.taken import take_from, taken_of
+from tidewright.market.codes import EXPIRED, FOK, FOK_UNFILLED, IOC, MARKET, NO_LIQUIDITY, SELF_TRADE
+from tidewright.market.ladder import BEST, WIDTH, Ladder, index_of, next_level, price_at
+
+
+@njit(cache=True)  # type: ignore[misc]
+def take(state: State, slot: int, index: int, now: int) -> bool:
+    """Let an arriving order that is not post-only take; whether a remainder rests."""
+    order = state.order
+    terms = order[slot, O_TERMS]
+    market = terms // 8 == MARKET
+    tif = terms % 8
+    other = 1 - order[slot, O_SIDE]
+    reach = np.int64(0) if market else max(np.int64(0), state.reg[WIDTH] - 1 - index)
+    whole = state.reg[WHOLE] == 1
+    if tif == FOK and (not whole or reachable(state, slot, other, reach) < order[slot, O_QTY]):
+        die(state, slot, np.int64(EXPIRED), now, np.int64(FOK_UNFILLED))
+        return False
+    if whole:
+        number = order[slot, O_NUMBER]
+        walk(state, slot, other, reach, now)
+        if order[slot, O_NUMBER] != number or order[slot, O_LEAVES] == 0:
+            return False
+    if market or tif == IOC:
+        die(state, slot, np.int64(EXPIRED), now, np.int64(NO_LIQUIDITY))
+        return False
+    return True
+
+
+@njit(cache=True)  # type: ignore[misc]
+def reachable(state: State, slot: int, other: int, reach: int) -> int:
+    """Lots the order could take from the tape, counted until they suffice."""
+    lane = state.order[slot, O_LANE]
+    total = np.int64(0)
+    level = state.reg[BEST + other]
+    while level >= reach and total < state.order[slot, O_QTY]:
+        position = other * state.reg[WIDTH] + level
+        total += max(np.int64(0), state.qty[position] - taken_of(state, lane, position))
+        level = next_level(Ladder(state.qty, state.reg), other, level - 1)
+    return total
+
+
+@njit(cache=True)  # type: ignore[misc]
+def walk(state: State, slot: int, other: int, reach: int, now: int) -> None:
+    """Take level by level, best first. An own resting order in the way lets the walk have what stands ahead of it,
+    expires, and lets the walk go on.
+    """
+    lane = state.order[slot, O_LANE]
+    width = state.reg[WIDTH]
+    level = state.reg[BEST + other]
+    own = best_own_index(state, lane, other, width - 1)
+    while max(level, own) >= reach:
+        index = max(level, own)
+        position = other * width + index
+        if index == own:
+            pass_own(state, slot, position, now)
+            own = best_own_index(state, lane, other, index - 1)
+        if state.order[slot, O_LEAVES] == 0:
+            return
+        take_level(state, slot, position, NEVER, now)
+        if state.order[slot, O_LEAVES] == 0:
+            return
+        if index == level:
+            level = next_level(Ladder(state.qty, state.reg), other, level - 1)
+
+
+@njit(cache=True)  # type: ignore[misc]
+def pass_own(state: State, slot: int, position: int, now: int) -> None:
+    """Take what lies ahead of each own order of a price, then let it expire if the incoming order wants more."""
+    lane = state.order[slot, O_LANE]
+    each = next_own_at(state, lane, position, np.int64(-1))
+    while each >= 0 and state.order[slot, O_LEAVES] > 0:
+        ahead = state.node_q[state.order[each, O_NODE], Q_AHEAD]
+        lots = np.int64(math.ceil(min(ahead, 1e18)))
+        take_level(state, slot, position, lots - taken_of(state, lane, position), now)
+        if state.order[slot, O_LEAVES] > 0:
+            die(state, each, np.int64(EXPIRED), now, np.int64(SELF_TRADE))
+            each = next_own_at(state, lane, position, np.int64(-1))
+
+
+@njit(cache=True)  # type: ignore[misc]
+def take_level(state: State, slot: int, position: int, most: int, now: int) -> None:
+    """Take from one level, at most ``most`` lots, at its price."""
+    lane = state.order[slot, O_LANE]
+    net = state.qty[position] - taken_of(state, lane, position)
+    lots = min(state.order[slot, O_LEAVES], min(net, most))
+    if lots <= 0:
+        return
+    take_from(state, lane, position, lots)
+    width = state.reg[WIDTH]
+    side = position // width
+    price = price_at(Ladder(state.qty, state.reg), side, position - side * width)
+    fill(state, slot, lots, price, np.int64(0), now, now + state.cfg[CFG_RESPONSE])
+
+
+@njit(cache=True)  # type: ignore[misc]
+def next_own_at(state: State, lane: int, position: int, after: int) -> int:
+    """First order of a lane in the queue of a price, -1: none."""
+    head = np.int64(state.head[position])
+    each = head
+    while each >= 0:
+        slot = state.node[each, N_FIRST]
+        while slot >= 0:
+            if state.order[slot, O_LANE] == lane:
+                return slot
+            slot = state.order[slot, O_NEXT]
+        each = state.node[each, N_NEXT]
+        if each == head:
+            break
+    return after
+
+
+@njit(cache=True)  # type: ignore[misc]
+def best_own_index(state: State, lane: int, side: int, index: int) -> int:
+    """Best index, at or worse than one, where a lane has a resting order inside the window; -1: none."""
+    best = np.int64(-1)
+    first, last = slots_of(state, lane)
+    for slot in range(first, last):
+        if (
+            state.order[slot, O_STATE] == RESTING_STATE
+            and state.order[slot, O_LANE] == lane
+            and state.order[slot, O_SIDE] == side
+        ):
+            own = index_of(Ladder(state.qty, state.reg), side, state.order[slot, O_PRICE])
+            if best < own <= index:
+                best = own
+    return best

@@ -1,0 +1,168 @@
+"""The order book by price: two dense arrays of levels over a window of prices, kernels only.
+
+A side's levels are addressed by an *index* that grows with how good the price is: bids by their distance from the
+window's low end, asks mirrored (``index ^ (width - 1)``; the width is a power of two). So every rule is written once,
+"better" is "greater", for both sides. A *position* is ``side * width + index``, the place in the array.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from tidewright.market.tape import I64
+
+# Registers, the first of the array they share with the engine.
+LOW: Final = 0  # price of the window's low end, ticks
+WIDTH: Final = 1  # prices in the window, a power of two
+BEST: Final = 2  # 2, 3: index of the best level of bids, asks; -1: none
+WORST: Final = 4  # 4, 5: no level above 0 has a smaller index
+PLACED: Final = 6  # 1 once the window has a place
+STRANGE: Final = 7  # 1 when levels may be UNKNOWN
+REGISTERS: Final = 8
+
+UNKNOWN: Final = -1  # quantity of a level that entered the window and has not been heard of since
+
+
+class Ladder(NamedTuple):
+    """A book by price.
+
+    Attributes
+    ----------
+    qty
+        Quantity of each level, (2 * width,) int64 lots: 0 nothing, UNKNOWN never heard of.
+    reg
+        Registers, int64, at least REGISTERS long.
+    """
+
+    qty: I64
+    reg: I64
+
+
+def new_ladder(width: int, reg: I64 | None = None) -> Ladder:
+    """An empty book.
+
+    Parameters
+    ----------
+    width
+        Prices in the window, a power of two.
+    reg
+        Registers to use; ``None``: fresh ones.
+    """
+    registers = np.zeros(REGISTERS, np.int64) if reg is None else reg
+    registers[WIDTH] = width
+    registers[BEST] = registers[BEST + 1] = -1
+    registers[WORST] = registers[WORST + 1] = width
+    return Ladder(np.zeros(2 * width, np.int64), registers)
+
+
+@njit(cache=True)  # type: ignore[misc]
+def index_of(ladder: Ladder, side: int, price: int) -> int:
+    """Index of a price on a side; outside the window: < 0 or >= width, still in the order of goodness."""
+    offset = price - ladder.reg[LOW]
+    if side == 0:
+        return offset
+    return ladder.reg[WIDTH] - 1 - offset
+
+
+@njit(cache=True)  # type: ignore[misc]
+def price_at(ladder: Ladder, side: int, index: int) -> int:
+    """Price of an index of a side, ticks."""
+    if side == 0:
+        return ladder.reg[LOW] + index
+    return ladder.reg[LOW] + ladder.reg[WIDTH] - 1 - index
+
+
+@njit(cache=True)  # type: ignore[misc]
+def set_level(ladder: Ladder, side: int, index: int, qty: int) -> int:
+    """Set a level inside the window; its quantity before, UNKNOWN included."""
+    reg = ladder.reg
+    position = side * reg[WIDTH] + index
+    old = ladder.qty[position]
+    ladder.qty[position] = qty
+    best = reg[BEST + side]
+    if qty > 0:
+        if index > best:
+            reg[BEST + side] = index
+        if index < reg[WORST + side]:
+            reg[WORST + side] = index
+    elif index == best:
+        reg[BEST + side] = next_level(ladder, side, index - 1)
+    return old
+
+
+@njit(cache=True)  # type: ignore[misc]
+def next_level(ladder: Ladder, side: int, index: int) -> int:
+    """Index of the best level at or worse than an index that holds something; -1: none."""
+    base = side * ladder.reg[WIDTH]
+    worst = ladder.reg[WORST + side]
+    while index >= worst:
+        if ladder.qty[base + index] > 0:
+            return index
+        index -= 1
+    return -1
+
+
+@njit(cache=True)  # type: ignore[misc]
+def clear(ladder: Ladder) -> None:
+    """Empty the book; every level is known to hold nothing."""
+    reg = ladder.reg
+    width = reg[WIDTH]
+    for side in range(2):
+        low = np.int64(0) if reg[STRANGE] != 0 else reg[WORST + side]
+        high = width if reg[STRANGE] != 0 else reg[BEST + side] + 1
+        ladder.qty[side * width + low : side * width + max(low, high)] = 0
+        reg[BEST + side] = -1
+        reg[WORST + side] = width
+    reg[STRANGE] = 0
+
+
+@njit(cache=True)  # type: ignore[misc]
+def shift(column: np.ndarray, width: int, up: int, blank: int) -> None:  # type: ignore[type-arg]
+    """Move a per-level column with the window, ``up`` ticks towards higher prices; what enters is ``blank``."""
+    for side in range(2):
+        part = column[side * width : (side + 1) * width]
+        step = up if side == 0 else -up
+        if step >= width or step <= -width:
+            part[:] = blank
+        elif step > 0:
+            part[: width - step] = part[step:].copy()
+            part[width - step :] = blank
+        elif step < 0:
+            part[-step:] = part[: width + step].copy()
+            part[:-step] = blank
+
+
+@njit(cache=True)  # type: ignore[misc]
+def move_window(ladder: Ladder, low: int) -> None:
+    """Put the window's low end at a price; levels that enter are UNKNOWN, those that leave are forgotten.
+
+    The first placement of an empty book makes no level unknown.
+    """
+    reg = ladder.reg
+    width = reg[WIDTH]
+    if reg[PLACED] == 0:
+        reg[PLACED] = 1
+        reg[LOW] = low
+        return
+    up = low - reg[LOW]
+    reg[STRANGE] = 1
+    shift(ladder.qty, width, up, -1)
+    reg[LOW] = low
+    for side in range(2):
+        step = up if side == 0 else -up
+        best = reg[BEST + side]
+        if best < 0:
+            reg[WORST + side] = width
+            continue
+        reg[WORST + side] = max(0, reg[WORST + side] - step)
+        best = min(best - step, width - 1)
+        reg[BEST + side] = next_level(ladder, side, best)
+
+
+@njit(cache=True)  # type: ignore[misc]
+def off_centre(ladder: Ladder, price: int) -> bool:
+    """Whether a price lies outside the window's middle half, or the window has no place yet."""
+    reg = ladder.reg
+    quarter = reg[WIDTH] // 4
+    return reg[PLACED] == 0 or price < reg[LOW] + quarter or price >= reg[LOW] + reg[WIDTH] - quarter
