@@ -6,7 +6,18 @@ from tests.reference.driver import Case, Result, run_engine, run_model
 from tests.reference.model import Report
 
 EXACT = frozenset(
-    {"n_samples", "n_fills", "n_buys", "n_sells", "n_rejects", "n_closed", "n_wins", "max_abs_position_lots"}
+    {
+        "n_samples",
+        "n_orders",
+        "n_cancels",
+        "n_fills",
+        "n_buys",
+        "n_sells",
+        "n_rejects",
+        "n_closed",
+        "n_wins",
+        "max_abs_position_lots",
+    }
 )
 LOOSE = frozenset({"sum_duration_ns"})  # rounded to nanoseconds trade by trade
 

@@ -130,7 +130,8 @@ class Case:
     quote_units: int = 0
     check_balance: bool = False
     cuts: tuple[int, ...] = ()  # times at which the engine is fed and advanced besides
-    restore_at: int | None = None  # time after which the engine goes on from a snapshot of itself
+    restore_at: int | None = None  # time after which the engine goes on from a snapshot of itself at every stop
+    slice_packets: int = 0  # packets the engine is fed at once; 0: all there are
 
     def instrument(self) -> Instrument:
         return Instrument(

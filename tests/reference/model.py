@@ -431,7 +431,7 @@ class Lane:
             self.die(order, REJECTED, now, reason)
             return
         self.report(ACCEPTED, order.number, order.tag, now, order.side, order.price, order.qty, order.leaves)
-        if order.tif == FOK and self.walkable(order) < order.qty:  # "FOK is all or nothing"
+        if order.kind == LIMIT and order.tif == FOK and self.walkable(order) < order.qty:  # "FOK is all or nothing"
             self.die(order, EXPIRED, now, FOK_UNFILLED)
             return
         if self.book.whole and order.tif != POST_ONLY:  # "Not whole: ... no taking"

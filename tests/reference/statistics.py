@@ -4,7 +4,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 from tests.reference.model import Lane, Sample
-from tidewright.market.codes import BUY, FILL, REJECTED, UNIT
+from tidewright.market.codes import BUY, CANCELLED, FILL, REJECTED, UNIT
 
 
 def equity_curve(lane: Lane) -> list[tuple[int, Fraction]]:
@@ -46,9 +46,11 @@ def activity(lane: Lane) -> dict[str, Fraction]:
         position += fill.qty if fill.side == BUY else -fill.qty
         most = max(most, abs(position))
     return {
+        "n_orders": Fraction(len(lane.orders)),
         "n_fills": Fraction(len(fills)),
         "n_buys": Fraction(sum(r.side == BUY for r in fills)),
         "n_sells": Fraction(sum(r.side != BUY for r in fills)),
+        "n_cancels": Fraction(sum(r.what == CANCELLED for r in lane.reports)),
         "n_rejects": Fraction(sum(r.what == REJECTED for r in lane.reports)),
         "volume_quote": sum((r.qty * r.price * money for r in fills), Fraction(0)),
         "fees_base": Fraction(sum(f.fee_base for f in lane.fills), UNIT),

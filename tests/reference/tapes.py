@@ -267,7 +267,7 @@ def outside_case(choose: Chooser) -> Case:
 
 def window_case(choose: Chooser) -> Case:
     """The same in a window that prices keep leaving."""
-    return driven(choose, choose.several(16, 8, 32), False)
+    return driven(choose, choose.several(16, 32), False)
 
 
 def driven(choose: Chooser, window: int | None, calm: bool) -> Case:
@@ -287,6 +287,7 @@ def driven(choose: Chooser, window: int | None, calm: bool) -> Case:
         check_balance=check,
         cuts=random_cuts(choose, rows),
         restore_at=choose.several(None, rows[len(rows) // 2].ts),
+        slice_packets=choose.several(0, 1, 3),
     )
 
 
@@ -380,6 +381,7 @@ def strategy_case(choose: Chooser) -> Case:
         quote_units=choose.several(10_000_000, 2_000_000, 10 * UNIT),
         cuts=random_cuts(choose, rows),
         restore_at=choose.several(None, rows[len(rows) // 2].ts),
+        slice_packets=choose.several(0, 1, 3),
     )
 
 
