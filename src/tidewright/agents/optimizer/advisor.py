@@ -23,7 +23,7 @@ from tidewright.risk.limits import OFF, Limits
 
 SHOWN: Final = ("total_return", "sharpe", "sqn", "max_drawdown", "fills", "closed_trades", "fees", "win_rate")
 ASSUMPTIONS: Final = (
-    "lanes start flat at the beginning of each window",
+    "lanes start flat at the beginning of each window; price moves of the inventory they start with are left out",
     "the market does not react to the lanes",
     "funding is not charged",
 )

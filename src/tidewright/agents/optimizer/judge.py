@@ -16,6 +16,7 @@ from tidewright.market.errors import UsageError
 from tidewright.market.tape import Tape
 from tidewright.measure.mids import tape_mids
 from tidewright.risk.limits import OFF, Limits
+from tidewright.strategies.registry import strategy
 
 F64 = npt.NDArray[np.float64]
 Params = Mapping[str, npt.ArrayLike]
@@ -57,7 +58,8 @@ class Judgement:
     Attributes
     ----------
     statistics
-        The engine's streamed statistics, arrays over lanes.
+        The engine's streamed statistics, arrays over lanes; where lanes hold an inventory from the start, returns,
+        equity and drawdown are beyond what holding it was worth.
     equity
         Known equity at the start and at each decision, quote, float64, shape (cycles + 1, lanes); ``None`` unless
         recorded.
@@ -97,8 +99,8 @@ class ShadowJudge:
     ----------
     tape, rows
         The tape and how many of its rows may be used.
-    strategy
-        Name of the strategy.
+    strategy_name
+        Whose parameters are judged.
     earliest_ns
         No window begins before this time.
     before
@@ -109,7 +111,7 @@ class ShadowJudge:
         self,
         tape: Tape,
         rows: int,
-        strategy: str,
+        strategy_name: str,
         settings: Settings,
         earliest_ns: int,
         before: "ShadowJudge | None" = None,
@@ -122,7 +124,7 @@ class ShadowJudge:
         maker = known.maker_fee if settings.maker_fee is None else settings.maker_fee
         taker = known.taker_fee if settings.taker_fee is None else settings.taker_fee
         self._instrument = replace(known, maker_fee=maker, taker_fee=taker)
-        self._strategy = strategy
+        self._strategy = strategy_name
         self._settings = settings
         carried = before is not None and before._path == tape.path and before._earliest_ns <= earliest_ns
         self._fold: BookFold = before._fold if before is not None and carried else BookFold()
@@ -132,6 +134,12 @@ class ShadowJudge:
 
     def evaluate(self, window: Window, params: Params, lanes: int, record: bool = False) -> Judgement:
         """Judge ``lanes`` parameter sets (arrays over lanes or scalars) in a window."""
+        if self._base == 0:
+            return self._replayed(window, params, lanes, record)
+        judged = self._replayed(window, self._with_idle(params, lanes), lanes + 1, record=True)
+        return _beyond_holding(judged, record)
+
+    def _replayed(self, window: Window, params: Params, lanes: int, record: bool) -> Judgement:
         settings = self._settings
         config = ReplayConfig(
             start_ns=window.start_ns,
@@ -153,9 +161,7 @@ class ShadowJudge:
             quote_units=self._quote,
             check_balance=settings.check_balance,
         )
-        opening = self._fold.snapshot()
-        if len(opening.ts):
-            replay.feed(opening)
+        replay.feed(self._fold.snapshot())
         stop = int(np.searchsorted(self._data.ts, window.end_ns, side="right"))
         replay.feed(self._data.rows(self._fold.row, max(stop, self._fold.row)))
         replay.advance(window.end_ns)
@@ -165,11 +171,19 @@ class ShadowJudge:
         start = np.asarray(statistics["equity_start"], np.float64)
         return Judgement(statistics, np.concatenate([start[None, :], replay.equity()[1]]))
 
+    def _with_idle(self, params: Params, lanes: int) -> Params:
+        """The parameter sets and one more that quotes nothing: it shows what holding the inventory is worth."""
+        wider = {}
+        for parameter in strategy(self._strategy).parameters:
+            column = np.broadcast_to(np.asarray(params.get(parameter.name, parameter.default), np.float64), (lanes,))
+            idle = 0.0 if parameter.name == "base_quantity" else column[0]
+            wider[parameter.name] = np.append(column, idle)
+        return wider
+
     def _balances(self) -> tuple[int, int]:
         """Base and quote a lane starts with, 1e-8 units.
 
-        Where balances are not checked, what the account holds of the base asset is left out: its value moves all lanes
-        alike and would only add noise to their scores.
+        Where balances are not checked, lanes may sell what they do not hold and need no inventory.
         """
         settings = self._settings
         if not settings.check_balance or settings.base == 0:
@@ -183,3 +197,22 @@ class ShadowJudge:
         if quote < 0:
             raise UsageError(f"equity {settings.equity / UNIT:g} is less than the base inventory is worth")
         return settings.base, quote
+
+
+def _beyond_holding(judged: Judgement, record: bool) -> Judgement:
+    """Lanes with the price moves of their starting inventory taken out; the last lane, which only holds, is dropped.
+
+    Those moves are the same for every lane, many times larger than what quoting earns, and no merit of it.
+    """
+    assert judged.equity is not None
+    held = judged.equity[:, -1:]
+    equity = judged.equity[:, :-1] - held + held[0]
+    returns = equity[1:] / equity[:-1] - 1.0
+    peak = np.maximum.accumulate(equity, axis=0)
+    statistics = {name: column[:-1] for name, column in judged.statistics.items()}
+    statistics["sum_return"] = returns.sum(axis=0)
+    statistics["sum_return_sq"] = (returns * returns).sum(axis=0)
+    statistics["sum_downside_sq"] = (np.minimum(returns, 0.0) ** 2).sum(axis=0)
+    statistics["equity_start"], statistics["equity_end"] = equity[0], equity[-1]
+    statistics["max_drawdown"] = ((peak - equity) / peak).max(axis=0)
+    return Judgement(statistics, equity if record else None)
