@@ -82,6 +82,9 @@ def test_prices_and_quantities_arrive_as_exact_text_and_post_only():
         places = [params for method, params in server.requests if method == "order.place"]
         assert (places[0]["price"], places[0]["quantity"], places[0]["type"]) == ("60000.01", "0.00123", "LIMIT_MAKER")
         assert (places[1]["type"], places[1]["timeInForce"]) == ("LIMIT", "GTC")
+        signed = {"apiKey", "recvWindow", "returnRateLimits", "signature", "timestamp"}
+        order_fields = {"newClientOrderId", "newOrderRespType", "price", "quantity", "side", "symbol", "type"}
+        assert set(places[0]) == signed | order_fields  # the venue refuses what it does not know
 
     run(scenario)
 

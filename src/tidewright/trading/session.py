@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 
 from tidewright.agents.executor.executor import AccountNow, Decision, Executor, MarketNow
-from tidewright.market.clock import HOUR
+from tidewright.market.clock import HOUR, Clock
 from tidewright.market.errors import DataError, NotFoundError, TidewrightError, TimedOutError, VenueError
 from tidewright.market.instrument import Instrument
 from tidewright.market.tape import Columns, TapeWriter
@@ -82,7 +82,7 @@ class Observer(Protocol):
         ...
 
 
-AdviceMaker = Callable[[Instrument, Registration, Callable[..., None]], Awaitable[Advice | None]]
+AdviceMaker = Callable[[Instrument, Registration, Callable[..., None], Clock], Awaitable[Advice | None]]
 
 
 @dataclass(slots=True)
@@ -180,7 +180,7 @@ class Session:
         )
         self._advice = None
         if parts.advice is not None and settings.advice is not None:
-            self._advice = await parts.advice(self._instrument, self._registration, self._note)
+            self._advice = await parts.advice(self._instrument, self._registration, self._note, parts.cycles.clock)
         try:
             beat = await self._warm_up(beat, resumed)
             await self._loop(beat)

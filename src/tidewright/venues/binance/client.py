@@ -110,7 +110,7 @@ class FencedBinance(ccxt.pro.binance):  # type: ignore[misc]
                     "fetchCurrencies": False,
                     "fetchMargins": False,
                     "adjustForTimeDifference": False,
-                    "newOrderRespType": {"limit": "RESULT", "market": "RESULT"},
+                    "newOrderRespType": dict.fromkeys(("LIMIT", "LIMIT_MAKER", "MARKET"), "RESULT"),
                     "ws": {"cost": 1, "compress": 0},
                 },
             }

@@ -110,13 +110,12 @@ class BinanceTrading:
 
     def _place(self, order: OrderRequest) -> Awaitable[Any]:
         assert self._instrument is not None
+        # ccxt would pass its own `postOnly` on to the venue, which refuses what it does not know (-1104).
         params: dict[str, Any] = {"newClientOrderId": order.client_order_id}
-        if order.tif == POST_ONLY:
-            params["postOnly"] = True
-        elif order.tif in (IOC, FOK):
+        kind = "MARKET" if order.kind == MARKET else "LIMIT_MAKER" if order.tif == POST_ONLY else "LIMIT"
+        if kind == "LIMIT" and order.tif in (IOC, FOK):
             params["timeInForce"] = "IOC" if order.tif == IOC else "FOK"
-        market = order.kind == MARKET
-        kind, price = ("market", None) if market else ("limit", self._instrument.price_text(order.price_ticks))
+        price = None if kind == "MARKET" else self._instrument.price_text(order.price_ticks)
         side = "buy" if order.side == BUY else "sell"
         amount = self._instrument.qty_text(order.qty_lots)
         found: Awaitable[Any] = self._exchange.create_order_ws(self._symbol, kind, side, amount, price, params)

@@ -1,0 +1,208 @@
+"""The one place that wires parts together: venue, feed, beat, database, tape, optimizer and displays into a session."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from tidewright.coordination.admission import Admission, Rules
+from tidewright.coordination.journal import Journal
+from tidewright.coordination.process import ProcessBus
+from tidewright.market.clock import Clock
+from tidewright.market.errors import ConfigError, UsageError
+from tidewright.market.instrument import Instrument
+from tidewright.market.tape import Columns, TapeWriter
+from tidewright.store.database import Database
+from tidewright.trading.advice import EXECUTOR, OPTIMIZER, Advice
+from tidewright.trading.cycles import ControlCycles, Cycles, Registration, WallCycles
+from tidewright.trading.session import Observer, Parts, Session
+from tidewright.trading.settings import SessionSettings
+from tidewright.venues.binance.client import BinanceConfig
+from tidewright.venues.binance.feed import BinanceFeed
+from tidewright.venues.binance.trading import BinanceTrading
+
+DATABASE: Final = "session.db"
+JOURNAL: Final = "messages.jsonl"
+MEMORY: Final = "optimizer.json"
+TAPE: Final = "tape"
+
+
+@dataclass(frozen=True, slots=True)
+class VenueAddress:
+    """Where a session trades.
+
+    Attributes
+    ----------
+    rest, ws, control
+        URLs; without ``control`` the venue is live and time is wall time.
+    ws_api
+        Root of the WebSocket API where it is not at ``ws``.
+    """
+
+    symbol: str
+    rest: str
+    ws: str
+    control: str = ""
+    ws_api: str = ""
+    api_key: str = field(default="", repr=False)
+    api_secret: str = field(default="", repr=False)
+
+    @classmethod
+    def from_ready(cls, ready: Mapping[str, Any], symbol: str | None = None) -> "VenueAddress":
+        """Address from a paper exchange's ready line or state file.
+
+        Raises
+        ------
+        ConfigError
+            If a field is missing or the symbol is not traded there.
+        """
+        try:
+            symbols = list(ready["symbols"])
+            address = cls(
+                symbol or symbols[0],
+                ready["rest"],
+                ready["ws"],
+                ready["control"],
+                "",
+                ready["api_key"],
+                ready["api_secret"],
+            )
+        except (KeyError, IndexError) as error:
+            raise ConfigError(f"the paper exchange's address lacks {error}") from None
+        if address.symbol not in symbols:
+            raise ConfigError(f"the paper exchange trades {', '.join(symbols)}, not {address.symbol}")
+        return address
+
+    def public(self) -> dict[str, str]:
+        """The address without keys."""
+        return {"symbol": self.symbol, "rest": self.rest, "ws": self.ws, "control": self.control}
+
+
+def read_ready(path: Path) -> dict[str, Any]:
+    """A paper exchange's state file.
+
+    Raises
+    ------
+    ConfigError
+        If it is not there or damaged.
+    """
+    try:
+        ready = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise ConfigError(f"no paper exchange can be found by {path}: {error}") from None
+    if not isinstance(ready, dict):
+        raise ConfigError(f"{path} is not a paper exchange's state")
+    return ready
+
+
+class LateInstrument:
+    """Hands the instrument to observers once it is known."""
+
+    def __init__(self, recorder: Callable[[Instrument], TapeWriter], observers: tuple[Any, ...]) -> None:
+        self._recorder, self._observers = recorder, observers
+
+    def __call__(self, instrument: Instrument) -> TapeWriter:
+        """Open the tape and tell the observers."""
+        for observer in self._observers:
+            if hasattr(observer, "instrument"):
+                observer.instrument = instrument
+        return self._recorder(instrument)
+
+
+def build(
+    folder: Path,
+    name: str,
+    address: VenueAddress,
+    settings: SessionSettings,
+    pace: float | None = None,
+    observers: tuple[Observer, ...] = (),
+) -> tuple[Session, "Resources"]:
+    """A session in a folder, new or to be resumed, and what must be closed after it.
+
+    Parameters
+    ----------
+    folder
+        Holds the database, the growing tape, the message journal and the optimizer's memory.
+    name
+        Part of the client order ids of a new session: letters, digits, ``-`` and ``_``, at most 20.
+    pace
+        Market seconds per wall second of a paced paper exchange; ``None``: lockstep (with a control URL) or live.
+    """
+    if not name or len(name) > 20 or not name.replace("-", "").replace("_", "").isalnum() or not name.isascii():
+        raise UsageError(f"a session name is 1 to 20 letters, digits, - or _, was {name!r}")
+    folder.mkdir(parents=True, exist_ok=True)
+    live = not address.control
+    scale = 1.0 if live else pace
+    config = BinanceConfig(
+        address.symbol, address.rest, address.ws, address.ws_api, address.api_key, address.api_secret, scale
+    )
+    cycles: Cycles = WallCycles() if live else ControlCycles(address.control, address.symbol, name)
+    # A paper venue's receipts are bounded by the barriers; the session stamps them.
+    feed = BinanceFeed(address.rest, address.ws, cycles.clock, receipt=None if live else _venue_time)
+    resources = Resources(folder, settings)
+    recorder = LateInstrument(resources.open_tape, observers)
+    parts = Parts(
+        name,
+        settings,
+        BinanceTrading(config),
+        feed,
+        cycles,
+        resources.database,
+        recorder,
+        resources.connect_optimizer if settings.advice is not None else None,
+        observers,
+    )
+    return Session(parts), resources
+
+
+def _venue_time(data: Columns) -> Columns:
+    return data._replace(ts_local=data.ts)
+
+
+class Resources:
+    """Files and processes of a session.
+
+    Parameters
+    ----------
+    folder
+        Where the files are.
+    """
+
+    def __init__(self, folder: Path, settings: SessionSettings) -> None:
+        self.folder = folder
+        self._settings = settings
+        self.database = Database(folder / DATABASE)
+        self._journal: Journal | None = None
+        self._optimizer: ProcessBus | None = None
+
+    def open_tape(self, instrument: Instrument) -> TapeWriter:
+        """The growing tape, continued where it was published last."""
+        path = self.folder / TAPE
+        there = (path / "meta.json").is_file()
+        return TapeWriter(path, instrument, source=f"session {self.folder.name}", growing=True, resume=there)
+
+    async def connect_optimizer(
+        self, instrument: Instrument, registration: Registration, note: Callable[..., None], clock: Clock
+    ) -> Advice:
+        """Start the optimizer's process."""
+        assert self._settings.advice is not None
+        self._journal = Journal(self.folder / JOURNAL, fsync=False)
+        rules = Rules.between(EXECUTOR, (OPTIMIZER,), self._settings.advice.epoch_ns)
+        command = [sys.executable, "-m", "tidewright.agents.optimizer", "--memory", str(self.folder / MEMORY)]
+        threads = {"NUMBA_NUM_THREADS": os.environ.get("NUMBA_NUM_THREADS", "1")}
+        self._optimizer = ProcessBus(command, self._journal, Admission(rules), clock, threads)
+        await self._optimizer.start()
+        tape = str((self.folder / TAPE).resolve())
+        return Advice(self._optimizer, self._settings, instrument, registration, tape, note)
+
+    async def close(self) -> None:
+        """End the optimizer and close all files."""
+        if self._optimizer is not None:
+            await self._optimizer.close(grace_s=1.0)
+        if self._journal is not None:
+            self._journal.close()
+        self.database.close()
