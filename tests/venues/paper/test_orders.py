@@ -23,7 +23,7 @@ def free(venue: Venue) -> dict[str, tuple[str, str]]:
     return {row["asset"]: (row["free"], row["locked"]) for row in venue.ask("GET", "account")["balances"]}
 
 
-# -- what is refused ---------------------------------------------------------------------------------------------------
+# -- what is refused ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_nothing_new_is_taken_after_the_end_but_cancels_are(venue: Venue) -> Non
     assert venue.ask("DELETE", "order", symbol="BTCUSDT", orderId=placed["orderId"])["status"] == "CANCELED"
 
 
-# -- what becomes of orders --------------------------------------------------------------------------------------------
+# -- what becomes of orders ---------------------------------------------------------------------------
 
 
 def test_a_resting_order_locks_what_it_needs_and_a_cancel_frees_it(venue: Venue) -> None:
