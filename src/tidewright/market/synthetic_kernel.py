@@ -43,7 +43,8 @@ _TRANSIENT: Final = 600.0
 _LOTS: Final = 100_000.0  # lots in one coin
 
 # Inner functions are never called from Python: leaving out their wrappers saves much of the compilation.
-_INNER: Final = {"cache": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
+_ENTRY: Final = {"cache": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
+_INNER: Final = {**_ENTRY, "no_cpython_wrapper": True}
 
 # Slots of Market.scalars.
 TIME, EFFICIENT, PRESSURE, LOG_VOL, SPREAD, FLOW, REGIME, REGIME_END, DRIFT, HOME, REGIME_COUNT = range(11)
@@ -328,7 +329,7 @@ def _receipt(m: Market, ts: int) -> int:
     return seen
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**_ENTRY)
 def open_book(m: Market, ts: int, out: I64) -> int:
     """Write the reset and the first snapshot; returns the rows written."""
     half, reference = _HALF_SPREAD[0], m.scalars[EFFICIENT]
@@ -345,7 +346,7 @@ def open_book(m: Market, ts: int, out: I64) -> int:
     return _write_packet(m, ts, seen, SNAPSHOT, out, 1)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**_ENTRY)
 def run(m: Market, start_ns: int, seconds: float, event_rate: float, out: I64) -> int:
     """Write events until ``out`` (int64[6, n]) is nearly full or ``seconds`` of market time are over.
 

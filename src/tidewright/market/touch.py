@@ -19,7 +19,9 @@ IN_GAP: Final = 4
 STATE_NAMES: Final = ("whole", "locked", "crossed", "one_sided", "gap")
 
 _MOST: Final = 1 << 16  # levels a side; the farthest are forgotten
-_INNER: Final[dict[str, Any]] = {"cache": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+# Inner functions are never called from Python: leaving out their wrappers saves much of the compilation.
+_ENTRY: Final[dict[str, Any]] = {"cache": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
+_INNER: Final[dict[str, Any]] = {**_ENTRY, "no_cpython_wrapper": True}
 
 
 class Touches(NamedTuple):
@@ -105,7 +107,7 @@ def _set(prices: I64, quantities: I64, count: int, key: int, qty: int, counts: I
     return count + 1
 
 
-@njit(cache=True)
+@njit(**_ENTRY)
 def _play(kind: U8, flags: U8, price: I64, qty: I64, row: I64, bid: I64, ask: I64, state: U8, counts: I64) -> None:
     # asks are kept under their negated price, so that the best of either side is the last of a rising list
     prices, quantities = np.zeros((2, _MOST), np.int64), np.zeros((2, _MOST), np.int64)

@@ -24,7 +24,9 @@ KNOWN: Final = 1_000  # most levels remembered a side; the farthest go first
 # Slots of Merge.state.
 LAST_TS, LAST_LOCAL, IN_GAP, TRADE, ROWS = range(5)
 
-_INNER: Final[dict[str, Any]] = {"cache": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+# Inner functions are never called from Python: leaving out their wrappers saves much of the compilation.
+_ENTRY: Final[dict[str, Any]] = {"cache": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
+_INNER: Final[dict[str, Any]] = {**_ENTRY, "no_cpython_wrapper": True}
 
 
 class Books(NamedTuple):
@@ -149,7 +151,7 @@ def _side(
     m.counts[side] = built
 
 
-@njit(cache=True)
+@njit(**_ENTRY)
 def merge(
     m: Merge, books: Books, trades: Trades, depth: int, hole_ns: int, interval_ns: int, last: bool, out: I64
 ) -> int:
