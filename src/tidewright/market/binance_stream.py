@@ -6,7 +6,7 @@ What does not is a gap: it is written down as a row and a new snapshot is needed
 
 ``bookTicker`` messages share the update ids of the depth stream, but come without delay and without a venue time:
 
-* one that is not newer than everything applied so far is stale and dropped;
+* one that is not newer than everything applied so far says nothing new and is dropped;
 * a depth update that is older than the last ticker (``u`` under its id) may not touch that ticker's price or the better
   ones of the side: the ticker knows those better;
 * its ``ts`` is its own ``E`` where a venue sends one, else the venue time of the message before it. The importer, which
@@ -266,7 +266,7 @@ class BinanceStream:
             self._wait(payload, ts_local)
             return
         update_id = payload["u"]
-        if update_id <= self._ticker_id or update_id < self._depth_id:
+        if update_id <= self.last_update_id:  # what the depth holds up to its id, the ticker cannot know better
             self.stale += 1
             return
         ticker = (
