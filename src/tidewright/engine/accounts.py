@@ -64,7 +64,7 @@ from tidewright.engine.layout import (
 )
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def share_of(amount: int, rate: int, per: int) -> int:
     """``amount * rate / per`` truncated towards zero, for amount >= 0, in products that stay within 64 bits."""
     size = abs(rate)
@@ -151,7 +151,7 @@ def book_fill(state: State, lane: int, side: int, price: int, qty: int, fee_base
         sums[F_ENTRY] += opening * np.float64(ts - state.reg[START])
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def free_slot(state: State, slot: int) -> None:
     """Give an order's slot back to its lane."""
     row = state.lane[state.order[slot, O_LANE]]
@@ -160,7 +160,7 @@ def free_slot(state: State, slot: int) -> None:
     row[L_SLOT_FREE] = slot
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def know_death(state: State, slot: int) -> None:
     """A lane learns that its order is dead; the slot stays while a cancel is on its way to it."""
     if state.order[slot, O_CANCEL] != 0:

@@ -69,7 +69,7 @@ def arrive(state: State, slot: int, now: int) -> None:
     rest(state, slot, state.order[slot, O_SIDE], from_index)
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def arrive_or_wait(state: State, slot: int, now: int) -> None:
     """A new order reaches the venue; in a gap it waits."""
     if state.reg[IN_GAP] == 0:
@@ -84,7 +84,7 @@ def arrive_or_wait(state: State, slot: int, now: int) -> None:
     state.order[slot, O_STATE] = WAITING
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def forget_dead_waiting(state: State) -> None:
     """Close the ranks after cancels of waiting orders; there are never more living ones than slots."""
     kept = np.int64(0)
@@ -200,7 +200,7 @@ def deliver_calls(state: State, now: int) -> int:
     return DONE
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def cancel_call(state: State, i: int, now: int) -> None:
     """A cancel from outside acts, or is rejected because there is no such order any more."""
     lane = state.call[i, C_LANE]

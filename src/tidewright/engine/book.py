@@ -4,7 +4,6 @@ import numpy as np
 from numba import njit
 
 from tidewright.engine.layout import (
-    CFG_QUEUE,
     CFG_RESPONSE,
     DONE,
     DUE,
@@ -15,18 +14,12 @@ from tidewright.engine.layout import (
     MARKET_STATE,
     MID2,
     MISSED_ROWS,
-    N_NEXT,
-    N_POSITION,
-    N_PREV,
-    N_PRICE,
-    N_SIDE,
+    MOVE,
+    MOVE_TO,
     NEVER,
     OWN,
-    OWN_WORST,
     PACKET_ROW,
     PACKET_TS,
-    Q_AHEAD,
-    Q_TRADED,
     RECEIPT,
     SHARE,
     SNAPSHOT_SEEN,
@@ -36,33 +29,17 @@ from tidewright.engine.layout import (
     STATE_OUT,
     STATE_SINCE,
     STATE_WHOLE,
-    STRAY,
-    T_LANE,
-    T_POSITION,
     TOUCHING,
     WAIT_COUNT,
     WAIT_DUE,
     WHOLE,
     State,
 )
-from tidewright.engine.nodes import hang, rejoin, requeue
+from tidewright.engine.nodes import rejoin, requeue
 from tidewright.engine.prints import touch, touch_room
-from tidewright.engine.queues import ahead_on_arrival
-from tidewright.engine.taken import correct_taken, forget, forget_all
+from tidewright.engine.taken import correct_taken, forget_all
 from tidewright.market.codes import ASK, BEST_ASK, BEST_BID, BID, PACKET_END, RESET
-from tidewright.market.ladder import (
-    BEST,
-    LOW,
-    PLACED,
-    WIDTH,
-    Ladder,
-    clear,
-    index_of,
-    move_window,
-    off_centre,
-    set_level,
-    shift,
-)
+from tidewright.market.ladder import BEST, LOW, WIDTH, Ladder, clear, index_of, off_centre, set_level
 from tidewright.market.tape import I64, U8
 
 
@@ -82,7 +59,7 @@ def change_level(state: State, side: int, index: int, qty: int) -> None:
         state.reg[TOUCHING] = 1
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def miss_level(state: State, side: int, index: int, qty: int, price: int) -> None:
     """A level row outside the window is remembered only in case its side turns out empty."""
     reg = state.reg
@@ -95,7 +72,7 @@ def miss_level(state: State, side: int, index: int, qty: int, price: int) -> Non
         reg[LOST_PRICE + side] = price
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def best_row(state: State, side: int, index: int, qty: int, price: int) -> None:
     """A best-bid/ask row empties the better levels of its side and sets its own."""
     while state.reg[BEST + side] > index:
@@ -120,8 +97,8 @@ def start_gap(state: State, reset: bool) -> None:
 
 
 @njit(cache=True)  # type: ignore[misc]
-def place_window(state: State, kind: U8, price: I64, qty: I64, flags: U8, start: int) -> None:
-    """Before the rows of an empty book: put the window around the best levels that the rest of the packet brings."""
+def place_window(state: State, kind: U8, price: I64, qty: I64, flags: U8, start: int) -> int:
+    """Before the rows of an empty book: MOVE if the best levels that the rest of the packet brings are off centre."""
     bid = np.int64(-1)
     ask = np.int64(-1)
     for i in range(start, len(kind)):
@@ -136,76 +113,23 @@ def place_window(state: State, kind: U8, price: I64, qty: I64, flags: U8, start:
         if flags[i] & PACKET_END:
             break
     if bid < 0 and ask < 0:
-        return
-    centre = (bid + ask) // 2 if bid >= 0 and ask >= 0 else max(bid, ask)
-    recentre(state, centre)
+        return DONE
+    return recentre(state, (bid + ask) // 2 if bid >= 0 and ask >= 0 else max(bid, ask))
 
 
-@njit(cache=True)  # type: ignore[misc]
-def recentre(state: State, centre: int) -> None:
-    """Move the window if a price is off its middle half."""
+@njit(cache=True, inline="always")  # type: ignore[misc]
+def recentre(state: State, centre: int) -> int:
+    """MOVE if a price is off the window's middle half."""
     if off_centre(Ladder(state.qty, state.reg), centre):
-        move(state, centre - state.reg[WIDTH] // 2)
+        return ask_to_move(state, centre)
+    return DONE
 
 
-@njit(cache=True)  # type: ignore[misc]
-def move(state: State, low: int) -> None:
-    """Move the window with everything that is stored by position."""
-    reg = state.reg
-    width = reg[WIDTH]
-    first = reg[PLACED] == 0
-    up = low - reg[LOW]
-    move_window(Ladder(state.qty, state.reg), low)
-    if first:
-        return
-    shift(state.mark, width, up, 0)
-    shift(state.head, width, up, -1)
-    shift(state.taken_head, width, up, -1)
-    shift(state.epoch, width, up, 0)
-    for side in range(2):
-        step = up if side == 0 else -up
-        reg[OWN + side] = -1
-        reg[OWN_WORST + side] = width
-        for index in range(width):
-            if state.mark[side * width + index] & 1:
-                reg[OWN_WORST + side] = min(reg[OWN_WORST + side], index)
-                reg[OWN + side] = index
-        for each in range(len(state.taken)):
-            if state.taken[each, T_LANE] >= 0 and state.taken[each, T_POSITION] // width == side:
-                index = state.taken[each, T_POSITION] - side * width - step
-                if 0 <= index < width:
-                    state.taken[each, T_POSITION] = side * width + index
-                else:
-                    state.taken[each, T_POSITION] = -1
-    for each in range(len(state.taken)):
-        if state.taken[each, T_LANE] >= 0 and state.taken[each, T_POSITION] < 0:
-            forget(state, each)
-    move_nodes(state)
-
-
-@njit(cache=True)  # type: ignore[misc]
-def move_nodes(state: State) -> None:
-    """After a move: nodes that left hang nowhere, those that came back join a queue nobody knows."""
-    node = state.node
-    for each in range(len(node)):
-        if node[each, N_SIDE] < 0:
-            continue
-        side = node[each, N_SIDE]
-        index = index_of(Ladder(state.qty, state.reg), side, node[each, N_PRICE])
-        inside = 0 <= index < state.reg[WIDTH]
-        if node[each, N_POSITION] >= 0:
-            if inside:
-                node[each, N_POSITION] = side * state.reg[WIDTH] + index
-            else:
-                node[each, N_POSITION] = -1
-                node[each, N_NEXT] = each
-                node[each, N_PREV] = each
-                state.reg[STRAY] += 1
-        elif inside:
-            state.reg[STRAY] -= 1
-            state.node_q[each, Q_AHEAD] = ahead_on_arrival(state.cfg[CFG_QUEUE], np.int64(-1))
-            state.node_q[each, Q_TRADED] = 0.0
-            hang(state, each, side, index)
+@njit(cache=True, inline="always")  # type: ignore[misc]
+def ask_to_move(state: State, centre: int) -> int:
+    """Let the kernel's caller move the window to be around a price."""
+    state.reg[MOVE_TO] = centre - state.reg[WIDTH] // 2
+    return MOVE
 
 
 @njit(cache=True)  # type: ignore[misc]
@@ -265,14 +189,25 @@ def end_packet(state: State, kind: U8, price: I64, qty: I64, last: int) -> int:
     else:
         remember_updates(state, kind, price, qty, last)
     change_market_state(state, reg[PACKET_TS])
-    if both and bid <= ask:
-        recentre(state, reg[LOW] + (bid + ask) // 2)
+    return DONE
+
+
+@njit(cache=True, inline="always")  # type: ignore[misc]
+def window_after_packet(state: State) -> int:
+    """At a packet end: MOVE if the window no longer suits the book; to be asked again until it does."""
+    reg = state.reg
+    bid = reg[BEST]
+    ask = reg[WIDTH] - 1 - reg[BEST + 1]
+    if bid >= 0 and reg[BEST + 1] >= 0 and bid <= ask:
+        reg[LOST] = 0
+        reg[LOST + 1] = 0
+        return recentre(state, reg[LOW] + (bid + ask) // 2)
     for side in range(2):
         if reg[BEST + side] >= 0:
             reg[LOST + side] = 0
         elif reg[LOST + side] == 1:
-            move(state, reg[LOST_PRICE + side] - width // 2)
             reg[LOST + side] = 2  # so that its absence counts as "out of the window"
+            return ask_to_move(state, reg[LOST_PRICE + side])
     return DONE
 
 

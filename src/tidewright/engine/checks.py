@@ -56,7 +56,7 @@ from tidewright.market.codes import (
 from tidewright.market.ladder import BEST, PLACED, WIDTH, Ladder, next_level
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def refusal(state: State, slot: int, index: int) -> int:
     """Why the venue refuses an arriving order: NO_REASON if it does not. Filters, balance, post-only."""
     cfg = state.cfg
@@ -85,7 +85,7 @@ def refusal(state: State, slot: int, index: int) -> int:
     return np.int64(NO_REASON)
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def would_take(state: State, slot: int, index: int) -> bool:
     """Whether a post-only order meets the tape net of what its lane has taken, or an own order."""
     reg = state.reg
@@ -122,7 +122,7 @@ def best_own_key(state: State, lane: int, side: int) -> int:
     return best
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def slots_of(state: State, lane: int) -> tuple[int, int]:
     """Range of slots that holds all of a lane's orders (and, once it grew, others' too)."""
     if state.lane[lane, L_GREW] == 1:
@@ -131,7 +131,7 @@ def slots_of(state: State, lane: int) -> tuple[int, int]:
     return first, first + state.cfg[CFG_SLOTS]
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def affordable(state: State, slot: int, market: bool) -> bool:
     """Whether the free balance covers an order; commissions are not reserved."""
     cfg = state.cfg

@@ -176,7 +176,8 @@ def value_capital(state: State, mid2: int) -> None:
         sums[F_PEAK] = capital
         sums[F_DAY] = capital
         if state.cfg[CFG_CURVE] == 1:
-            state.curve[: state.reg[CURVE_COUNT], lane] = capital
+            for i in range(state.reg[CURVE_COUNT]):
+                state.curve[i, lane] = capital
 
 
 @njit(cache=True)  # type: ignore[misc]
@@ -206,7 +207,7 @@ def sample(state: State, lane: int, equity: float) -> None:
     state.lane[lane, L_SAMPLES] += 1
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def settle(state: State, lane: int) -> None:
     """Enter the newest sample into the sums of returns and the drawdown."""
     sums = state.lane_f
@@ -282,7 +283,7 @@ def limit(state: State, lane: int, view: View, bids: int, asks: int) -> tuple[in
     return kept_bids, kept_asks
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def merge(price: I64, qty: I64, count: int) -> int:
     """Make several quotes on one tick one, at the place of the first, quantities added; how many are left."""
     kept = np.int64(0)
@@ -314,7 +315,7 @@ def send(state: State, lane: int, bids: int, asks: int) -> None:
             send_order(state, lane, np.int64(1), target[2, i], target[3, i])
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def keep_wanted(state: State, lane: int, side: int, price: I64, qty: I64, count: int) -> int:
     """Send a cancel to the orders of a side that are not wanted; a mask of the targets that are there."""
     order = state.order
@@ -338,7 +339,7 @@ def keep_wanted(state: State, lane: int, side: int, price: I64, qty: I64, count:
     return there
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def push(state: State, message: int) -> None:
     """Append to the ring of messages under way."""
     tail = state.reg[MSG_TAIL]
@@ -347,7 +348,7 @@ def push(state: State, message: int) -> None:
     state.reg[MSG_TAIL] = tail if tail < len(state.msg) else np.int64(0)
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def send_order(state: State, lane: int, side: int, price: int, qty: int) -> None:
     """Send a new post-only order."""
     slot = state.lane[lane, L_SLOT_FREE]

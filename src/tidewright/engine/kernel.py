@@ -5,7 +5,15 @@ from numba import njit
 
 from tidewright.engine.accounts import worth
 from tidewright.engine.arrivals import deliver_calls, deliver_messages, room_for
-from tidewright.engine.book import best_row, change_level, end_packet, miss_level, place_window, start_gap
+from tidewright.engine.book import (
+    best_row,
+    change_level,
+    end_packet,
+    miss_level,
+    place_window,
+    start_gap,
+    window_after_packet,
+)
 from tidewright.engine.decide import capture_views, decide, sample, value_capital
 from tidewright.engine.layout import (
     BAD_TIME,
@@ -35,6 +43,7 @@ from tidewright.engine.layout import (
     KNOWN_MID2,
     LAST_TS,
     MID2,
+    MOVE,
     NEVER,
     NEXT_CAPTURE,
     NEXT_DECISION,
@@ -45,7 +54,6 @@ from tidewright.engine.layout import (
     PACKET_TS,
     RECEIPT,
     RESTING,
-    ROWS,
     SNAPSHOT_SEEN,
     START,
     STATE_SINCE,
@@ -60,8 +68,10 @@ from tidewright.market.tape import I64, U8
 
 
 @njit(cache=True)  # type: ignore[misc]
-def run(address: int, ts: I64, ts_local: I64, kind: U8, flags: U8, price: I64, qty: I64, start: int) -> tuple[int, int]:
-    """Read rows until the end of the slice.
+def run(
+    address: int, ts: I64, ts_local: I64, kind: U8, flags: U8, price: I64, qty: I64, start: int, until: int
+) -> tuple[int, int]:
+    """Read rows until the end of the slice, then let everything due at or before a time happen.
 
     Parameters
     ----------
@@ -71,41 +81,68 @@ def run(address: int, ts: I64, ts_local: I64, kind: U8, flags: U8, price: I64, q
         Columns of whole packets, read-only.
     start
         Row to go on from.
+    until
+        No later row has a time at or before it; -NEVER: nothing is said about later rows.
 
     Returns
     -------
     tuple[int, int]
-        DONE and the number of rows; or GROW_..., BAD_TIME and the row to go on from (or at fault).
+        DONE and the number of rows; or what stands in the way (GROW_..., MOVE, BAD_TIME) and the row to go on from.
     """
     state = state_at(address)
     reg = state.reg
     rows = len(ts)
-    for i in range(start, rows):
+    for i in range(start, rows + 1):
         if reg[IN_PACKET] == 0:
-            status = begin_packet(state, ts[i], ts_local[i], i)
-            if status != DONE:
-                return status, i
+            last = i == rows
+            before = until + 1 if last else ts[i]
+            receipt = before
+            if last:
+                if until == -NEVER:
+                    break
+            else:
+                status = check_time(state, before)
+                if status != DONE:
+                    return status, i
+                receipt = max(before, ts_local[i] if ts_local[i] > 0 else before + state.cfg[CFG_FEED])
+            receipt = max(receipt, reg[RECEIPT])
+            if receipt > reg[NEXT_CAPTURE] or before > reg[DUE]:
+                status = catch_up(state, before, receipt)
+                if status != DONE:
+                    return status, i
+            if last:
+                reg[NOW] = max(reg[NOW], until)
+                break
+            open_packet(state, before, receipt, i)
             if reg[BEST] < 0 and reg[BEST + 1] < 0:
-                place_window(state, kind, price, qty, flags, i)
+                status = place_window(state, kind, price, qty, flags, i)
+                if status != DONE:
+                    return status, i
         if reg[IN_PACKET] == 1:
             if ts[i] != reg[PACKET_TS]:
                 return BAD_TIME, i
             status = apply_row(state, kind, flags, price, qty, i)
+            if status == MOVE:
+                return status, i + 1
             if status != DONE:
                 return status, i
         if flags[i] & PACKET_END:
-            status = end_packet(state, kind, price, qty, i)
+            if reg[IN_PACKET] != 3:
+                reg[IN_PACKET] = 2
+                status = end_packet(state, kind, price, qty, i)
+                if status != DONE:
+                    return status, i
+                reg[IN_PACKET] = 3
+            status = window_after_packet(state)
             if status != DONE:
-                reg[IN_PACKET] = 2  # the row is done, its packet's end is not
                 return status, i
             reg[IN_PACKET] = 0
-    reg[ROWS] += rows
     return DONE, rows
 
 
-@njit(cache=True)  # type: ignore[misc]
-def begin_packet(state: State, ts: int, ts_local: int, row: int) -> int:
-    """Let everything before a packet's time happen, then open it."""
+@njit(cache=True, inline="always")  # type: ignore[misc]
+def check_time(state: State, ts: int) -> int:
+    """BAD_TIME if a packet's time is in the past; the first packet's time begins the run."""
     reg = state.reg
     if ts < reg[LAST_TS] or ts <= reg[NOW]:
         return BAD_TIME
@@ -113,13 +150,14 @@ def begin_packet(state: State, ts: int, ts_local: int, row: int) -> int:
         reg[FIRST_TS] = ts
         reg[STATE_SINCE] = ts
         if reg[START] == NEVER:
-            set_start_of(state, ts)
-    received = ts_local if ts_local > 0 else ts + state.cfg[CFG_FEED]
-    receipt = max(reg[RECEIPT], max(received, ts))
-    if receipt > reg[NEXT_CAPTURE] or ts > reg[DUE]:
-        status = catch_up(state, ts, receipt)
-        if status != DONE:
-            return status
+            set_start(state, ts)
+    return DONE
+
+
+@njit(cache=True, inline="always")  # type: ignore[misc]
+def open_packet(state: State, ts: int, receipt: int, row: int) -> None:
+    """Begin a packet."""
+    reg = state.reg
     reg[RECEIPT] = receipt
     reg[LAST_TS] = ts
     reg[PACKET_TS] = ts
@@ -128,11 +166,10 @@ def begin_packet(state: State, ts: int, ts_local: int, row: int) -> int:
     reg[IN_PACKET] = 1
     reg[BEFORE] = reg[BEST]
     reg[BEFORE + 1] = reg[BEST + 1]
-    return DONE
 
 
-@njit(cache=True)  # type: ignore[misc]
-def set_start_of(state: State, start: int) -> None:
+@njit(cache=True, inline="always")  # type: ignore[misc]
+def set_start(state: State, start: int) -> None:
     """Fix when decisions begin."""
     reg = state.reg
     reg[START] = start
@@ -157,7 +194,7 @@ def catch_up(state: State, before: int, receipt: int) -> int:
     return DONE
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def instant(state: State, now: int) -> int:
     """All that is due at one time, after its packets: arrivals, the decision, and what it sends without latency."""
     status = deliver(state, now)
@@ -175,7 +212,7 @@ def instant(state: State, now: int) -> int:
     return DONE
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def deliver(state: State, now: int) -> int:
     """What was sent for this time arrives."""
     if state.cfg[CFG_STRATEGY] < 0:
@@ -183,7 +220,7 @@ def deliver(state: State, now: int) -> int:
     return deliver_messages(state, now)
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def find_due(state: State) -> None:
     """The earliest time at which something is to happen."""
     reg = state.reg
@@ -193,18 +230,6 @@ def find_due(state: State) -> None:
     if reg[CALL_HEAD] < reg[CALL_TAIL]:
         due = min(due, state.call[reg[CALL_HEAD], C_ARRIVAL])
     reg[DUE] = due
-
-
-@njit(cache=True)  # type: ignore[misc]
-def advance_to(state: State, until: int) -> int:
-    """Let everything due at or before a time happen; no later row has a time at or before it."""
-    reg = state.reg
-    if reg[START] == NEVER:
-        find_due(state)
-    status = catch_up(state, until + 1, max(until + 1, reg[RECEIPT]))
-    if status == DONE:
-        reg[NOW] = max(reg[NOW], until)
-    return status
 
 
 @njit(cache=True)  # type: ignore[misc]
@@ -227,7 +252,7 @@ def apply_row(state: State, kind: U8, flags: U8, price: I64, qty: I64, i: int) -
     if code == RESET or code == GAP:
         start_gap(state, code == RESET)
         if code == RESET and (flags[i] & PACKET_END) == 0:
-            place_window(state, kind, price, qty, flags, i + 1)
+            return place_window(state, kind, price, qty, flags, i + 1)
         return DONE
     if flags[i] & SNAPSHOT:
         reg[SNAPSHOT_SEEN] = 1
@@ -236,7 +261,7 @@ def apply_row(state: State, kind: U8, flags: U8, price: I64, qty: I64, i: int) -
     return DONE
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def apply_print(state: State, code: int, price: int, qty: int) -> int:
     """Let a print meet resting orders: buys meet asks, sells meet bids."""
     reg = state.reg
@@ -262,15 +287,11 @@ def apply_print(state: State, code: int, price: int, qty: int) -> int:
 
 
 @njit(cache=True)  # type: ignore[misc]
-def finish_state(state: State) -> int:
-    """End of the tape: what is due until its last time happens, and one final equity point takes the true state."""
+def finish(address: int) -> int:
+    """One final equity point takes the true state, replacing a decision's at the same time; DONE or GROW_CURVE."""
+    state = state_at(address)
     reg = state.reg
-    if reg[FINISHED] == 1 or reg[FIRST_TS] == NEVER:
-        return DONE
     end = max(reg[LAST_TS], reg[NOW])
-    status = advance_to(state, end)
-    if status != DONE:
-        return status
     replaces = reg[DECISIONS] > 0 and reg[NEXT_DECISION] - state.cfg[CFG_CYCLE] == end
     if state.cfg[CFG_CURVE] == 1 and not replaces and reg[CURVE_COUNT] == len(state.curve_ts):
         return GROW_CURVE
@@ -291,21 +312,3 @@ def finish_state(state: State) -> int:
         reg[CURVE_COUNT] += 1
     reg[FINISHED] = 1
     return DONE
-
-
-@njit(cache=True)  # type: ignore[misc]
-def advance(address: int, until: int) -> int:
-    """See :func:`advance_to`."""
-    return advance_to(state_at(address), until)
-
-
-@njit(cache=True)  # type: ignore[misc]
-def finish(address: int) -> int:
-    """See :func:`finish_state`."""
-    return finish_state(state_at(address))
-
-
-@njit(cache=True)  # type: ignore[misc]
-def set_start(address: int, start: int) -> None:
-    """See :func:`set_start_of`."""
-    set_start_of(state_at(address), start)

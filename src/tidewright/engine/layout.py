@@ -29,7 +29,7 @@ MID2: Final = _R + 7  # best bid + best ask when the true book was last whole, 0
 EPOCH: Final = _R + 8  # grows at each packet end with a whole, unlocked book
 TOUCHING: Final = _R + 9  # rows since the last such packet end may touch own orders
 PACKET: Final = _R + 10  # packets so far
-IN_PACKET: Final = _R + 11  # 1 between the rows of a packet
+IN_PACKET: Final = _R + 11  # 1 in a packet's rows, 2 before its end, 3 before the window is looked at
 PACKET_ROW: Final = _R + 12  # first row of the current packet, in the slice
 PACKET_TS: Final = _R + 13
 RECEIPT: Final = _R + 14  # effective receipt of the current packet
@@ -75,6 +75,7 @@ ROWS: Final = _R + 61  # rows read
 KNOWN_MID2: Final = _R + 62  # last mid of the view, 0: none
 INFERRED_PRINTS: Final = _R + 63  # prints of unknown side that were classed by the book
 MISSED_ROWS: Final = _R + 64  # level rows outside the window
+MOVE_TO: Final = _R + 65
 REG_COUNT: Final = _R + 72
 
 # Market states, whose time is shared out.
@@ -270,6 +271,7 @@ GROW_TAKEN: Final = 3
 GROW_CURVE: Final = 4
 GROW_CAPTURE: Final = 5
 BAD_TIME: Final = 6  # venue time falls, or changes inside a packet
+MOVE: Final = 7  # the window has to move to the register MOVE_TO
 
 
 class State(NamedTuple):

@@ -69,6 +69,14 @@ def new_state(config: ReplayConfig, cfg: I64, cfg_f: F64, params: F64, width: in
     return _grow_taken(_grow_known(state, POOL), POOL)
 
 
+def set_start(state: State, start: int) -> None:
+    """Fix when decisions begin; the kernel does the same at the first packet."""
+    reg = state.reg
+    reg[at.START] = start
+    if state.cfg[at.CFG_STRATEGY] >= 0:
+        reg[at.NEXT_DECISION] = reg[at.NEXT_CAPTURE] = reg[at.DUE] = start + int(state.cfg[at.CFG_CYCLE])
+
+
 def resize_window(state: State, width: int) -> State:
     """Another width of the window, before any price has been seen."""
     state.reg[at.OWN_WORST : at.OWN_WORST + 2] = width

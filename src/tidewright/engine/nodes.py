@@ -34,7 +34,7 @@ from tidewright.engine.queues import ahead_after_level, ahead_on_arrival
 from tidewright.market.ladder import WIDTH, Ladder, price_at
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def join(state: State, slot: int, side: int, index: int) -> None:
     """Let an order join the back of a price inside the window."""
     node = state.node
@@ -66,9 +66,9 @@ def join(state: State, slot: int, side: int, index: int) -> None:
     node[found, N_LAST] = slot
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def hang(state: State, found: int, side: int, index: int) -> None:
-    """Hang a node into the ring of its price, after all nodes that are not younger."""
+    """Hang a node at the end of the ring of its price: it is the youngest."""
     node = state.node
     reg = state.reg
     position = side * reg[WIDTH] + index
@@ -84,18 +84,11 @@ def hang(state: State, found: int, side: int, index: int) -> None:
         if index < reg[OWN_WORST + side]:
             reg[OWN_WORST + side] = index
         return
-    before = node[head, N_PREV]
-    while node[before, N_PACKET] > node[found, N_PACKET]:
-        if before == head:  # older than all
-            state.head[position] = found
-            before = node[head, N_PREV]
-            break
-        before = node[before, N_PREV]
-    after = node[before, N_NEXT]
-    node[before, N_NEXT] = found
-    node[found, N_PREV] = before
-    node[found, N_NEXT] = after
-    node[after, N_PREV] = found
+    last = node[head, N_PREV]
+    node[last, N_NEXT] = found
+    node[head, N_PREV] = found
+    node[found, N_PREV] = last
+    node[found, N_NEXT] = head
 
 
 @njit(cache=True)  # type: ignore[misc]
@@ -190,7 +183,7 @@ def rejoin(state: State) -> None:
             index = next_own(state, side, index - 1)
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def rejoin_price(state: State, position: int) -> None:
     """Merge the nodes of one price into its first and put it at the back."""
     node = state.node

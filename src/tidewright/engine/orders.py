@@ -16,6 +16,7 @@ from tidewright.engine.layout import (
     L_REJECTS,
     L_RESTING,
     LOG_COUNT,
+    LOG_FIELDS,
     LOG_SEQ,
     O_CANCEL,
     O_LANE,
@@ -85,7 +86,7 @@ def fill(state: State, slot: int, qty: int, price: int, maker: int, ts: int, kno
     tell(state, lane, known, ts, slot, signed, price, fee_base, fee_quote)
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def lock(state: State, lane: int, side: int, price: int, qty: int) -> None:
     """Change what a lane's resting orders lock, by lots at a price."""
     if side == 0:
@@ -94,7 +95,7 @@ def lock(state: State, lane: int, side: int, price: int, qty: int) -> None:
         state.lane[lane, L_LOCK_SELL] += qty
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def rest(state: State, slot: int, side: int, index: int) -> None:
     """Put what is left of an order into the queue of its price."""
     order = state.order[slot]
@@ -145,7 +146,8 @@ def reject_cancel(state: State, lane: int, number: int, now: int) -> None:
     reg = state.reg
     row = state.log[reg[LOG_COUNT]]
     reg[LOG_COUNT] += 1
-    row[:] = 0
+    for column in range(LOG_FIELDS):
+        row[column] = 0
     row[0] = reg[LOG_SEQ]
     reg[LOG_SEQ] += 1
     row[1] = lane

@@ -8,7 +8,7 @@ from numba import njit
 from tidewright.engine.layout import QUEUE_FRONT, QUEUE_PROB, QUEUE_PROB_LOG, QUEUE_UNKNOWN
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def ahead_on_arrival(model: int, level: int) -> float:
     """Lots ahead of an order that joins a level; a level not heard of (< 0) is an unknown queue."""
     if model == QUEUE_FRONT:

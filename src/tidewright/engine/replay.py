@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewright.engine import config as rules
-from tidewright.engine import kernel, memory, reference, snapshot
+from tidewright.engine import kernel, memory, reference, snapshot, window
 from tidewright.engine import layout as at
 from tidewright.engine.config import ReplayConfig
 from tidewright.engine.layout import State
@@ -20,7 +20,7 @@ from tidewright.market.codes import BUY, FILL, GTC, LIMIT, PACKET_END, POST_ONLY
 from tidewright.market.errors import DataError, UsageError
 from tidewright.market.instrument import Instrument
 from tidewright.market.ladder import LOW, WIDTH
-from tidewright.market.tape import F64, I64, Columns
+from tidewright.market.tape import F64, I64, Columns, columns
 from tidewright.strategies import registry
 from tidewright.strategies.dispatch import NONE
 from tidewright.strategies.view import MAX_LEVELS
@@ -51,6 +51,7 @@ REPORT: Final = np.dtype(
 )
 """One report of what happened to an order; int64 throughout."""
 
+_NOTHING: Final = columns([])
 OUTSIDE_SLOTS: Final = 64  # order slots a lane without a strategy starts with
 MARKET_STATES: Final = ("whole", "gap", "one_sided", "crossed", "out_of_window")
 
@@ -128,7 +129,7 @@ class Replay:
         for column in (at.F_START, at.F_LAST, at.F_PEAK, at.F_NEWEST, at.F_DAY):
             self._state.lane_f[:, column] = capital
         if config.start_ns is not None:
-            kernel.set_start(self._address(), config.start_ns)
+            memory.set_start(self._state, config.start_ns)
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
@@ -147,26 +148,36 @@ class Replay:
             raise DataError("rows are fed by whole packets: the last row must end a packet")
         if not self._placed:
             self._choose_window(data)
-        columns = [_read_only(column) for column in data]
+        self._run(data, -at.NEVER)
+
+    def advance(self, until_ns: int) -> None:
+        """Let everything due at or before a time happen; no later row may have a time at or before it."""
+        self._run(_NOTHING, until_ns)
+
+    def _run(self, data: Columns, until_ns: int) -> None:
+        arrays = [_read_only(column) for column in data]
         row = 0
         while True:
-            status, row = kernel.run(self._address(), *columns, row)
+            status, row = kernel.run(self._address(), *arrays, row, until_ns)
             if status == at.DONE:
+                self._state.reg[at.ROWS] += row
                 return
             if status == at.BAD_TIME:
                 raise DataError(
                     f"venue time may not fall, change inside a packet or lie at or before the advanced time: "
-                    f"{int(data.ts[row])} after {int(self._state.reg[at.LAST_TS])}, row {row}"
+                    f"{int(data.ts[row])} after {self.now_ns}, row {row}"
                 )
-            self._state = memory.grow(self._state, status)
-
-    def advance(self, until_ns: int) -> None:
-        """Let everything due at or before a time happen; no later row may have a time at or before it."""
-        while (status := kernel.advance(self._address(), until_ns)) != at.DONE:
-            self._state = memory.grow(self._state, status)
+            if status == at.MOVE:
+                window.move(self._state, int(self._state.reg[at.MOVE_TO]))
+            else:
+                self._state = memory.grow(self._state, status)
 
     def finish(self) -> None:
         """End of the tape: what is due until its last time happens; one final equity point takes the true state."""
+        reg = self._state.reg
+        if reg[at.FINISHED] or reg[at.FIRST_TS] == at.NEVER:
+            return
+        self.advance(self.now_ns)
         while (status := kernel.finish(self._address())) != at.DONE:
             self._state = memory.grow(self._state, status)
 

@@ -56,7 +56,7 @@ def take(state: State, slot: int, index: int, now: int) -> bool:
     return True
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def reachable(state: State, slot: int, other: int, reach: int) -> int:
     """Lots the order could take from the tape, counted until they suffice."""
     lane = state.order[slot, O_LANE]
@@ -107,7 +107,7 @@ def pass_own(state: State, slot: int, position: int, now: int) -> None:
             each = next_own_at(state, lane, position, np.int64(-1))
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def take_level(state: State, slot: int, position: int, most: int, now: int) -> None:
     """Take from one level, at most ``most`` lots, at its price."""
     lane = state.order[slot, O_LANE]

@@ -5,9 +5,10 @@ window's low end, asks mirrored (``index ^ (width - 1)``; the width is a power o
 "better" is "greater", for both sides. A *position* is ``side * width + index``, the place in the array.
 """
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
 from tidewright.market.tape import I64
@@ -56,7 +57,7 @@ def new_ladder(width: int, reg: I64 | None = None) -> Ladder:
     return Ladder(np.zeros(2 * width, np.int64), registers)
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def index_of(ladder: Ladder, side: int, price: int) -> int:
     """Index of a price on a side; outside the window: < 0 or >= width, still in the order of goodness."""
     offset = price - ladder.reg[LOW]
@@ -65,7 +66,7 @@ def index_of(ladder: Ladder, side: int, price: int) -> int:
     return ladder.reg[WIDTH] - 1 - offset
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def price_at(ladder: Ladder, side: int, index: int) -> int:
     """Price of an index of a side, ticks."""
     if side == 0:
@@ -111,56 +112,51 @@ def clear(ladder: Ladder) -> None:
     for side in range(2):
         low = np.int64(0) if reg[STRANGE] != 0 else reg[WORST + side]
         high = width if reg[STRANGE] != 0 else reg[BEST + side] + 1
-        ladder.qty[side * width + low : side * width + max(low, high)] = 0
+        for index in range(low, high):
+            ladder.qty[side * width + index] = 0
         reg[BEST + side] = -1
         reg[WORST + side] = width
     reg[STRANGE] = 0
 
 
-@njit(cache=True)  # type: ignore[misc]
-def shift(column: np.ndarray, width: int, up: int, blank: int) -> None:  # type: ignore[type-arg]
+def shift(column: npt.NDArray[Any], width: int, up: int, blank: int) -> None:
     """Move a per-level column with the window, ``up`` ticks towards higher prices; what enters is ``blank``."""
     for side in range(2):
         part = column[side * width : (side + 1) * width]
         step = up if side == 0 else -up
-        if step >= width or step <= -width:
+        if abs(step) >= width:
             part[:] = blank
         elif step > 0:
-            part[: width - step] = part[step:].copy()
-            part[width - step :] = blank
+            part[:-step] = part[step:].copy()
+            part[-step:] = blank
         elif step < 0:
-            part[-step:] = part[: width + step].copy()
+            part[-step:] = part[:step].copy()
             part[:-step] = blank
 
 
-@njit(cache=True)  # type: ignore[misc]
 def move_window(ladder: Ladder, low: int) -> None:
     """Put the window's low end at a price; levels that enter are UNKNOWN, those that leave are forgotten.
 
-    The first placement of an empty book makes no level unknown.
+    The first placement, of an empty book, makes no level unknown.
     """
     reg = ladder.reg
-    width = reg[WIDTH]
-    if reg[PLACED] == 0:
-        reg[PLACED] = 1
-        reg[LOW] = low
-        return
-    up = low - reg[LOW]
-    reg[STRANGE] = 1
-    shift(ladder.qty, width, up, -1)
+    width = int(reg[WIDTH])
+    up = low - int(reg[LOW])
     reg[LOW] = low
+    if not reg[PLACED]:
+        reg[PLACED] = 1
+        return
+    if up == 0:
+        return
+    reg[STRANGE] = 1
+    shift(ladder.qty, width, up, UNKNOWN)
     for side in range(2):
-        step = up if side == 0 else -up
-        best = reg[BEST + side]
-        if best < 0:
-            reg[WORST + side] = width
-            continue
-        reg[WORST + side] = max(0, reg[WORST + side] - step)
-        best = min(best - step, width - 1)
-        reg[BEST + side] = next_level(ladder, side, best)
+        held = np.flatnonzero(ladder.qty[side * width : (side + 1) * width] > 0)
+        reg[BEST + side] = held[-1] if len(held) else -1
+        reg[WORST + side] = held[0] if len(held) else width
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, inline="always")  # type: ignore[misc]
 def off_centre(ladder: Ladder, price: int) -> bool:
     """Whether a price lies outside the window's middle half, or the window has no place yet."""
     reg = ladder.reg

@@ -1,0 +1,97 @@
+"""Moving the price window. Rare, so it is done outside the kernels, on the same arrays."""
+
+import numpy as np
+
+from tidewright.engine import layout as at
+from tidewright.engine.layout import State
+from tidewright.market.ladder import LOW, PLACED, WIDTH, Ladder, move_window, shift
+
+
+def move(state: State, low: int) -> None:
+    """Put the window's low end at a price, with everything that is stored by position.
+
+    Levels that enter are unknown. Orders whose price leaves stay where they are in the market, but hang nowhere and
+    cannot fill; when the price comes back they join a queue of unknown length.
+    """
+    reg = state.reg
+    width = int(reg[WIDTH])
+    placed = bool(reg[PLACED])
+    up = low - int(reg[LOW])
+    move_window(Ladder(state.qty, reg), low)
+    if not placed or up == 0:
+        return
+    shift(state.mark, width, up, 0)
+    shift(state.head, width, up, -1)
+    shift(state.taken_head, width, up, -1)
+    shift(state.epoch, width, up, 0)
+    _move_taken(state, width, up)
+    _move_nodes(state, width, low)
+    _find_own(state, width)
+
+
+def _move_taken(state: State, width: int, up: int) -> None:
+    """What was taken of levels that left is forgotten with them."""
+    for each in np.flatnonzero(state.taken[:, at.T_LANE] >= 0):
+        entry = state.taken[each]
+        side = int(entry[at.T_POSITION]) // width
+        index = int(entry[at.T_POSITION]) - side * width - (up if side == 0 else -up)
+        if 0 <= index < width:
+            entry[at.T_POSITION] = side * width + index
+        else:
+            _forget(state, int(each))
+
+
+def _forget(state: State, each: int) -> None:
+    """Take an entry out of its lane's list; its level's list is gone as a whole."""
+    entry = state.taken[each]
+    before, after = int(entry[at.T_PREV]), int(entry[at.T_NEXT])
+    if before >= 0:
+        state.taken[before, at.T_NEXT] = after
+    else:
+        state.lane[entry[at.T_LANE], at.L_TAKEN] = after
+    if after >= 0:
+        state.taken[after, at.T_PREV] = before
+    entry[at.T_LANE] = -1
+    entry[at.T_NEXT] = state.reg[at.TAKEN_FREE]
+    state.reg[at.TAKEN_FREE] = each
+    state.reg[at.TAKEN_ROOM] += 1
+
+
+def _move_nodes(state: State, width: int, low: int) -> None:
+    """Nodes that left hang nowhere; those that came back are hung up again, the oldest first."""
+    node = state.node
+    used = np.flatnonzero(node[:, at.N_SIDE] >= 0)
+    for each in used[np.argsort(node[used, at.N_PACKET], kind="stable")]:
+        side, offset = int(node[each, at.N_SIDE]), int(node[each, at.N_PRICE]) - low
+        inside = 0 <= offset < width
+        position = side * width + (offset if side == 0 else width - 1 - offset)
+        if node[each, at.N_POSITION] >= 0:
+            node[each, at.N_POSITION] = position if inside else -1
+            state.reg[at.STRAY] += not inside
+        elif inside:
+            state.reg[at.STRAY] -= 1
+            _hang(state, int(each), position)
+
+
+def _hang(state: State, each: int, position: int) -> None:
+    """Hang a node at the end of its price's ring: the level has just come back, so all nodes there are older."""
+    node = state.node
+    unknown = state.cfg[at.CFG_QUEUE] != at.QUEUE_FRONT
+    state.node_q[each] = (at.QUEUE_UNKNOWN if unknown else 0.0, 0.0)
+    node[each, at.N_POSITION] = position
+    head = int(state.head[position])
+    if head < 0:
+        state.head[position] = each
+        state.mark[position] |= 1
+        node[each, at.N_NEXT] = node[each, at.N_PREV] = each
+        return
+    last = int(node[head, at.N_PREV])
+    node[last, at.N_NEXT] = node[head, at.N_PREV] = each
+    node[each, at.N_PREV], node[each, at.N_NEXT] = last, head
+
+
+def _find_own(state: State, width: int) -> None:
+    for side in range(2):
+        marked = np.flatnonzero(state.mark[side * width : (side + 1) * width] & 1)
+        state.reg[at.OWN + side] = marked[-1] if len(marked) else -1
+        state.reg[at.OWN_WORST + side] = marked[0] if len(marked) else width
