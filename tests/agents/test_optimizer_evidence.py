@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidewright.agents.optimizer.evidence import BOUND, block_sums, moments, paired
+from tidewright.agents.optimizer.evidence import BOUND, block_sums, effective_choices, moments, paired
 from tidewright.agents.optimizer.reliability import Calibration, calibrate, score
 from tidewright.market.errors import UsageError
 
@@ -32,6 +32,13 @@ def test_choosing_among_many_lowers_confidence() -> None:
     alone, chosen = paired(differences, 100, 1, rng()), paired(differences, 100, 8, rng())
     assert chosen.confidence < alone.confidence
     assert chosen.probability == alone.probability
+
+
+def test_finalists_that_do_the_same_are_one_choice() -> None:
+    one = rng(2).normal(size=(5000, 1))
+    assert effective_choices(np.hstack([one, one * 2.0, one + 1.0])) == pytest.approx(1.0, abs=1e-6)
+    assert effective_choices(rng(3).normal(size=(5000, 4))) == pytest.approx(4.0, abs=0.05)
+    assert effective_choices(np.zeros((50, 3))) == 1.0
 
 
 def test_a_small_sample_is_believed_less() -> None:

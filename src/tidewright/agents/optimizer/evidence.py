@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewright.market.errors import UsageError
-from tidewright.measure.overfitting import expected_maximum
+from tidewright.measure.overfitting import effective_trials, expected_maximum
 
 F64 = npt.NDArray[np.float64]
 
@@ -36,7 +36,7 @@ class Evidence:
     cycles, block, horizon
         Differences, block length and horizon, cycles.
     choices
-        Finalists the candidate was chosen from.
+        Finalists the candidate was chosen from, counted by how different they are (1 to their number).
     """
 
     mean: float
@@ -47,7 +47,7 @@ class Evidence:
     cycles: int
     block: int
     horizon: int
-    choices: int
+    choices: float
 
 
 def block_length(cycles: int) -> int:
@@ -67,14 +67,28 @@ def block_sums(series: F64, length: int, block: int, draws: int, rng: np.random.
     return np.asarray(sums, np.float64)
 
 
-def paired(differences: F64, horizon: int, choices: int, rng: np.random.Generator, draws: int = 4000) -> Evidence:
+def effective_choices(differences: F64) -> float:
+    """How many independent finalists these are worth: exp of the entropy of the eigenvalues of their correlation.
+
+    Parameters
+    ----------
+    differences
+        Each finalist's less the incumbent's equity changes, shape (cycles, finalists).
+    """
+    varied = differences[:, differences.std(axis=0) > 0.0]
+    if varied.shape[1] < 2:
+        return 1.0
+    return effective_trials(np.asarray(np.corrcoef(varied, rowvar=False), np.float64))
+
+
+def paired(differences: F64, horizon: int, choices: float, rng: np.random.Generator, draws: int = 4000) -> Evidence:
     """Evidence from paired differences.
 
     The predicted sum over the horizon is ``resampled sum + horizon·(m* − mean − shift)``: a resampled stretch, plus
     what is not known of the mean (m*, the mean of a resample of full length), less what choosing the best of
     ``choices`` finalists is expected to flatter it (shift, the expected maximum of that many standard normals times the
-    standard error of the mean; finalists resemble each other, so this is on the safe side). ``probability`` is without
-    the shift. Then ``confidence = 1/2 + (p − 1/2)·m/(m + 10)`` with m = cycles/block, kept within [0.02, 0.98].
+    standard error of the mean). ``probability`` is without the shift. Then
+    ``confidence = 1/2 + (p − 1/2)·m/(m + 10)`` with m = cycles/block, kept within [0.02, 0.98].
 
     Parameters
     ----------
@@ -83,7 +97,7 @@ def paired(differences: F64, horizon: int, choices: int, rng: np.random.Generato
     horizon
         Cycles of one epoch.
     choices
-        Finalists the candidate was chosen from, >= 1.
+        Finalists the candidate was chosen from, >= 1; see :func:`effective_choices`.
 
     Raises
     ------
@@ -98,7 +112,7 @@ def paired(differences: F64, horizon: int, choices: int, rng: np.random.Generato
     means = block_sums(differences, cycles, block, draws, rng) / cycles
     ahead = block_sums(differences, horizon, block, draws, rng)
     predicted = ahead + horizon * (means - mean)
-    shift = expected_maximum(choices) * float(means.std())
+    shift = max(0.0, expected_maximum(choices)) * float(means.std())
     scale = _ROUNDING * float(np.abs(differences).sum()) * max(1.0, horizon / cycles)
     shrink = (cycles / block) / (cycles / block + HALF_BLOCKS)
     confidence = 0.5 + (_share_above(predicted - horizon * shift, scale) - 0.5) * shrink

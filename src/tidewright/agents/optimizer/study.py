@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from tidewright.agents.optimizer.evidence import Evidence, moments, paired
+from tidewright.agents.optimizer.evidence import Evidence, effective_choices, moments, paired
 from tidewright.agents.optimizer.judge import Judge, Judgement, Params
 from tidewright.agents.optimizer.memory import Memory
 from tidewright.agents.optimizer.objective import Objective
@@ -157,8 +157,9 @@ def study(judge: Judge, plan: Plan, memory: Memory, progress: Callable[[int, int
         return _nothing("the incumbent is best in sample", memory.trials, trials_now, inside[0])
     outside = _lanes(plan, judge.evaluate(plan.split.outside, _params(lanes), len(lanes), record=True), lanes)
     chosen = max((i for i, ok in enumerate(better) if ok), key=lambda index: outside[0][index].score)
-    differences = outside[1][:, chosen] - outside[1][:, -1]
-    evidence = paired(differences, plan.horizon, sum(better), rng)
+    differences = outside[1][:, :-1] - outside[1][:, -1:]
+    choices = effective_choices(differences[:, np.array(better)])
+    evidence = paired(differences[:, chosen], plan.horizon, choices, rng)
     reason = "" if evidence.mean > 0 else "out of sample the incumbent earned more than the best of the candidates"
     return Findings(
         inside=inside[0],
