@@ -64,7 +64,6 @@ def free(venue: Venue) -> dict[str, tuple[str, str]]:
         ({"newClientOrderId": "x" * 37}, -1100, "Illegal characters found in parameter 'newClientOrderId'; "),
         ({"newClientOrderId": ""}, -1105, "Parameter 'newClientOrderId' was empty."),
         ({"selfTradePreventionMode": "NONE"}, -1013, "This symbol does not allow the specified self-trade prevention"),
-        ({"nonsense": "1"}, -1104, "Not all sent parameters were read; read '6' parameter(s) but was sent '7'."),
         ({"quantity": "11"}, -2010, "Account has insufficient balance for requested action."),
         ({"side": "SELL", "quantity": "1.1"}, -2010, "Account has insufficient balance for requested action."),
         (

@@ -188,23 +188,18 @@ def test_control_mistakes_are_answered(tmp_path: Path) -> None:
 def test_results_do_not_depend_on_the_wall(tmp_path: Path) -> None:
     async def one(client: Client, pause: float, found: list[Any]) -> None:
         control, user = await client.control(cycle_ns=10 * SECOND), await user_stream(client)
-        barrier = await control.reach()
+        barrier, executions = await control.reach(), 0
         while not barrier["done"]:
             await asyncio.sleep(pause)
             side = "BUY" if barrier["ts"] // SECOND % 20 else "SELL"
-            answer = await user.ask(
-                signed(client, "order.place", order(side, "0.1", "100.00", newClientOrderId="c"), 2)
-            )
-            found.append((answer.get("result"), answer.get("error")))
+            request = signed(client, "order.place", order(side, "0.1", "100.00", newClientOrderId="c"), 2)
+            await user.send(request)
+            found += await user.read_until(lambda m: m.get("id") == 2)
             await asyncio.sleep(pause)
-            await control.release()
-            barrier = await control.reach()
-            seen = 0
-            while seen < barrier["execution"] - sum(1 for f in found if isinstance(f, int)):
-                event = (await user.read())["event"]
-                if event["e"] == "executionReport":
-                    found.append(event["I"])
-                    seen += 1
+            barrier = await control.step()
+            if barrier["execution"] > executions:
+                executions = barrier["execution"]
+                found += await user.read_until(lambda m, last=executions: m.get("event", {}).get("I") == last)  # type: ignore[misc]
         found.append(barrier)
 
     results: list[list[Any]] = [[], []]

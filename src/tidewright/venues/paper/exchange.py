@@ -4,7 +4,7 @@ REST and WebSocket API are two faces of the operations here. Every operation tha
 ``arrival``: the market time of the request plus the entry latency.
 """
 
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from tidewright.market import codes
 from tidewright.market.clock import DAY, MILLISECOND
@@ -21,13 +21,6 @@ from tidewright.venues.paper.market_publisher import MarketPublisher
 from tidewright.venues.paper.messages import OrderMessages
 from tidewright.venues.paper.orders import REJECTED, Draft, Order
 from tidewright.venues.paper.protocol import Params
-
-_CANCEL_REPLACE: Final = frozenset(
-    {
-        "cancelReplaceMode", "cancelOrderId", "cancelOrigClientOrderId", "cancelNewClientOrderId",
-        "cancelRestrictions", "orderRateLimitExceededMode",
-    }
-)  # fmt: skip
 
 
 class MarketClock(Protocol):
@@ -123,9 +116,9 @@ class Exchange:
 
     # -- orders -------------------------------------------------------------------------------------------------------
 
-    def draft(self, params: Params, extra: frozenset[str] = frozenset()) -> Draft:
+    def draft(self, params: Params) -> Draft:
         """Check a new order's form and filters without sending it."""
-        return self.rules.draft(params, self.reference_units(), extra)
+        return self.rules.draft(params, self.reference_units())
 
     def place(self, account: Account, params: Params, divisor: int) -> Answer:
         """``POST order``."""
@@ -217,7 +210,7 @@ class Exchange:
         mode = params.text("cancelReplaceMode")
         if mode not in ("STOP_ON_FAILURE", "ALLOW_FAILURE"):
             raise ApiError(-1130, "Data sent for parameter 'cancelReplaceMode' is not valid.")
-        draft = self.draft(params, _CANCEL_REPLACE)
+        draft = self.draft(params)
         arrival = self.arrive()
         order = self.find(account, params, "cancelOrderId", "cancelOrigClientOrderId")
         cancel_id = params.client_id("cancelNewClientOrderId") or self.desk.new_client_id()

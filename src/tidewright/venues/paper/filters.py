@@ -32,13 +32,6 @@ _REFUSED: Final = {
     "pegPriceType": "Pegged orders are not supported for this symbol.",
 }
 _TIFS: Final = {"GTC": codes.GTC, "IOC": codes.IOC, "FOK": codes.FOK}
-ORDER_PARAMETERS: Final = frozenset(
-    {
-        "symbol", "side", "type", "timeInForce", "quantity", "quoteOrderQty", "price", "newClientOrderId",
-        "newOrderRespType", "selfTradePreventionMode", "strategyId", "strategyType", "timestamp", "recvWindow",
-        "signature", "apiKey", "returnRateLimits", "computeCommissionRates",
-    }
-)  # fmt: skip
 
 
 class OrderRules:
@@ -62,15 +55,13 @@ class OrderRules:
             (Fraction(f.ask_multiplier_down), Fraction(f.ask_multiplier_up)),
         )
 
-    def draft(self, params: Params, reference_units: int, extra: frozenset[str] = frozenset()) -> Draft:
-        """A checked order.
+    def draft(self, params: Params, reference_units: int) -> Draft:
+        """A checked order. Parameters that no order type has are ignored, as at Binance: ccxt sends some.
 
         Parameters
         ----------
         reference_units
             Volume-weighted average price of the last minutes, 1e-8 units; 0 where nothing has traded.
-        extra
-            Further parameters the request may hold.
 
         Raises
         ------
@@ -82,7 +73,6 @@ class OrderRules:
         if side_text not in ("BUY", "SELL"):
             raise ApiError(-1117, "Invalid side.")
         self._check_type(type_text, params)
-        params.refuse_others(ORDER_PARAMETERS | extra)
         side = BUY if side_text == "BUY" else SELL
         tif, tif_text = self._time_in_force(type_text, params)
         price_value, qty_value, quote_value = self._amounts(type_text, params)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote_plus
@@ -131,16 +131,6 @@ class Params(dict[str, str]):
         if value.lower() not in ("true", "false"):
             raise ApiError(-1130, f"Data sent for parameter '{name}' is not valid.")
         return value.lower() == "true"
-
-    def refuse_others(self, known: Iterable[str]) -> None:
-        """-1104 if there are parameters that the request does not take: nothing is ignored in silence."""
-        unread = set(self).difference(known)
-        if unread:
-            raise ApiError(
-                -1104,
-                f"Not all sent parameters were read; read '{len(self) - len(unread)}' parameter(s) "
-                f"but was sent '{len(self)}'.",
-            )
 
 
 def check_symbol(value: str, known: str) -> None:

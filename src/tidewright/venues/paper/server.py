@@ -194,9 +194,11 @@ class Server:
         while True:
             await self._moved.wait()
             self._moved.clear()
+            self._announce()  # a session may begin at an instant at which another one stands
             target = self._barriers.target()
             if target is not None:
                 await self._run_to(target)
+                self._moved.set()
 
     async def _paced_step(self, until_ns: int) -> None:
         while self._clock.now_ns < until_ns:
@@ -280,7 +282,6 @@ class Server:
         if self._clock.pace is not None and not self.exchange.closed:
             for session in reached:
                 control.skip_to_grid(session, now)
-        self._moved.set()
 
     def _cursor(self, session: ControlSession) -> dict[str, Any]:
         exchange = self.exchange
