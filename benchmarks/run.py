@@ -30,7 +30,7 @@ WORK: Final = ROOT / ".bench"
 PEERS: Final = ROOT / ".venv-peers"
 PEER: Final = "hftbacktest==2.4.4"
 
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 150)
 
 
 @dataclass(frozen=True, slots=True)

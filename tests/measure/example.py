@@ -59,6 +59,7 @@ def example(hours: float = 24.0, seed: int = 1, ended: bool = True) -> ReportDat
             ("Market", "synthetic BTCUSDT <seed 1> & depth"),
         ),
         mids=MidSeries(ts, mid, int(ts[-1])),
+        untouched=20_000 + 0.01 * (mid[at_cycle] - mid[0]),
         fees_by_asset={"BTC": "0.00001234", "USDT": "0.74512000"},
     )
 

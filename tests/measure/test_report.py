@@ -41,6 +41,7 @@ def empty() -> ReportData:
         equity_ts=full.equity_ts[:1],
         equity=full.equity[:1],
         position=full.position[:1],
+        untouched=None,
         fills=Fills.none(),
         orders=0,
         cancels=0,
@@ -59,6 +60,9 @@ def test_the_parts_add_up(data: ReportData) -> None:
     held = float(np.sum(fills.signed_qty))
     assert got.figures["fills"] == got.figures["buys"] + got.figures["sells"] == len(fills)
     assert got.extras["absolute_profit"] == pytest.approx(data.equity[-1] - data.equity[0])
+    assert data.untouched is not None
+    moved = float(data.untouched[-1] - data.untouched[0])
+    assert got.extras["trading_profit"] == pytest.approx(got.extras["absolute_profit"] - moved)
     # Realised profit less the cost of what is still held is the cash flow of the fills.
     still_held_cost = got.figures["realised_profit"] - cash
     assert still_held_cost / held == pytest.approx(60_000, rel=0.05)
@@ -199,7 +203,8 @@ def test_page_is_whole_and_needs_no_network(data: ReportData) -> None:
     assert set(figures) == {"equity", "drawdown", "inventory", "price", "confidence", "markouts", "reliability"}
     assert set(figures) <= reader.ids
     assert len(figures["equity"]["layout"]["shapes"]) == len(data.proposals)
-    assert figures["equity"]["data"][0]["y"][-1] == pytest.approx(float(data.equity[-1]), abs=1e-6)
+    assert [trace["name"] for trace in figures["equity"]["data"]] == ["starting balances, left alone", "equity"]
+    assert figures["equity"]["data"][1]["y"][-1] == pytest.approx(float(data.equity[-1]), abs=1e-6)
     names = [trace["name"] for trace in figures["price"]["data"]]
     assert names == ["mid", "buy", "sell"]
     assert "&lt;seed 1&gt; &amp; depth" in text and "<seed 1>" not in text
@@ -250,5 +255,7 @@ def test_many_fills_are_thinned_and_said_so(data: ReportData) -> None:
 
 
 def test_unmatched_series_are_refused(data: ReportData) -> None:
+    with pytest.raises(UsageError, match="untouched balances"):
+        replace(data, untouched=data.equity[:-1])
     with pytest.raises(UsageError, match="same times"):
         replace(data, position=data.position[:-1])

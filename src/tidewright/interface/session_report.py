@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from tidewright.market.clock import MILLISECOND, SECOND
+from tidewright.market.clock import DAY, MILLISECOND, SECOND, iso
 from tidewright.market.codes import UNIT
 from tidewright.market.errors import DataError, NotFoundError, TidewrightError
 from tidewright.market.instrument import Instrument, units_text
@@ -26,6 +26,7 @@ from tidewright.store import schema
 from tidewright.store.database import Database, Row
 
 DATABASE_NAMES: Final = (".db", ".sqlite", ".sqlite3")
+_A_DATE: Final = 10_000 * DAY  # nanoseconds from here on are a time, not a duration
 _DEFAULT_CYCLE: Final = 30 * SECOND
 
 
@@ -116,7 +117,7 @@ def load_session(path: Path, session: str | None = None) -> ReportData:
     instrument = Instrument.from_json(orjson.loads(head["instrument"]))
     settings: dict[str, Any] = orjson.loads(head["settings"] or "{}")
     fills, fees, foreign = _fills(tables["fills"], instrument)
-    ts, equity, position = _equity(tables["equity"], head, instrument)
+    ts, equity, position, untouched = _equity(tables["equity"], head, instrument)
     assumptions = _assumptions(settings, instrument)
     if foreign:
         assumptions += (("Fees not valued", f"commission in {', '.join(foreign)} is not in the profit of trades"),)
@@ -153,6 +154,7 @@ def load_session(path: Path, session: str | None = None) -> ReportData:
         mids=mids,
         fees_by_asset={asset: units_text(units) for asset, units in fees.items()},
         errors=sum(row["verdict"] == "error" for row in tables["messages"]),
+        untouched=untouched,
         reliability=_reliability(tables["messages"]),
     )
 
@@ -191,14 +193,24 @@ def _fills(rows: list[Row], instrument: Instrument) -> tuple[Fills, dict[str, in
 
 def _equity(
     rows: list[Row], head: Row, instrument: Instrument
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    points = [(row["ts"], row["equity_units"], row["position_lots"]) for row in rows]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    half_tick = float(instrument.tick) / 2.0
+
+    def alone(mid2: int) -> float:
+        return float(head["start_quote"] + head["start_base"] * mid2 * half_tick)
+
+    points = [(row["ts"], row["equity_units"], row["position_lots"], alone(row["mid2_ticks"])) for row in rows]
     if not points or points[0][0] > head["started_ns"]:
         # The capital the session began with is the base of the first return, at the first mid that is known.
-        mid = rows[0]["mid2_ticks"] * float(instrument.tick) / 2.0 if rows else 0.0
-        points.insert(0, (head["started_ns"], head["start_quote"] + head["start_base"] * mid, 0))
-    ts, equity, position = (np.array(column) for column in zip(*points, strict=True))
-    return ts.astype(np.int64), equity.astype(np.float64) / UNIT, position * float(instrument.lot)
+        capital = alone(rows[0]["mid2_ticks"] if rows else 0)
+        points.insert(0, (head["started_ns"], capital, 0, capital))
+    ts, equity, position, untouched = (np.array(column) for column in zip(*points, strict=True))
+    return (
+        ts.astype(np.int64),
+        equity.astype(np.float64) / UNIT,
+        position * float(instrument.lot),
+        untouched.astype(np.float64) / UNIT,
+    )
 
 
 def _cycle_ns(settings: Mapping[str, Any], decisions: list[Row]) -> int:
@@ -347,6 +359,8 @@ def _flat(prefix: str, value: Mapping[str, Any]) -> list[tuple[str, str]]:
         name = f"{prefix}{key}"
         if isinstance(item, Mapping):
             pairs += _flat(f"{name}.", item)
+        elif name.endswith("_ns") and isinstance(item, int) and item > _A_DATE:
+            pairs.append((name.removesuffix("_ns"), iso(item)))
         elif name.endswith("_ns") and isinstance(item, int):
             short = item < SECOND
             pairs.append((name.removesuffix("_ns"), f"{item / MILLISECOND:g} ms" if short else duration_text(item)))

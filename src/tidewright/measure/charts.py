@@ -102,9 +102,13 @@ def _line(ts: I64, values: F64, name: str, colour: str, **more: Any) -> Figure:
 
 
 def equity_chart(data: ReportData) -> Figure:
-    """Equity over time."""
+    """Equity over time, beside the worth of the starting balances left alone."""
+    lines = [_line(data.equity_ts, data.equity, "equity", BLUE)]
+    if data.untouched is not None:
+        alone = _line(data.equity_ts, data.untouched, "starting balances, left alone", GREY, line={"dash": "dot"})
+        lines.insert(0, alone)
     return {
-        "data": [_line(data.equity_ts, data.equity, "equity", BLUE, showlegend=False)],
+        "data": lines,
         "layout": _layout(260, data.facts.quote, data),
     }
 

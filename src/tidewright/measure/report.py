@@ -112,6 +112,9 @@ class ReportData:
         Commission by asset, decimal text.
     errors
         Things that went wrong and were survived.
+    untouched
+        What the starting balances would be worth at each equity point if nothing had been traded, quote; ``None``: not
+        known.
     reliability
         Of the confidence scores, where the advisor keeps the score itself; ``None``: it is worked out from the outcomes
         of the proposals.
@@ -132,9 +135,12 @@ class ReportData:
     mids: MidSeries | None = None
     fees_by_asset: Mapping[str, str] = field(default_factory=dict)
     errors: int = 0
+    untouched: F64 | None = None
     reliability: Reliability | None = None
 
     def __post_init__(self) -> None:
+        if self.untouched is not None and len(self.untouched) != len(self.equity):
+            raise UsageError(f"untouched balances need {len(self.equity)} values, had {len(self.untouched)}")
         if not len(self.equity_ts) == len(self.equity) == len(self.position) > 0:
             raise UsageError(
                 f"a report needs equity and position at the same times, at least one: had {len(self.equity_ts)}, "
@@ -178,6 +184,11 @@ class Summary:
 
 EXTRAS: Final[dict[str, tuple[str, str, str]]] = {
     "absolute_profit": ("Absolute profit", "quote", "final balance − starting balance"),
+    "trading_profit": (
+        "Profit of trading",
+        "quote",
+        "absolute profit less what the starting balances, left alone, would have gained or lost by the market's move",
+    ),
     "market_change": ("Market change", "fraction", "last mid / first mid − 1"),
     "daily_trades": ("Daily avg. trades", "number", "closed trades / days"),
     "best_trade": ("Best trade", "quote", "largest PnL of a closed trade"),
@@ -236,6 +247,12 @@ def _time_in_position(fills: Fills, end_ns: int) -> int:
     return int((until - fills.ts)[held].sum())
 
 
+def _trading_profit(data: ReportData) -> float:
+    if data.untouched is None:
+        return math.nan
+    return float((data.equity[-1] - data.equity[0]) - (data.untouched[-1] - data.untouched[0]))
+
+
 def _longest_run(flags: npt.NDArray[np.bool_]) -> int:
     longest = run = 0
     for flag in flags.tolist():
@@ -259,6 +276,7 @@ def _extras(data: ReportData, closed: ClosedTrades, span_ns: int) -> dict[str, f
     mid = data.mids.mid if data.mids is not None and len(data.mids.mid) else None
     return {
         "absolute_profit": float(equity[-1] - equity[0]),
+        "trading_profit": _trading_profit(data),
         "market_change": float(mid[-1] / mid[0] - 1.0) if mid is not None else math.nan,
         "daily_trades": len(pnl) * DAY / span_ns if span_ns > 0 else math.nan,
         "best_trade": float(pnl.max()) if len(pnl) else math.nan,

@@ -17,6 +17,7 @@ ORDER = (
     "equity_start",
     "equity_end",
     "absolute_profit",
+    "trading_profit",
     "total_return",
     "market_change",
     "cagr",
@@ -100,6 +101,15 @@ def verdict(data: ReportData, summary: Summary) -> str:
         f"{duration_text(summary.samples.span_ns)} of market time, with {summary.samples.fills:,} fills and a maximum "
         f"drawdown of {number_text(figures['max_drawdown'] * 100)} %."
     )
+    trading = summary.extras["trading_profit"]
+    if math.isfinite(trading) and data.untouched is not None and data.untouched[-1] != data.untouched[0]:
+        move = float(data.untouched[-1] - data.untouched[0])
+        moved = "gained" if move > 0 else "lost"
+        text += (
+            f" The starting balances alone {moved} {number_text(abs(move))} {facts.quote} by "
+            f"the market's move, so trading {'earned' if trading > 0 else 'cost'} {number_text(abs(trading))} "
+            f"{facts.quote}."
+        )
     sharpe, error = figures["sharpe"], figures["sharpe_error"]
     if math.isfinite(sharpe) and abs(sharpe) < 2 * error:
         text += (
