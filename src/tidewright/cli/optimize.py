@@ -5,12 +5,14 @@ from typing import Annotated, Any
 
 import orjson
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from tidewright.agents.optimizer.judge import Settings, ShadowJudge
 from tidewright.agents.optimizer.memory import Memory
+from tidewright.agents.optimizer.objective import TOO_FEW
 from tidewright.agents.optimizer.space import of_strategy, parse
 from tidewright.agents.optimizer.study import Findings, Lane, Plan, complete, study
 from tidewright.agents.optimizer.windows import split
@@ -93,6 +95,8 @@ def optimize(
     )
     judge = ShadowJudge(source, len(source), strategy, settings, parts.inside.start_ns)
     console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        console = Console(stderr=True, highlight=False, width=160)  # a table cut to a narrow pipe says nothing
     found = _with_progress(console, judge, plan)
     _print(console, plan, found)
     if as_json:
@@ -132,6 +136,7 @@ def _print(console: Console, plan: Plan, found: Findings) -> None:
         console.print(f"{name:>13}: {iso(window.start_ns)} to {iso(window.end_ns)}, {cycles} cycles")
     if found.inside:
         console.print(_table(plan, found))
+        console.print("%: return. Drawdown, Sharpe (annualised) and fills are out of sample. *: the chosen one.")
     console.print(f"{found.trials} parameter sets were tried; the figures of the best of so many flatter it.")
     evidence = found.evidence
     if evidence is not None:
@@ -145,26 +150,28 @@ def _print(console: Console, plan: Plan, found: Findings) -> None:
 
 
 def _table(plan: Plan, found: Findings) -> Table:
-    table = Table(
-        title=f"{plan.strategy}: score and return, in sample (in) and out of sample (out)", title_style="bold"
-    )
-    table.add_column("")
-    for name in plan.space.names:
-        table.add_column(name, justify="right")
-    for name in ("score in", "score out", "return in %", "return out %", "Sharpe out", "max DD out %", "fills out"):
-        table.add_column(name, justify="right")
+    table = Table(title=f"{plan.strategy}: in sample (in) and out of sample (out)", title_style="bold", box=SIMPLE_HEAD)
+    headings = ("score in", "out", "% in", "out", "max DD %", "Sharpe", "fills")
+    for name in ("", *plan.space.names, *headings):
+        table.add_column(name, justify="right" if name else "left", no_wrap=True, overflow="fold")
     outside: list[Lane | None] = list(found.outside) if found.outside else [None] * len(found.inside)
     for index, (inner, outer) in enumerate(zip(found.inside, outside, strict=True)):
         incumbent = index == len(found.inside) - 1
-        name = "incumbent" if incumbent else "chosen" if index == found.chosen else f"finalist {index + 1}"
-        values = [f"{inner.params[key]:.6g}" for key in plan.space.names]
-        cells = [f"{inner.score:.5f}", "" if outer is None else f"{outer.score:.5f}", f"{_percent(inner):.3f}"]
+        name = "incumbent" if incumbent else f"finalist {index + 1}"
+        cells = [f"{inner.params[key]:.6g}" for key in plan.space.names]
+        cells += [_score(inner), "", f"{_percent(inner):.3f}"]
         if outer is not None:
+            cells[-2] = _score(outer)
             figures = outer.figures
-            cells += [f"{_percent(outer):.3f}", f"{figures['sharpe']:.2f}", f"{100 * figures['max_drawdown']:.2f}"]
+            cells += [f"{_percent(outer):.3f}", f"{100 * figures['max_drawdown']:.3f}", f"{figures['sharpe']:.1f}"]
             cells.append(f"{figures['fills']:.0f}")
-        table.add_row(name, *values, *cells, style="bold" if index == found.chosen or incumbent else "")
+        chosen = index == found.chosen
+        table.add_row(f"{name} *" if chosen else name, *cells, style="bold" if chosen else "")
     return table
+
+
+def _score(lane: Lane) -> str:
+    return "few fills" if lane.score < TOO_FEW else f"{lane.score:.5f}"
 
 
 def _percent(lane: Lane) -> float:

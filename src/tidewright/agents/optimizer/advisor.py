@@ -10,6 +10,7 @@ import numpy as np
 from tidewright.agents.optimizer.evidence import BOUND, Evidence
 from tidewright.agents.optimizer.judge import Judge, Settings, ShadowJudge
 from tidewright.agents.optimizer.memory import Forecast, Memory
+from tidewright.agents.optimizer.objective import TOO_FEW
 from tidewright.agents.optimizer.space import of_request
 from tidewright.agents.optimizer.study import Findings, Lane, Plan, complete, study
 from tidewright.agents.optimizer.windows import Split, Window, split
@@ -224,7 +225,7 @@ def _metrics(lane: Lane) -> tuple[dict[str, float], list[str]]:
 
 def _shown(lane: Lane) -> dict[str, Any]:
     figures = {name: _plain(lane.figures[name]) for name in SHOWN}
-    return {"params": lane.params, "score": _plain(lane.score), **figures}
+    return {"params": lane.params, "score": None if lane.score < TOO_FEW else _plain(lane.score), **figures}
 
 
 def _paired(evidence: Evidence) -> dict[str, Any]:

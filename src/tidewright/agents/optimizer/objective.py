@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,8 @@ import numpy.typing as npt
 from tidewright.measure.figures import mean_and_deviation
 
 F64 = npt.NDArray[np.float64]
+
+TOO_FEW: Final = -900.0  # scores under this are of lanes with too few fills; a loss of everything scores about -2
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Objective:
     min_fills: int = 10
 
     def scores(self, statistics: Mapping[str, npt.NDArray[Any]], min_fills: int | None = None) -> F64:
-        """Score of each lane, higher is better, unit: fraction of the starting equity.
+        """Score of each lane, higher is better, unit: fraction of the starting equity; under ``TOO_FEW``: few fills.
 
         Parameters
         ----------
@@ -52,6 +54,5 @@ class Objective:
         score = total - self.risk_aversion * deviation * np.sqrt(n) - self.drawdown_aversion * drawdown
         score = np.where(score > 0, score * fills / (fills + self.half_fills), score)
         needed = self.min_fills if min_fills is None else min_fills
-        # A loss of everything scores about -2; an idle lane must still rank below it.
         score = np.where(fills >= needed, score, -1000.0 + fills)
         return np.where(np.isfinite(score), score, -np.inf)

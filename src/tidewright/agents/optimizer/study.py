@@ -11,7 +11,7 @@ import numpy.typing as npt
 from tidewright.agents.optimizer.evidence import Evidence, effective_choices, moments, paired
 from tidewright.agents.optimizer.judge import Judge, Judgement, Params
 from tidewright.agents.optimizer.memory import Memory
-from tidewright.agents.optimizer.objective import Objective
+from tidewright.agents.optimizer.objective import TOO_FEW, Objective
 from tidewright.agents.optimizer.search import GeneticSearch
 from tidewright.agents.optimizer.space import Space
 from tidewright.agents.optimizer.windows import Split
@@ -198,8 +198,7 @@ def _finalists(plan: Plan, search: GeneticSearch) -> list[dict[str, float]]:
     found = []
     for index in search.best(FINALISTS + 1, APART):
         params = _named(plan, search.values[index])
-        enough = search.scores[index] > -900.0  # below: too few fills
-        if enough and params != dict(plan.incumbent):
+        if search.scores[index] > TOO_FEW and params != dict(plan.incumbent):
             found.append(params)
     return found[:FINALISTS]
 
