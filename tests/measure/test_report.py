@@ -200,13 +200,14 @@ def test_page_is_whole_and_needs_no_network(data: ReportData) -> None:
     reader.feed(text)
     assert reader.open == [] and reader.outside == []
     figures = json.loads(reader.figures.replace("<\\/", "</"))
-    assert set(figures) == {"equity", "drawdown", "inventory", "price", "confidence", "markouts", "reliability"}
+    names = {"equity", "trading", "drawdown", "inventory", "price", "confidence", "markouts", "reliability"}
+    assert set(figures) == names
+    assert figures["trading"]["data"][0]["y"][-1] == pytest.approx(summary.extras["trading_profit"], abs=1e-6)
     assert set(figures) <= reader.ids
     assert len(figures["equity"]["layout"]["shapes"]) == len(data.proposals)
     assert [trace["name"] for trace in figures["equity"]["data"]] == ["starting balances, left alone", "equity"]
     assert figures["equity"]["data"][1]["y"][-1] == pytest.approx(float(data.equity[-1]), abs=1e-6)
-    names = [trace["name"] for trace in figures["price"]["data"]]
-    assert names == ["mid", "buy", "sell"]
+    assert [trace["name"] for trace in figures["price"]["data"]] == ["mid", "buy", "sell"]
     assert "&lt;seed 1&gt; &amp; depth" in text and "<seed 1>" not in text
 
 

@@ -113,6 +113,15 @@ def equity_chart(data: ReportData) -> Figure:
     }
 
 
+def trading_chart(data: ReportData) -> Figure | None:
+    """What trading added to the starting balances, over time; ``None`` where their worth is not known."""
+    if data.untouched is None:
+        return None
+    added = (data.equity - data.equity[0]) - (data.untouched - data.untouched[0])
+    line = _line(data.equity_ts, added, "profit of trading", GREEN, showlegend=False)
+    return {"data": [line], "layout": _layout(200, data.facts.quote, data)}
+
+
 def drawdown_chart(data: ReportData) -> Figure:
     """Fall from the highest equity so far, percent."""
     fall = -drawdown(data.equity) * 100.0

@@ -78,6 +78,7 @@ def page(data: ReportData, summary: Summary) -> str:
     facts = data.facts
     figures = {
         "equity": charts.equity_chart(data),
+        "trading": charts.trading_chart(data),
         "drawdown": charts.drawdown_chart(data),
         "inventory": charts.inventory_chart(data),
         "price": charts.price_chart(data),
@@ -98,6 +99,7 @@ def page(data: ReportData, summary: Summary) -> str:
         "<h2>Over time</h2>",
         _key(data),
         _chart("equity", "Equity", shown),
+        _chart("trading", "Profit of trading: equity less the starting balances left alone", shown),
         _chart("drawdown", "Drawdown from the highest equity so far", shown),
         _chart("inventory", "Inventory: net filled quantity", shown),
         _chart("price", "Price and fills", shown),
