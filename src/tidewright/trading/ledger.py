@@ -6,7 +6,6 @@ follow from these and must equal the venue's to the last unit.
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import floor
 
 from tidewright.market.codes import BUY
 from tidewright.market.instrument import Instrument, units_text
@@ -53,6 +52,11 @@ class Ledger:
         self.cost = state.cost
         self.realised = state.realised
         self.fees = dict(state.fees)
+        # Ratios as plain integers: fractions are exact too, but slow, and these are asked for every cycle.
+        money, tick = instrument.quote_units, instrument.tick
+        self.quote_ratio = (money.numerator, money.denominator)  # 1e-8 quote units of one tick*lot
+        self._tick_ratio = (tick.numerator, tick.denominator)
+        self._lot_units = instrument.lot_units
 
     @property
     def state(self) -> LedgerState:
@@ -104,17 +108,17 @@ class Ledger:
     @property
     def base_units(self) -> int:
         """What the base balance must be, 1e-8 units, free and locked together."""
-        return self.start_base + self.position_lots * self.instrument.lot_units - self.fee(self.instrument.base)
+        return self.start_base + self.position_lots * self._lot_units - self.fee(self.instrument.base)
 
     @property
     def quote_units(self) -> int:
         """What the quote balance must be, 1e-8 units, free and locked together."""
-        return self.start_quote + floor(self.cash * self.instrument.quote_units) - self.fee(self.instrument.quote)
+        return self.start_quote + self._money(self.cash) - self.fee(self.instrument.quote)
 
     @property
     def net_position_lots(self) -> int:
         """Inventory deviation with commission taken in base counted, whole lots rounded down, as in the engine."""
-        return (self.base_units - self.start_base) // self.instrument.lot_units
+        return (self.base_units - self.start_base) // self._lot_units
 
     def equity_units(self, mid2_ticks: int) -> int:
         """Value of all balances at the mid, 1e-8 quote units.
@@ -124,21 +128,27 @@ class Ledger:
         mid2_ticks
             Best bid plus best ask in ticks: twice the mid.
         """
-        return self.quote_units + floor(self.base_units * self.instrument.tick * mid2_ticks / 2)
+        return self.quote_units + self._at_mid(self.base_units, mid2_ticks)
 
     def unrealised_units(self, mid2_ticks: int) -> int:
         """Profit the position would make at the mid, 1e-8 quote units, without fees."""
-        return floor(Fraction(self.position_lots * mid2_ticks - 2 * self.cost, 2) * self.instrument.quote_units)
+        numerator, denominator = self.quote_ratio
+        return (self.position_lots * mid2_ticks - 2 * self.cost) * numerator // (2 * denominator)
 
     @property
     def realised_units(self) -> int:
         """Profit of closed quantity, 1e-8 quote units, without fees."""
-        return floor(self.realised * self.instrument.quote_units)
+        return self._money(self.realised)
 
     def fees_units(self, mid2_ticks: int) -> int:
         """All commission valued in quote at the mid, 1e-8 units; a third asset (BNB) has no price here."""
-        base = floor(self.fee(self.instrument.base) * self.instrument.tick * mid2_ticks / 2)
-        return base + self.fee(self.instrument.quote)
+        return self._at_mid(self.fee(self.instrument.base), mid2_ticks) + self.fee(self.instrument.quote)
+
+    def _money(self, tick_lots: int) -> int:
+        return tick_lots * self.quote_ratio[0] // self.quote_ratio[1]
+
+    def _at_mid(self, base_units: int, mid2_ticks: int) -> int:
+        return base_units * mid2_ticks * self._tick_ratio[0] // (2 * self._tick_ratio[1])
 
     @property
     def entry_price_ticks(self) -> Fraction:

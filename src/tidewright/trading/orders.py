@@ -3,6 +3,7 @@
 It does no I/O. What it changes it marks, and the session writes the marked rows before anything is sent.
 """
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -111,12 +112,16 @@ class OrderManager:
         self.newest_trade_id = -1
         self._booked: set[int] = set()
         self._changed: dict[str, None] = {}
+        self._live: dict[str, TrackedOrder] = {}
+        self._ended: deque[tuple[int, str]] = deque()  # when, oldest first
+        self._lacking: dict[str, TrackedOrder] = {}  # said to be filled further than their fills go
+        self._numbers: dict[int, TrackedOrder] = {}
 
     # -- planning ------------------------------------------------------------------------------------------------------
 
     def live(self) -> list[TrackedOrder]:
         """Orders not known to have ended, oldest first."""
-        return [order for order in self.orders.values() if not order.state.final]
+        return list(self._live.values())
 
     def plan(self, quotes: Iterable[Quote]) -> Plan:
         """Compare wanted quotes with what is neither known dead nor already sent a cancel.
@@ -134,8 +139,8 @@ class OrderManager:
                 wanted[key] = wanted.get(key, 0) + quote.qty_lots
         cancels: list[str] = []
         kept: list[TrackedOrder] = []
-        for order in self.orders.values():
-            if order.state.final or order.cancel_sent:
+        for order in self._live.values():
+            if order.cancel_sent:
                 continue
             key = (order.side, order.price_ticks)
             if wanted.get(key) == order.qty_lots:
@@ -167,7 +172,7 @@ class OrderManager:
                 request.kind,
                 request.tif,
             )
-            self.orders[order.client_order_id] = order
+            self.adopt(order)
             self._changed[order.client_order_id] = None
         self.next_number += len(plan.orders)
         self.placed += len(plan.orders)
@@ -183,7 +188,7 @@ class OrderManager:
                 continue
             is_cancel = index < len(plan.cancels)
             if answer.order_id:
-                order.order_id = answer.order_id
+                self._number(order, answer.order_id)
             if answer.outcome is Outcome.UNKNOWN:
                 self._step(order, Event.ANSWER_LOST, now_ns, answer.reason)
             elif is_cancel:
@@ -222,8 +227,10 @@ class OrderManager:
                 f"{order.filled_lots + fill.qty_lots} lots by trade {fill.trade_id}"
             )
         self._booked.add(fill.trade_id)
-        order.order_id = order.order_id or fill.order_id
+        self._number(order, order.order_id or fill.order_id)
         order.filled_lots += fill.qty_lots
+        if not order.missing_lots:
+            self._lacking.pop(order.client_order_id, None)
         self.ledger.book(fill.side, fill.price_ticks, fill.qty_lots, fill.fee_units, fill.fee_asset)
         self.newest_trade_id = max(self.newest_trade_id, fill.trade_id)
         named = replace(fill, client_order_id=order.client_order_id)
@@ -238,8 +245,10 @@ class OrderManager:
         if order is None:
             self.foreign.append(update)
             return
-        order.order_id = update.order_id
+        self._number(order, update.order_id)
         order.reported_lots = max(order.reported_lots, update.filled_lots)
+        if order.missing_lots:
+            self._lacking[order.client_order_id] = order
         if update.status is VenueStatus.NEW:
             self._step(order, Event.ACCEPTED, now_ns)
         elif update.status is VenueStatus.CANCELED:
@@ -274,11 +283,13 @@ class OrderManager:
 
     def unresolved(self, before_ns: int) -> list[str]:
         """Orders whose state has been unknown since before a time, and those that lack fills they are said to have."""
-        return [
-            order.client_order_id
-            for order in self.orders.values()
-            if (order.state is State.UNKNOWN and order.unknown_since < before_ns)
-            or (order.missing_lots and order.updated_ns < before_ns)
+        unknown = [
+            name
+            for name, order in self._live.items()
+            if order.state is State.UNKNOWN and order.unknown_since < before_ns
+        ]
+        return unknown + [
+            name for name, order in self._lacking.items() if order.updated_ns < before_ns and name not in unknown
         ]
 
     # -- the store -----------------------------------------------------------------------------------------------------
@@ -293,18 +304,21 @@ class OrderManager:
 
     def forget_ended(self, before_ns: int) -> None:
         """Drop orders that ended before a time; the store keeps them."""
-        gone = [
-            name
-            for name, order in self.orders.items()
-            if order.state.final and order.updated_ns < before_ns and not order.missing_lots
-        ]
-        for name in gone:
-            if name not in self._changed:
-                del self.orders[name]
+        while self._ended and self._ended[0][0] < before_ns:
+            name = self._ended[0][1]
+            if name in self._lacking or name in self._changed:
+                return
+            self._ended.popleft()
+            order = self.orders.pop(name)
+            self._numbers.pop(order.order_id, None)
 
     def adopt(self, order: TrackedOrder) -> None:
-        """Follow an order read from the store."""
+        """Follow an order: a new one, or one read from the store."""
         self.orders[order.client_order_id] = order
+        if order.order_id:
+            self._numbers[order.order_id] = order
+        if not order.state.final:
+            self._live[order.client_order_id] = order
 
     def remember_booked(self, trade_ids: Iterable[int]) -> None:
         """Trades that are in the ledger already."""
@@ -317,18 +331,24 @@ class OrderManager:
 
     def by_number(self, order_id: int) -> TrackedOrder | None:
         """The followed order of the venue's number."""
-        for order in self.orders.values():
-            if order.order_id == order_id:
-                return order
-        return None
+        return self._numbers.get(order_id)
+
+    def _number(self, order: TrackedOrder, order_id: int) -> None:
+        if order.order_id != order_id:
+            order.order_id = order_id
+            self._numbers[order_id] = order
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
     def _step(self, order: TrackedOrder, event: Event, now_ns: int, reason: str = "") -> None:
         before = order.state
         order.state = step(before, event, order.client_order_id)
-        if order.state is State.UNKNOWN and before is not State.UNKNOWN:
-            order.unknown_since = now_ns
+        if order.state is not before:
+            if order.state is State.UNKNOWN:
+                order.unknown_since = now_ns
+            elif order.state.final:
+                self._live.pop(order.client_order_id, None)
+                self._ended.append((now_ns, order.client_order_id))
         if reason:
             order.reason = reason
         order.updated_ns = now_ns
@@ -425,5 +445,4 @@ def _allowed(
 
 
 def _cost(tick_lots: int, ledger: Ledger) -> int:
-    ratio = ledger.instrument.quote_units
-    return -(-tick_lots * ratio.numerator // ratio.denominator)
+    return -(-tick_lots * ledger.quote_ratio[0] // ledger.quote_ratio[1])

@@ -134,8 +134,22 @@ class Session:
         self._book = Book()
         self._recorded_to = 0
         self._executions_from = 0
+        self._session = ""
+        self._started_ns = 0
         self._stale = False
         self._fills = 0
+        self._advice: Advice | None = None
+        self._recorder: TapeWriter | None = None
+
+    @property
+    def started_ns(self) -> int:
+        """Market time at which trading begins: decisions are at whole cycles after it."""
+        return self._started_ns
+
+    @property
+    def session_name(self) -> str:
+        """The session's part of its client order ids: of a resumed session the old one."""
+        return self._session or self._parts.name
 
     # -- the whole run -------------------------------------------------------------------------------------------------
 
@@ -152,19 +166,40 @@ class Session:
         resumed = self._unfinished()
         told = orjson.loads(resumed["settings"]) if resumed else {}
         self._registration = await parts.cycles.register(self._settings.cycle_ns, told.get("grid_ns"))
-        try:
-            self._instrument = await parts.venue.load()
-            beat = await parts.cycles.next()
-            await parts.feed.start(self._instrument)
-            self._recorder = parts.recorder(self._instrument)
-            try:
-                await self._trade(beat, resumed)
-            finally:
-                self._recorder.close()
-        finally:
-            await parts.feed.close()
-            await parts.venue.close()
-            await parts.cycles.close()
+        self._instrument = await parts.venue.load()
+        beat = await parts.cycles.next()
+        await parts.feed.start(self._instrument)
+        self._recorder = self._tape = parts.recorder(self._instrument)
+        await self._trade(beat, resumed)
+
+    async def close(self) -> None:
+        """Close connections and tape; orders stay as they are."""
+        parts = self._parts
+        if self._advice is not None:
+            await self._advice.close()
+        if self._recorder is not None:
+            self._recorder.close()
+        await parts.feed.close()
+        await parts.venue.close()
+        await parts.cycles.close()
+
+    async def cancel_everything(self) -> list[str]:
+        """Emergency: cancel every open order of this session the venue knows of, whatever our own books say.
+
+        Returns
+        -------
+        list[str]
+            Client ids whose cancel was not confirmed.
+
+        Raises
+        ------
+        TidewrightError
+            If the venue cannot be asked.
+        """
+        prefix = f"tw-{self.session_name}-"
+        names = [order.client_order_id for order in await self._parts.venue.open_orders()]
+        answers = await self._parts.venue.submit([name for name in names if name.startswith(prefix)], [])
+        return [answer.client_order_id for answer in answers if answer.outcome is not Outcome.ACCEPTED]
 
     async def _trade(self, beat: Beat, resumed: Row | None) -> None:
         settings, parts = self._settings, self._parts
@@ -178,15 +213,10 @@ class Session:
             self._params(resumed),
             settings.limits,
         )
-        self._advice = None
         if parts.advice is not None and settings.advice is not None:
             self._advice = await parts.advice(self._instrument, self._registration, self._note, parts.cycles.clock)
-        try:
-            beat = await self._warm_up(beat, resumed)
-            await self._loop(beat)
-        finally:
-            if self._advice is not None:
-                await self._advice.close()
+        beat = await self._warm_up(beat)
+        await self._loop(beat)
         await self._finish()
 
     def _unfinished(self) -> Row | None:
@@ -201,7 +231,7 @@ class Session:
             settings = {
                 **self._settings.to_json(),
                 "grid_ns": self._registration.start_ns,
-                "tape": self._recorder.path.name,
+                "tape": self._tape.path.name,
                 "latency": {
                     "feed_ns": self._registration.feed_ns,
                     "entry_ns": self._registration.entry_ns,
@@ -261,7 +291,7 @@ class Session:
 
     # -- warm-up -------------------------------------------------------------------------------------------------------
 
-    async def _warm_up(self, beat: Beat, resumed: Row | None) -> Beat:
+    async def _warm_up(self, beat: Beat) -> Beat:
         self._from_ns = beat.ts
         self.now.stage = "warm-up"
         while beat.ts < self._started_ns and not beat.done and not self.stop.is_set():
@@ -373,7 +403,7 @@ class Session:
         if self._registration.pace is None:
             rows = rows._replace(ts_local=np.clip(rows.ts_local, self._recorded_to + 1, ts))
         self._recorded_to = ts
-        self._recorder.append(rows)
+        self._tape.append(rows)
 
     async def _refresh(self, beat: Beat) -> None:
         """After a hole in the user stream: ask for every order and every fill."""
@@ -432,8 +462,8 @@ class Session:
             return
         if (now - self._started_ns) % self._settings.advice.epoch_ns or not self._book.last_mid2:
             return
-        self._recorder.publish()
-        rows = self._recorder.rows
+        self._tape.publish()
+        rows = self._tape.rows
         await advice.ask(now, self._from_ns, rows, self._executor, self._manager.ledger, self._book.last_mid2)
         self._parts.database.commit()
 

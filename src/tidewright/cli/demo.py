@@ -1,0 +1,250 @@
+"""``tidewright demo``: the whole system on a paper exchange of its own."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import orjson
+import typer
+from rich.console import Console
+
+from tidewright import bootstrap
+from tidewright.cli import paper_process, session_answer
+from tidewright.interface.live import LineDisplay, LiveDisplay
+from tidewright.market.clock import HOUR, MINUTE, SECOND, parse_duration
+from tidewright.market.errors import DataError, NotRunningError, UsageError
+from tidewright.market.tape import Tape
+from tidewright.measure.report_table import render
+from tidewright.risk.limits import Limits
+from tidewright.strategies import registry
+from tidewright.trading import state_file
+from tidewright.trading.book import Book
+from tidewright.trading.settings import AdviceSettings, SessionSettings
+from tidewright.trading.supervisor import supervise
+
+POOR: Final[dict[str, dict[str, float]]] = {
+    # A first bid and ask 0.05 % apart, where two commissions alone cost 0.2 %.
+    "grid": {"spread_percentage": 0.05, "levels": 4},
+    # Far too sure that narrow quotes earn more.
+    "avellaneda_stoikov": {"gamma": 0.0005, "kappa": 2.0, "levels": 4, "level_spacing": 0.5},
+}
+QUOTE_BALANCE: Final = Decimal(100_000)
+BASE_WORTH: Final = Decimal(60_000)
+QUOTE_SIZE: Final = Decimal(120)  # worth of one quote
+POSITION_SIZE: Final = Decimal(1_200)  # worth of max_position
+POSITION_SHARE: Final = 0.05
+WARMUP_NS: Final = 2 * HOUR
+LAST_HOURS: Final = 24.0
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """What the demo trades on.
+
+    Attributes
+    ----------
+    base, params
+        Base balance as decimal text, and the starting parameters, sized by the market's first price.
+    warmup_ns, hours
+        Warm-up, and how long is traded.
+    """
+
+    tape: Path
+    symbol: str
+    base: str
+    quote: str
+    base_amount: str
+    params: dict[str, float]
+    warmup_ns: int
+    hours: float
+
+
+def demo(
+    tape: Annotated[Path | None, typer.Option("--tape", help="Trade on this recorded market.")] = None,
+    pace: Annotated[str, typer.Option("--pace", help="lockstep, or 1x to 60x of wall time.")] = "lockstep",
+    hours: Annotated[
+        float | None, typer.Option("--hours", help="Market hours to trade; 24, or what the tape holds.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the market and of the optimizer.")] = 7,
+    headless: Annotated[bool, typer.Option("--headless", help="No live display.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the run; one that was broken off is resumed.")
+    ] = None,
+    strategy: Annotated[str, typer.Option("--strategy", help="grid or avellaneda_stoikov.")] = "grid",
+    threshold: Annotated[float, typer.Option("--threshold", help="Least confidence that is acted on.")] = 0.6,
+    epoch: Annotated[str, typer.Option("--epoch", help="Time between requests to the optimizer.")] = "30m",
+    optimizer: Annotated[bool, typer.Option("--optimizer/--no-optimizer", help="With the second agent.")] = True,
+) -> None:
+    """Trade a paper exchange of our own, with poor parameters that a second agent improves while it runs."""
+    began = time.monotonic()
+    registry.strategy(strategy)
+    if hours is not None and not 0 < hours <= 24 * 366:
+        raise UsageError(f"hours must be > 0 and at most a year, was {hours}")
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    folder = out or Path("runs") / f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    resumable = _resumable(folder)
+    market = _market(folder, tape, hours, seed, strategy, console)
+    advice = AdviceSettings(epoch_ns=parse_duration(epoch), threshold=threshold, seed=seed) if optimizer else None
+    settings = SessionSettings(
+        strategy=strategy,
+        params=market.params,
+        limits=Limits(max_position_share=POSITION_SHARE),
+        warmup_ns=market.warmup_ns,
+        duration_ns=_whole_cycles(market.hours),
+        advice=advice,
+    )
+    result, report = asyncio.run(_run(folder, market, settings, pace, headless, resumable, console, began))
+    console.print(render(report.data, report.summary))
+    console.print(f"report: {report.page}")
+    if as_json:
+        print(orjson.dumps(result).decode(), flush=True)
+
+
+def _whole_cycles(hours: float) -> int:
+    cycle = 30 * SECOND
+    return max(cycle, round(hours * HOUR) // cycle * cycle)
+
+
+def _resumable(folder: Path) -> dict[str, Any] | None:
+    """The exchange of an earlier demo in the folder that was broken off, if it still runs.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds anything else.
+    """
+    if not folder.exists() or not any(folder.iterdir()):
+        return None
+    state = folder / state_file.NAME
+    if state.is_file() and state_file.is_running(state_file.read(state)):
+        raise UsageError(f"a session runs in {folder} already")
+    ready = paper_process.running(folder / "exchange.json")
+    if ready is None or not state.is_file() or state_file.read(state).get("stage") == "ended":
+        raise UsageError(f"{folder} holds a run that is over; choose another --out")
+    return ready
+
+
+def _market(folder: Path, tape: Path | None, hours: float | None, seed: int, strategy: str, console: Console) -> Market:
+    warmup = WARMUP_NS
+    if tape is None:
+        hours = hours or LAST_HOURS
+        tape = folder / "market"
+        if not tape.exists():
+            from tidewright.market.synthetic import synthesize  # compiles: only who needs it waits for it
+
+            console.print(f"making a market: {hours + WARMUP_NS / HOUR:g} hours, seed {seed}")
+            folder.mkdir(parents=True, exist_ok=True)
+            synthesize(tape, hours=hours + WARMUP_NS / HOUR + 0.02, seed=seed)
+        opened = Tape.open(tape)
+    else:
+        opened = Tape.open(tape)
+        length = opened.end_ns - opened.start_ns
+        warmup = min(WARMUP_NS, length // 4 // MINUTE * MINUTE)
+        left = (length - warmup) / HOUR
+        if left * HOUR < 2 * MINUTE:
+            raise UsageError(f"{tape} holds {length / MINUTE:.1f} minutes; a demo needs at least 3")
+        hours = min(hours or left, left)
+        folder.mkdir(parents=True, exist_ok=True)
+    instrument = opened.instrument
+    price = Decimal(instrument.price_text(_first_price(opened)))
+    lot = Decimal(instrument.lot_size)
+
+    def lots_worth(amount: Decimal) -> Decimal:
+        return max(lot, (amount / price) // lot * lot)
+
+    params = {
+        **POOR[strategy],
+        "base_quantity": float(lots_worth(QUOTE_SIZE)),
+        "max_position": float(lots_worth(POSITION_SIZE)),
+    }
+    base_amount = f"{lots_worth(BASE_WORTH).quantize(Decimal('1e-8')).normalize():f}"
+    return Market(tape, instrument.symbol, instrument.base, instrument.quote, base_amount, params, warmup, hours)
+
+
+def _first_price(tape: Tape) -> int:
+    """Best bid when the book is first whole, ticks.
+
+    Raises
+    ------
+    DataError
+        If it never is.
+    """
+    book = Book()
+    for start in range(0, len(tape), 4096):
+        book.apply(tape.data.rows(start, min(len(tape), start + 4096)))
+        now = book.now()
+        if now.whole:
+            return now.best_bid
+    raise DataError(f"the book of {tape.path} is never whole")
+
+
+async def _run(
+    folder: Path,
+    market: Market,
+    settings: SessionSettings,
+    pace: str,
+    headless: bool,
+    resumable: dict[str, Any] | None,
+    console: Console,
+    began: float,
+) -> tuple[dict[str, Any], Any]:
+    exchange = None
+    if resumable is None:
+        console.print("starting the paper exchange (its first start compiles the engine)")
+        exchange = paper_process.PaperProcess(_exchange_arguments(folder, market, pace), folder / "exchange.log")
+        ready = await exchange.start()
+    else:
+        console.print("the exchange of this run is still there: going on with its session")
+        ready = resumable
+    try:
+        address = bootstrap.VenueAddress.from_ready(ready, market.symbol)
+        notes = _notes(market, settings)
+        about = {"mode": "paper", "folder": str(folder), "venue": address.public(), "exchange_pid": ready.get("pid")}
+        keeper = state_file.StateFile(folder / state_file.NAME, about)
+        display: LiveDisplay | LineDisplay
+        with contextlib.ExitStack() as stack:
+            if headless or not console.is_terminal:
+                for note in notes:
+                    console.print(note)
+                display = LineDisplay(console.print)
+            else:
+                display = stack.enter_context(LiveDisplay(console, f"Tidewright demo: {market.symbol}", notes))
+            speed = None if pace == "lockstep" else float(pace.lower().removesuffix("x"))
+            session, resources = bootstrap.build(folder, "demo", address, settings, speed, (keeper, display))
+            try:
+                await supervise(session)
+            finally:
+                await resources.close()
+        if session.now.stage != "ended":
+            raise NotRunningError("the session ended before it began to trade")
+        return session_answer.answer(session, folder, began)
+    finally:
+        if exchange is not None:
+            await exchange.stop()
+        elif resumable is not None:
+            await paper_process.stop_pid(int(resumable["pid"]))
+
+
+def _exchange_arguments(folder: Path, market: Market, pace: str) -> list[str]:
+    return [
+        "--tape", str(market.tape), "--pace", pace, "--state", str(folder / "exchange.json"),
+        "--balance", f"{market.base}={market.base_amount}", "--balance", f"{market.quote}={QUOTE_BALANCE}",
+    ]  # fmt: skip
+
+
+def _notes(market: Market, settings: SessionSettings) -> tuple[str, ...]:
+    params = ", ".join(f"{name} {value:g}" for name, value in settings.params.items())
+    return (
+        f"starts with poor parameters on purpose ({settings.strategy}: {params}); the optimizer shall find better ones",
+        f"max_position_share is raised on purpose from 1 % to {POSITION_SHARE:.0%} of equity: there is more to see",
+        f"account: {market.base_amount} {market.base} and {QUOTE_BALANCE} {market.quote}; "
+        f"warm-up {market.warmup_ns / HOUR:g} h, then {market.hours:g} h of trading",
+    )

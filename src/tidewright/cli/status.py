@@ -1,0 +1,57 @@
+"""``tidewright status`` and ``tidewright stop``: what a running session is doing, and ending it in good order."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tidewright.market.errors import NotRunningError
+from tidewright.trading import state_file
+
+Folder = Annotated[
+    Path | None,
+    typer.Argument(help="A session's folder; the newest under ./runs if left out.", show_default=False),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")]
+
+_SHOWN = (
+    "stage", "market_time", "cycles", "mid", "position", "equity_start", "equity", "realised", "unrealised", "fees",
+    "orders", "cancels", "rejected", "fills", "open_orders", "proposals", "accepted", "refused", "errors", "why",
+    "advice",
+)  # fmt: skip
+
+
+def status(folder: Folder = None, as_json: Json = False) -> None:
+    """Show what a session is doing."""
+    path = state_file.find(folder)
+    state = state_file.read(path)
+    running = state_file.is_running(state)
+    _show(path, {**state, "running": running}, as_json)
+    if not running:
+        raise NotRunningError(f"the session at {path.parent} is not running; these are its last figures")
+
+
+def stop(
+    folder: Folder = None,
+    timeout: Annotated[float, typer.Option("--timeout", help="Wall seconds to wait for its end.")] = 60.0,
+    as_json: Json = False,
+) -> None:
+    """End a running session: open orders are cancelled and confirmed, then it reports."""
+    path = state_file.find(folder)
+    state = state_file.stop(path, timeout)
+    _show(path, {**state, "running": False}, as_json)
+
+
+def _show(path: Path, state: dict[str, Any], as_json: bool) -> None:
+    console = Console(stderr=True, highlight=False)
+    table = Table(box=None, show_header=False, title=str(path.parent), title_justify="left")
+    table.add_row("running", "yes" if state["running"] else "no")
+    for name in _SHOWN:
+        if state.get(name) not in (None, ""):
+            table.add_row(name.replace("_", " "), str(state[name]))
+    console.print(table)
+    if as_json:
+        print(orjson.dumps(state).decode())

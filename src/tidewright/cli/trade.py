@@ -1,0 +1,222 @@
+"""``tidewright trade``: a session against a configured venue, paper by default."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import orjson
+import typer
+from rich.console import Console
+
+from tidewright import bootstrap
+from tidewright.cli import session_answer
+from tidewright.interface.live import LineDisplay, LiveDisplay
+from tidewright.market.clock import HOUR, parse_duration
+from tidewright.market.errors import ConfigError, NotRunningError, TidewrightError, UsageError
+from tidewright.measure.report_table import render
+from tidewright.risk.limits import Limits
+from tidewright.strategies import registry
+from tidewright.trading import state_file
+from tidewright.trading.settings import AdviceSettings, SessionSettings
+from tidewright.trading.supervisor import supervise
+from tidewright.venues.binance.client import BINANCE_REST, BINANCE_STREAMS, BINANCE_WS_API
+
+REAL_MONEY: Final = "yes-real-money"
+KEY_VARIABLE: Final = "TIDEWRIGHT_API_KEY"
+SECRET_VARIABLE: Final = "TIDEWRIGHT_API_SECRET"
+
+_TOP: Final = {"live", "session_dir", "name", "symbol", "strategy", "cycle", "warmup", "hours", "restart"}
+_TABLES: Final = {
+    "venue": {"state", "rest", "ws", "ws_api", "control", "pace"},
+    "params": None,
+    "limits": {"max_position_share", "stop_loss", "daily_loss", "volatility_cutoff"},
+    "advice": {"enabled", "epoch", "answer_cycles", "threshold", "candidates", "generations", "seed"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TradeConfig:
+    """A checked configuration."""
+
+    folder: Path
+    name: str
+    address: bootstrap.VenueAddress
+    settings: SessionSettings
+    pace: float | None
+
+
+def trade(
+    config: Annotated[Path, typer.Option("--config", "-c", help="TOML file, see docs/trading.md.")],
+    session_dir: Annotated[
+        Path | None, typer.Option("--session-dir", help="Folder of the session; the same one again goes on with it.")
+    ] = None,
+    headless: Annotated[bool, typer.Option("--headless", help="No live display.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")] = False,
+) -> None:
+    """Trade; the paper exchange is the default, real money needs an explicit word in the file."""
+    began = time.monotonic()
+    chosen = load(config, session_dir, os.environ)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    result, report = asyncio.run(_run(chosen, headless, console, began))
+    console.print(render(report.data, report.summary))
+    console.print(f"report: {report.page}")
+    if as_json:
+        print(orjson.dumps(result).decode(), flush=True)
+
+
+async def _run(chosen: TradeConfig, headless: bool, console: Console, began: float) -> tuple[dict[str, Any], Any]:
+    state = chosen.folder / state_file.NAME
+    if state.is_file() and state_file.is_running(state_file.read(state)):
+        raise UsageError(f"a session runs in {chosen.folder} already")
+    about = {"mode": chosen.settings.mode, "folder": str(chosen.folder), "venue": chosen.address.public()}
+    keeper = state_file.StateFile(state, about)
+    display: LiveDisplay | LineDisplay
+    with contextlib.ExitStack() as stack:
+        if headless or not console.is_terminal:
+            display = LineDisplay(console.print)
+        else:
+            title = f"Tidewright {chosen.settings.mode}: {chosen.address.symbol}"
+            display = stack.enter_context(LiveDisplay(console, title))
+        session, resources = bootstrap.build(
+            chosen.folder, chosen.name, chosen.address, chosen.settings, chosen.pace, (keeper, display)
+        )
+        try:
+            await supervise(session)
+        finally:
+            await resources.close()
+    if session.now.stage != "ended":
+        raise NotRunningError("the session ended before it began to trade")
+    return session_answer.answer(session, chosen.folder, began)
+
+
+def load(path: Path, session_dir: Path | None, environment: Mapping[str, str]) -> TradeConfig:
+    """Read and check a configuration.
+
+    Raises
+    ------
+    ConfigError
+        If it is missing, no TOML, names something unknown, or asks for real money without saying so.
+    """
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise ConfigError(f"configuration {path}: {error.strerror}") from None
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"configuration {path} is not TOML: {error}") from None
+    _check_names(path, data)
+    live = data.get("live")
+    if live is not None and live != REAL_MONEY:
+        raise ConfigError(f'real money needs live = "{REAL_MONEY}" in {path}, was {live!r}')
+    try:
+        settings = _settings(data, live is not None)
+        folder = session_dir or Path(str(data.get("session_dir", f"runs/{path.stem}")))
+        address, pace = _live(data, environment) if live is not None else _paper(path, data, environment)
+    except ConfigError:
+        raise
+    except TidewrightError as error:
+        raise ConfigError(f"configuration {path}: {error}") from None
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"configuration {path}: {error}") from None
+    return TradeConfig(folder, str(data.get("name", f"{int(time.time()):x}")), address, settings, pace)
+
+
+def _check_names(path: Path, data: Mapping[str, Any]) -> None:
+    for name, value in data.items():
+        if name in _TABLES:
+            allowed = _TABLES[name]
+            if not isinstance(value, dict):
+                raise ConfigError(f"configuration {path}: [{name}] must be a table")
+            unknown = [] if allowed is None else [key for key in value if key not in allowed]
+            if unknown:
+                known = ", ".join(sorted(allowed or ()))
+                raise ConfigError(f"configuration {path}: unknown {unknown[0]!r} in [{name}]; known: {known}")
+        elif name not in _TOP:
+            known = ", ".join(sorted((*_TOP, *_TABLES)))
+            raise ConfigError(f"configuration {path}: unknown {name!r}; known: {known}")
+
+
+def _settings(data: Mapping[str, Any], live: bool) -> SessionSettings:
+    defaults, advice = SessionSettings(), data.get("advice", {})
+    limits = {name: None if value is False else value for name, value in data.get("limits", {}).items()}
+    restart = data.get("restart", "adopt")
+    if restart not in ("adopt", "cancel"):
+        raise ConfigError(f'restart must be "adopt" or "cancel", was {restart!r}')
+    strategy = str(data.get("strategy", defaults.strategy))
+    registry.strategy(strategy)
+    base = AdviceSettings()
+    return SessionSettings(
+        mode="live" if live else "paper",
+        strategy=strategy,
+        params=dict(data.get("params", {})),
+        limits=Limits(**limits),
+        cycle_ns=parse_duration(data.get("cycle", "30s")),
+        warmup_ns=parse_duration(data.get("warmup", "2h")),
+        duration_ns=round(float(data.get("hours", 0)) * HOUR),
+        advice=AdviceSettings(
+            parse_duration(advice.get("epoch", "30m")),
+            int(advice.get("answer_cycles", base.answer_cycles)),
+            float(advice.get("threshold", base.threshold)),
+            int(advice.get("candidates", base.candidates)),
+            int(advice.get("generations", base.generations)),
+            int(advice.get("seed", base.seed)),
+        )
+        if advice.get("enabled", True)
+        else None,
+        adopt=restart == "adopt",
+    )
+
+
+def _keys(environment: Mapping[str, str]) -> tuple[str, str]:
+    key, secret = environment.get(KEY_VARIABLE, ""), environment.get(SECRET_VARIABLE, "")
+    if not key or not secret:
+        raise ConfigError(f"the API key comes from the environment: set {KEY_VARIABLE} and {SECRET_VARIABLE}")
+    return key, secret
+
+
+def _live(data: Mapping[str, Any], environment: Mapping[str, str]) -> tuple[bootstrap.VenueAddress, float | None]:
+    venue = data.get("venue", {})
+    key, secret = _keys(environment)
+    if "symbol" not in data:
+        raise ConfigError("a live session needs a symbol")
+    address = bootstrap.VenueAddress(
+        str(data["symbol"]),
+        str(venue.get("rest", BINANCE_REST)),
+        str(venue.get("ws", BINANCE_STREAMS)),
+        "",
+        str(venue.get("ws_api", "" if "ws" in venue else BINANCE_WS_API)),
+        key,
+        secret,
+    )
+    return address, None
+
+
+def _paper(
+    path: Path, data: Mapping[str, Any], environment: Mapping[str, str]
+) -> tuple[bootstrap.VenueAddress, float | None]:
+    venue, symbol = data.get("venue", {}), data.get("symbol")
+    pace = venue.get("pace")
+    scale = None if pace in (None, "lockstep") else float(str(pace).lower().removesuffix("x"))
+    if "state" in venue:
+        ready = bootstrap.read_ready((path.parent / str(venue["state"])).resolve())
+        return bootstrap.VenueAddress.from_ready(ready, symbol), scale
+    missing = [name for name in ("rest", "ws", "control") if name not in venue]
+    if missing or symbol is None:
+        raise ConfigError(
+            "a paper session needs [venue] state = FILE of `tidewright exchange --state FILE`, "
+            "or symbol and [venue] rest, ws and control"
+        )
+    key, secret = _keys(environment)
+    address = bootstrap.VenueAddress(
+        str(symbol), str(venue["rest"]), str(venue["ws"]), str(venue["control"]), "", key, secret
+    )
+    return address, scale
