@@ -20,7 +20,7 @@ from tidewright.venues.paper.market_data import TapeMarket
 from tidewright.venues.paper.orders import Event, ExecutionEvent
 from tidewright.venues.paper.pacing import MarketTime
 from tidewright.venues.paper.rest import KeyRing, RestAnswer, RestFace
-from tidewright.venues.paper.server import ExchangeOptions
+from tidewright.venues.paper.server import EngineMaker, ExchangeOptions
 from tidewright.venues.paper.ws_api import WsFace, WsSession
 
 WALL = 1_800_000_000_000  # ms
@@ -39,12 +39,13 @@ class Venue:
         limits: Limits = LOCKSTEP,
         entry_ns: int = 50 * MILLISECOND,
         response_ns: int = 50 * MILLISECOND,
+        engine: EngineMaker = ModelEngine,
     ) -> None:
         self.market = TapeMarket(tape)
         start = {a: text_units(v) for a, v in (balance or {"BTC": "1", "USDT": "1000", "BNB": "3"}).items()}
         options = ExchangeOptions(entry_ns=entry_ns, response_ns=response_ns)
         balances = [start] * accounts
-        self.engine = ModelEngine(self.market, options, balances)
+        self.engine: Any = engine(self.market, options, balances)
         self.clock = MarketTime(self.market.start_ns, self.market.end_ns, None)
         self.exchange = Exchange(self.market, self.engine, balances, self.clock, entry_ns, response_ns, limits)
         ring, weights = KeyRing(KEYS[:accounts], self.exchange.accounts), WeightMeter(limits.weight_minute)
