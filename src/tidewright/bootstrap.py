@@ -1,6 +1,7 @@
 """The one place that wires parts together: venue, feed, beat, database, tape, optimizer and displays into a session."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -183,7 +184,11 @@ class Resources:
         """The growing tape, continued where it was published last."""
         path = self.folder / TAPE
         there = (path / "meta.json").is_file()
-        return TapeWriter(path, instrument, source=f"session {self.folder.name}", growing=True, resume=there)
+        if path.exists() and not there:
+            shutil.rmtree(path)  # a session was killed between making the folder and its first line
+        tape = TapeWriter(path, instrument, source=f"session {self.folder.name}", growing=True, resume=there)
+        tape.publish()
+        return tape
 
     async def connect_optimizer(
         self, instrument: Instrument, registration: Registration, note: Callable[..., None], clock: Clock

@@ -14,9 +14,10 @@ import orjson
 
 from tidewright.agents.executor.executor import AccountNow, Decision, Executor, MarketNow
 from tidewright.market.clock import HOUR, Clock
+from tidewright.market.codes import GAP, PACKET_END
 from tidewright.market.errors import DataError, NotFoundError, TidewrightError, TimedOutError, VenueError
 from tidewright.market.instrument import Instrument
-from tidewright.market.tape import Columns, TapeWriter
+from tidewright.market.tape import Columns, TapeWriter, columns
 from tidewright.store import schema
 from tidewright.store.database import Database, Row
 from tidewright.trading.advice import Advice
@@ -32,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 _FORGET_NS: Final = HOUR
 _CANCEL_TRIES: Final = 5
+_PUBLISH_CYCLES: Final = 20
 
 
 @dataclass(slots=True)
@@ -133,6 +135,7 @@ class Session:
         self.reconciliation = Reconciliation()
         self._book = Book()
         self._recorded_to = 0
+        self._tape_goes_on = False
         self._executions_from = 0
         self._session = ""
         self._started_ns = 0
@@ -170,6 +173,7 @@ class Session:
         beat = await parts.cycles.next()
         await parts.feed.start(self._instrument)
         self._recorder = self._tape = parts.recorder(self._instrument)
+        self._tape_goes_on = self._tape.rows > 0
         await self._trade(beat, resumed)
 
     async def close(self) -> None:
@@ -368,6 +372,8 @@ class Session:
         self.cycles += 1
         if not ending:
             await self._ask(beat.ts)
+        if self.cycles % _PUBLISH_CYCLES == 0:
+            self._tape.publish()
         self._manager.forget_ended(beat.ts - _FORGET_NS)
         self._show(beat, market, decision, plan)
 
@@ -399,6 +405,10 @@ class Session:
     def _record(self, rows: Columns, ts: int) -> None:
         if len(rows.ts) == 0:
             return
+        if self._tape_goes_on:  # what came between the last published row and now is missing
+            ts_first = int(rows.ts[0])
+            self._tape.append(columns([(ts_first, ts_first, GAP, PACKET_END, 0, 0)]))
+            self._tape_goes_on = False
         # A row that came in this cycle was known after the last decision and by this one, whatever its own stamp.
         if self._registration.pace is None:
             rows = rows._replace(ts_local=np.clip(rows.ts_local, self._recorded_to + 1, ts))
