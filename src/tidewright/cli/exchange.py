@@ -18,7 +18,7 @@ from tidewright.market.instrument import Instrument, text_units
 from tidewright.market.tape import Tape
 from tidewright.venues.paper.credentials import StateFile
 from tidewright.venues.paper.pacing import parse_pace
-from tidewright.venues.paper.server import ExchangeOptions, serve
+from tidewright.venues.paper.server import ExchangeOptions, Server, build
 
 _DEFAULT_BASE = "1"
 _DEFAULT_QUOTE = "100000"
@@ -42,22 +42,25 @@ def exchange(
     queue: Annotated[str, typer.Option("--queue", help="Queue model: risk_averse or prob.")] = "risk_averse",
 ) -> None:
     """Run a paper exchange that speaks Binance's spot protocol; its address and key are one JSON line on stdout."""
+    rate = parse_pace(pace)
+    latencies = [parse_duration(text) for text in (entry_latency, response_latency, feed_latency)]
+    file = StateFile(state) if state is not None else None
+    key = file.load() if file is not None else None
     with contextlib.ExitStack() as stack:
         market = _market(tape, synthetic, seed, hours, stack)
-        file = StateFile(state) if state is not None else None
-        key = file.load() if file is not None else None
         options = ExchangeOptions(
             host=host,
             port=port,
-            pace=parse_pace(pace),
+            pace=rate,
             balances=(parse_balances(balance or (), market.instrument),),
-            entry_ns=parse_duration(entry_latency),
-            response_ns=parse_duration(response_latency),
-            feed_ns=parse_duration(feed_latency),
+            entry_ns=latencies[0],
+            response_ns=latencies[1],
+            feed_ns=latencies[2],
             queue=queue,
             keys=None if key is None else (key,),
         )
-        asyncio.run(_run(market, options, file))
+        server = build(market, options)  # before the loop runs: Ctrl-C must work while the engine compiles
+        asyncio.run(_run(server, file))
 
 
 def parse_balances(texts: Iterable[str], instrument: Instrument) -> dict[str, str]:
@@ -93,18 +96,18 @@ def _market(tape: Path | None, synthetic: bool, seed: int, hours: float, stack: 
     return synthesize(folder / "tape", hours=hours, seed=seed)
 
 
-async def _run(tape: Tape, options: ExchangeOptions, file: StateFile | None) -> None:
+async def _run(server: Server, file: StateFile | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    server = await serve(tape, options)
+    await server.start()
     try:
         ready: dict[str, Any] = server.ready()
         if file is not None:
             file.write(ready)
         print(json.dumps(ready), flush=True)
-        print(f"{tape.instrument.symbol} at {server.rest_url}; Ctrl-C ends it", file=sys.stderr)
+        print(f"{ready['symbols'][0]} at {server.rest_url}; Ctrl-C ends it", file=sys.stderr)
         await _until(stop, server.failed())
     finally:
         if file is not None:

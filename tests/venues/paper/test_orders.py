@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from tests.venues.paper.faces import KEYS, Venue, make_venue, market_order, order
-from tests.venues.paper.markets import START
+from tests.venues.paper.markets import INSTRUMENT, START, make_tape
 from tidewright.market.clock import MILLISECOND, SECOND
+from tidewright.market.instrument import Instrument
 from tidewright.venues.paper.limits import Limits
 from tidewright.venues.paper.orders import ExecutionEvent, PositionEvent
 
@@ -52,6 +53,7 @@ def free(venue: Venue) -> dict[str, tuple[str, str]]:
         ({"quantity": "0.100001"}, -1013, "Filter failure: LOT_SIZE"),
         ({"quantity": "0"}, -1013, "Filter failure: LOT_SIZE"),
         ({"quantity": "9000.00001"}, -1013, "Filter failure: LOT_SIZE"),
+        ({"quantity": "99999999999999999999"}, -1013, "Filter failure: LOT_SIZE"),
         ({"quantity": "0.05", "price": "99.99"}, -1013, "Filter failure: NOTIONAL"),
         ({"price": None, "type": "MARKET", "quantity": None, "timeInForce": None}, -1102, "Param 'quantity' or "),
         ({"type": "MARKET"}, -1106, "Parameter 'timeInForce' sent when not required."),
@@ -329,3 +331,15 @@ def test_accounts_never_meet(tmp_path: Path) -> None:
     assert crossing["status"] == "NEW"
     assert venue.ask("GET", "openOrders", KEYS[1])[0]["side"] == "BUY"
     assert len(venue.ask("GET", "openOrders")) == 1
+
+
+def test_amounts_beyond_the_integers_of_the_engine_are_refused(tmp_path: Path) -> None:
+    unbounded = Instrument.from_json(INSTRUMENT.to_json() | {"filters": {}})
+    venue = Venue(make_tape(tmp_path / "tape", seconds=2, instrument=unbounded))
+    assert venue.refuse(quantity="99999999999999") == (-1013, "Filter failure: LOT_SIZE")
+    assert venue.refuse(quantity="9000000", price="9999999") == (-1013, "Filter failure: NOTIONAL")
+    assert venue.error("POST", "order", **market_order("BUY", quoteOrderQty="9" * 20)) == (
+        -1108,
+        "Parameter 'quoteOrderQty' overflowed.",
+    )
+    assert venue.refuse(quantity="9000000", price="99.00")[0] == -2010

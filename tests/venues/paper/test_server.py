@@ -342,7 +342,7 @@ def test_a_port_in_use_and_wrong_options_are_clear_errors(tmp_path: Path) -> Non
             await start(port=port)
         with pytest.raises(UsageError, match="at most 8 decimals"):
             await start(balances=({"BTC": "0.123456789"},))
-        with pytest.raises(UsageError, match=">= 0"):
+        with pytest.raises(UsageError, match=">= 0 and at most"):
             await start(balances=({"BTC": "-1"},))
         with pytest.raises(UsageError, match="one key an account"):
             await start(keys=())

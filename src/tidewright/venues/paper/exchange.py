@@ -104,6 +104,11 @@ class Exchange:
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
+    def open_at(self, at_ns: int) -> None:
+        """Let what lies before an instant be history: matched and public, but seen by nobody."""
+        self.desk.run_to(at_ns)
+        self.publisher.publish(self.market.packets_known(at_ns), at_ns, {})
+
     def arrive(self) -> int:
         """Bring the engine to the instant at which a request sent now arrives; returns that instant."""
         at = max(self.clock.market_ns() + self.entry_ns, self.desk.at_ns)

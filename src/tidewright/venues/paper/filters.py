@@ -13,7 +13,7 @@ from tidewright.market.codes import BUY, SELL, UNIT
 from tidewright.market.instrument import Instrument, units_text
 from tidewright.venues.paper import errors
 from tidewright.venues.paper.errors import ApiError
-from tidewright.venues.paper.market_data import Scales
+from tidewright.venues.paper.market_data import MOST_UNITS, Scales
 from tidewright.venues.paper.orders import Draft
 from tidewright.venues.paper.protocol import Params, units
 
@@ -79,6 +79,8 @@ class OrderRules:
         price = self._price(price_value, side, reference_units) if price_value is not None else 0
         qty = self._quantity(qty_value, type_text) if qty_value is not None else 0
         quote_units = units(quote_value) if quote_value is not None else 0
+        if quote_units > MOST_UNITS:
+            raise ApiError(-1108, "Parameter 'quoteOrderQty' overflowed.")
         self._check_notional(price, qty, quote_units, reference_units)
         return Draft(
             side,
@@ -174,7 +176,7 @@ class OrderRules:
     def _quantity(self, quantity: Decimal, type_text: str) -> int:
         f = self._filters
         lots, rest = divmod(units(quantity), self._scales.lot_units)
-        if rest or lots < max(1, f.min_qty_lots) or (f.max_qty_lots and lots > f.max_qty_lots):
+        if rest or not max(1, f.min_qty_lots) <= lots <= (f.max_qty_lots or self._scales.most_lots):
             raise errors.filter_failure("LOT_SIZE")
         if type_text == "MARKET" and f.market_max_qty_lots and lots > f.market_max_qty_lots:
             raise errors.filter_failure("MARKET_LOT_SIZE")
@@ -192,7 +194,7 @@ class OrderRules:
             return  # a market order before anything has traded: there is no price to judge it by
         if f.min_notional and notional < f.min_notional:
             raise errors.filter_failure("NOTIONAL")
-        if f.max_notional and price and notional > f.max_notional:
+        if (f.max_notional and price and notional > f.max_notional) or price * qty > scales.most_cash:
             raise errors.filter_failure("NOTIONAL")
 
 
@@ -232,13 +234,13 @@ def symbol_info(instrument: Instrument, scales: Scales) -> dict[str, Any]:
             {
                 "filterType": "LOT_SIZE",
                 "minQty": qty(max(1, f.min_qty_lots)),
-                "maxQty": qty(f.max_qty_lots or 10**12),
+                "maxQty": qty(f.max_qty_lots or scales.most_lots),
                 "stepSize": units_text(scales.lot_units),
             },
             {
                 "filterType": "MARKET_LOT_SIZE",
                 "minQty": qty(0),
-                "maxQty": qty(f.market_max_qty_lots or f.max_qty_lots or 10**12),
+                "maxQty": qty(f.market_max_qty_lots or f.max_qty_lots or scales.most_lots),
                 "stepSize": qty(0),
             },
             {
@@ -253,7 +255,7 @@ def symbol_info(instrument: Instrument, scales: Scales) -> dict[str, Any]:
                 "filterType": "NOTIONAL",
                 "minNotional": units_text(f.min_notional),
                 "applyMinToMarket": True,
-                "maxNotional": units_text(f.max_notional or 10**18),
+                "maxNotional": units_text(f.max_notional or scales.notional_units(scales.most_cash)),
                 "applyMaxToMarket": False,
                 "avgPriceMins": AVERAGE_MINUTES,
             },

@@ -28,6 +28,8 @@ from tidewright.market.errors import DataError, UsageError
 from tidewright.market.instrument import Instrument, units_text
 from tidewright.market.tape import Columns, Tape
 
+MOST_UNITS: Final = 2**62  # amounts beyond it do not fit the engine's integers
+
 I64 = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
@@ -71,6 +73,8 @@ class Scales:
             raise UsageError(f"the paper exchange needs a tick that is a multiple of 1e-8, was {instrument.tick_size}")
         self.tick_units = int(tick)
         self.lot_units = instrument.lot_units
+        self.most_lots = min(10**12, MOST_UNITS // self.lot_units)  # of one order
+        self.most_cash = MOST_UNITS // max(1, -(-self.tick_units * self.lot_units // UNIT))  # tick*lots of one order
         self.price = Texts(self.tick_units)
         self.qty = Texts(self.lot_units)
 

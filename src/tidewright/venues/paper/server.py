@@ -14,7 +14,7 @@ from aiohttp import web
 
 from tidewright.market.clock import MILLISECOND
 from tidewright.market.errors import UsageError
-from tidewright.market.instrument import text_units
+from tidewright.market.instrument import text_units, units_text
 from tidewright.market.tape import Tape
 from tidewright.venues.paper import control
 from tidewright.venues.paper.connections import PING_EVERY_S, Connection
@@ -25,7 +25,7 @@ from tidewright.venues.paper.engine import make_engine
 from tidewright.venues.paper.errors import ApiError
 from tidewright.venues.paper.exchange import Exchange
 from tidewright.venues.paper.limits import LOCKSTEP, Limits, WeightMeter
-from tidewright.venues.paper.market_data import TapeMarket
+from tidewright.venues.paper.market_data import MOST_UNITS, TapeMarket
 from tidewright.venues.paper.orders import ExecutionEvent
 from tidewright.venues.paper.pacing import MarketTime, Pacer
 from tidewright.venues.paper.protocol import TimeUnit, time_unit
@@ -135,6 +135,7 @@ class Server:
         self.control_url = f"{self.ws_url}/control"
         self._clock.restart()
         self._driver = asyncio.create_task(self._drive())
+        self._driver.add_done_callback(_log_failure)
         self._spawn(self._ping())
 
     async def close(self) -> None:
@@ -420,6 +421,11 @@ class Server:
         return session
 
 
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        logger.error("market time stands: the exchange failed", exc_info=task.exception())
+
+
 def _unit(params: Mapping[str, str]) -> TimeUnit:
     try:
         return time_unit(params.get("timeUnit"))
@@ -430,8 +436,8 @@ def _unit(params: Mapping[str, str]) -> TimeUnit:
 EngineMaker = Callable[[TapeMarket, ExchangeOptions, list[dict[str, int]]], Engine]
 
 
-async def serve(tape: Tape, options: ExchangeOptions | None = None, *, engine: EngineMaker = make_engine) -> Server:
-    """Start a paper exchange on this event loop; ``await server.close()`` ends it.
+def build(tape: Tape, options: ExchangeOptions | None = None, *, engine: EngineMaker = make_engine) -> Server:
+    """Make a paper exchange that does not listen yet; the engine is compiled when this returns.
 
     Parameters
     ----------
@@ -445,15 +451,16 @@ async def serve(tape: Tape, options: ExchangeOptions | None = None, *, engine: E
     Raises
     ------
     UsageError
-        If an option is out of range or the port cannot be used.
+        If an option is out of range.
     DataError
         If the tape holds no market that could be published.
     """
     options = options or ExchangeOptions()
     market = TapeMarket(tape, options.feed_ns)
     balances = [{asset: text_units(amount, asset) for asset, amount in b.items()} for b in options.balances]
-    if any(units < 0 for balance in balances for units in balance.values()):
-        raise UsageError("a balance must be >= 0")
+    for asset, units in (item for balance in balances for item in balance.items()):
+        if not 0 <= units <= MOST_UNITS:
+            raise UsageError(f"the balance of {asset} must be >= 0 and at most {units_text(MOST_UNITS)}")
     keys = list(options.keys) if options.keys is not None else [ApiKey.generate() for _ in balances]
     if not balances or len(keys) != len(balances):
         raise UsageError(f"there must be one key an account, was {len(keys)} for {len(balances)}")
@@ -462,9 +469,27 @@ async def serve(tape: Tape, options: ExchangeOptions | None = None, *, engine: E
     exchange = Exchange(
         market, engine(market, options, balances), balances, clock, options.entry_ns, options.response_ns, limits
     )
-    server = Server(exchange, clock, options, keys)
     if options.start_ns is not None and options.start_ns > market.start_ns:
-        server._publish(min(options.start_ns, market.end_ns))
-        clock.restart()
+        exchange.open_at(min(options.start_ns, market.end_ns))
+        clock.now_ns = exchange.desk.at_ns
+    return Server(exchange, clock, options, keys)
+
+
+async def serve(tape: Tape, options: ExchangeOptions | None = None, *, engine: EngineMaker = make_engine) -> Server:
+    """Start a paper exchange on this event loop; ``await server.close()`` ends it.
+
+    Parameters
+    ----------
+    tape, options, engine
+        As for :func:`build`.
+
+    Raises
+    ------
+    UsageError
+        If an option is out of range or the port cannot be used.
+    DataError
+        If the tape holds no market that could be published.
+    """
+    server = build(tape, options, engine=engine)
     await server.start()
     return server
