@@ -87,6 +87,7 @@ class FakeVenue:
     def fill(self, name: str, lots: int, fee: int = 100) -> FillUpdate:
         """The market takes part of an order."""
         order = self.book[name]
+        assert order.status.live
         trade = FillUpdate(
             len(self.trades) + 1,
             name,

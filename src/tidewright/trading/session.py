@@ -403,6 +403,7 @@ class Session:
             self._heard_of = max(self._heard_of, self._manager.newest_trade_id)
 
     def _record(self, rows: Columns, ts: int) -> None:
+        since, self._recorded_to = self._recorded_to, ts
         if len(rows.ts) == 0:
             return
         if self._tape_goes_on:  # what came between the last published row and now is missing
@@ -411,8 +412,7 @@ class Session:
             self._tape_goes_on = False
         # A row that came in this cycle was known after the last decision and by this one, whatever its own stamp.
         if self._registration.pace is None:
-            rows = rows._replace(ts_local=np.clip(rows.ts_local, self._recorded_to + 1, ts))
-        self._recorded_to = ts
+            rows = rows._replace(ts_local=np.clip(rows.ts_local, since + 1, ts))
         self._tape.append(rows)
 
     async def _refresh(self, beat: Beat) -> None:

@@ -1,0 +1,189 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidewright.agents.executor import state as executor_state
+from tidewright.agents.executor.executor import AccountNow, Executor, MarketNow
+from tidewright.agents.executor.proposals import Standing, judge
+from tidewright.agents.executor.state import NAMES, StateInputs
+from tidewright.coordination.payloads import ParameterUpdate
+from tidewright.market.errors import UsageError
+from tidewright.market.instrument import Instrument
+from tidewright.risk.limits import OFF, Limits
+
+INSTRUMENT = Instrument("binance", "BTCUSDT", "BTC", "USDT", "0.01", "0.00001")
+CYCLE = 30_000_000_000
+GRID = {"spread_percentage": 0.2, "levels": 3, "base_quantity": 0.001, "max_position": 0.01}
+WHOLE = MarketNow(True, 5_999_900, 6_000_100, 100_000, 300_000)
+RICH = AccountNow(0, 0, 100_000.0, 0.0)
+
+
+def executor(limits: Limits = OFF, **params) -> Executor:
+    return Executor(INSTRUMENT, 0, CYCLE, "grid", {**GRID, **params}, limits)
+
+
+# -- decisions ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_decision_quotes_the_grid_around_the_mid_nearest_first():
+    decision = executor().decide(CYCLE, WHOLE, RICH)
+    assert decision is not None
+    assert decision.bids == [(5_994_000, 100), (5_988_000, 100), (5_982_000, 100)]
+    assert decision.asks == [(6_006_000, 100), (6_012_000, 100), (6_018_000, 100)]
+    assert decision.why == ()
+
+
+def test_nothing_is_decided_while_the_book_is_not_whole():
+    assert executor().decide(CYCLE, WHOLE._replace(whole=False), RICH) is None
+
+
+def test_the_gate_cuts_quotes_beyond_the_position_limit_and_says_so():
+    decision = executor(Limits(max_position_share=0.00125)).decide(CYCLE, WHOLE, RICH)
+    assert decision is not None
+    assert (len(decision.bids), len(decision.asks)) == (2, 2)
+    assert decision.why == ("position limit",)
+
+
+def test_a_daily_loss_stops_quoting_for_the_day_and_the_next_day_begins_anew():
+    trader = executor(Limits(daily_loss=0.05))
+    trader.decide(CYCLE, WHOLE, RICH)
+    poor = RICH._replace(equity=94_000.0)
+    stopped = trader.decide(2 * CYCLE, WHOLE, poor)
+    assert stopped is not None
+    assert (stopped.bids, stopped.asks, stopped.why) == ([], [], ("daily loss",))
+    tomorrow = trader.decide(86_400_000_000_000, WHOLE, poor)
+    assert tomorrow is not None
+    assert tomorrow.bids
+
+
+def test_new_parameters_take_effect_at_the_next_decision_and_bad_ones_never():
+    trader = executor()
+    trader.use({**GRID, "levels": 1})
+    decision = trader.decide(CYCLE, WHOLE, RICH)
+    assert decision is not None
+    assert len(decision.bids) == 1
+    with pytest.raises(UsageError, match="spread_percentage"):
+        trader.use({**GRID, "spread_percentage": -1.0})
+    assert trader.params["levels"] == 1
+
+
+def test_an_unknown_strategy_or_parameter_is_refused():
+    with pytest.raises(UsageError, match="unknown strategy"):
+        Executor(INSTRUMENT, 0, CYCLE, "girds", {}, OFF)
+    with pytest.raises(UsageError, match="no parameter"):
+        executor(level=3)
+
+
+# -- the eight numbers -------------------------------------------------------------------------------------------------
+
+NEUTRAL = StateInputs(100.0, 100.0, 60_000.0, 60_000.0, 0.0, 0.0, 0.0, 0, 0.0, 0.0, 0, 0.0, math.inf)
+
+
+def named(inputs: StateInputs) -> dict[str, float]:
+    return dict(zip(NAMES, executor_state.build(inputs).tolist(), strict=True))
+
+
+def test_a_flat_beginning_is_all_zeros():
+    assert set(named(NEUTRAL).values()) == {0.0}
+
+
+def test_each_number_has_the_scale_it_is_documented_with():
+    found = named(
+        NEUTRAL._replace(
+            equity=102.5,
+            mid=60_000.0 * math.exp(0.025),
+            price_change=0.0015,
+            volatility=0.001,
+            imbalance=-0.25,
+            held_ns=3_600_000_000_000,
+            result_mean=1.5,
+            result_deviation=4.0,
+            results=16,
+            exposure=-50.0,
+            exposure_limit=200.0,
+        )
+    )
+    expected = {
+        "portfolio_balance": 0.5,
+        "price": 0.5,
+        "price_change": 0.5,
+        "volatility": 0.1,
+        "order_imbalance": -0.25,
+        "time_decay": 1 - math.exp(-1),
+        "performance_score": 0.5,
+        "risk_exposure": -0.25,
+    }
+    assert found == pytest.approx(expected)
+
+
+NUMBERS = st.floats(-1e9, 1e9)
+
+
+@given(
+    st.builds(
+        StateInputs, *([NUMBERS] * 7), st.integers(0, 10**15), NUMBERS, NUMBERS, st.integers(0, 10**6), NUMBERS, NUMBERS
+    )
+)
+def test_the_state_is_always_finite_and_clipped(inputs):
+    state = executor_state.build(inputs)
+    assert np.isfinite(state).all()
+    assert (np.abs(state) <= 1.0).all()
+
+
+# -- proposals ---------------------------------------------------------------------------------------------------------
+
+
+def proposal(confidence: float = 0.9, drawdown: float = 0.01, **changes) -> ParameterUpdate:
+    params = {"spread_percentage": 0.3, "levels": 4, "base_quantity": 0.001, "max_position": 0.01}
+    data = {
+        "optimized_params": {**params, **changes.pop("params", {})},
+        "performance_metrics": {"sqn_score": 1.0, "sharpe_ratio": 1.0, "max_drawdown": drawdown},
+        "confidence_score": confidence,
+        **changes,
+    }
+    return ParameterUpdate.model_validate(data)
+
+
+STANDING = Standing("grid", GRID, Limits(), 100_000.0, 60_000.0, 0.6, "epoch-7")
+
+
+def test_a_confident_proposal_within_the_limits_is_accepted_with_all_parameters():
+    verdict = judge(proposal(strategy="grid", in_reply_to="epoch-7"), STANDING)
+    assert verdict.accepted
+    assert verdict.params == {"spread_percentage": 0.3, "levels": 4, "base_quantity": 0.001, "max_position": 0.01}
+    assert any("spread_percentage 0.2 → 0.3" in reason for reason in verdict.reasons)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"confidence": 0.59}, "confidence 0.590 is under the threshold 0.600"),
+        ({"in_reply_to": "epoch-6"}, "stale: it answers request epoch-6"),
+        ({"strategy": "avellaneda_stoikov"}, "it is for strategy avellaneda_stoikov"),
+        ({"params": {"levels": 99}}, "levels must be in"),
+        ({"params": {"max_position": 0.02}}, "max_position 0.02 is worth 1200.00, the position limit allows 1000.00"),
+        ({"params": {"base_quantity": 0.01}}, "one side of quotes is worth 2400.00"),
+        ({"drawdown": 0.06}, "its drawdown 6.00% is beyond the daily loss limit 5.00%"),
+    ],
+)
+def test_a_refusal_says_why(changes, reason):
+    verdict = judge(proposal(**changes), STANDING)
+    assert not verdict.accepted
+    assert any(reason in given for given in verdict.reasons), verdict.reasons
+    assert verdict.params == {}
+
+
+def test_all_reasons_are_given_not_only_the_first():
+    verdict = judge(proposal(confidence=0.1, drawdown=0.5), STANDING)
+    assert len(verdict.reasons) == 2
+
+
+def test_without_a_strategy_names_the_trader_does_not_know_are_left_out():
+    standing = Standing("avellaneda_stoikov", {"gamma": 0.002}, OFF, 1e5, 6e4, 0.6)
+    verdict = judge(proposal(), standing)
+    assert verdict.accepted
+    assert "spread_percentage" not in verdict.params
+    assert verdict.params["gamma"] == 0.002

@@ -1,0 +1,195 @@
+import asyncio
+import json
+
+import numpy as np
+import pytest
+
+from tests.trading.fake_session import CYCLE, START, Stage
+from tidewright.market.codes import GAP
+from tidewright.market.errors import TidewrightError
+from tidewright.market.tape import Tape
+from tidewright.store import schema
+from tidewright.store.database import integrity
+from tidewright.trading.order_table import IllegalTransition
+from tidewright.venues.interface import Answer, OrderRequest, Outcome, StreamLost
+
+
+def test_a_session_decides_each_cycle_cancels_at_the_end_and_writes_everything_down(tmp_path):
+    def market(stage, number):
+        stage.feed.quote(stage.at(number) - 1, 5_999_000 + number * 100, 6_001_000 + number * 100)
+        if number == 3:
+            bids = [order for order in stage.venue.book.values() if order.status.live and order.side == 0]
+            stage.venue.fill(bids[0].client_order_id, 100)
+
+    stage = Stage(tmp_path, cycles=6, on_release=market)
+    session = stage.run()
+    assert session.now.stage == "ended"
+    assert session.now.cycle == 6
+    assert session.now.fills == 1
+    assert asyncio.run(stage.venue.open_orders()) == []
+    row = stage.database.sessions()[0]
+    assert (row["started_ns"], row["ended_ns"]) == (START, START + 6 * CYCLE)
+    decisions = stage.database.rows(schema.decisions, "s")
+    assert [each["ts"] for each in decisions] == [START + k * CYCLE for k in range(1, 6)]
+    assert len(json.loads(decisions[0]["state"])) == 8
+    fills = stage.database.rows(schema.fills, "s")
+    assert [(fill["client_order_id"], fill["qty_lots"]) for fill in fills] == [("tw-s-5", 100)]
+    states = {each["state"] for each in stage.database.rows(schema.orders, "s")}
+    assert states == {"FILLED", "CANCELED"}
+    equity = stage.database.rows(schema.equity, "s")
+    assert equity[0]["ts"] == START
+    assert equity[-1]["position_lots"] == 100
+    assert integrity(stage.database.path) == "ok"
+
+
+def test_a_still_market_costs_no_messages(tmp_path):
+    stage = Stage(tmp_path, cycles=5)
+    stage.run()
+    places = [sent for sent in stage.venue.sent if sent.startswith("place")]
+    assert len(places) == 4  # two levels a side, once
+
+
+def test_intents_are_in_the_store_before_the_venue_hears_of_them(tmp_path):
+    stage = Stage(tmp_path, cycles=3)
+    known: list[bool] = []
+    send = stage.venue.submit
+
+    async def watched(cancels, orders):
+        rows = {row["client_order_id"] for row in stage.database.rows(schema.orders, "s")}
+        known.extend(order.client_order_id in rows for order in orders)
+        return await send(cancels, orders)
+
+    stage.venue.submit = watched
+    stage.run()
+    assert known
+    assert all(known)
+
+
+def test_the_warm_up_is_recorded_and_nothing_is_traded_in_it(tmp_path):
+    def market(stage, number):
+        stage.feed.trade(stage.at(number) - 1)
+
+    stage = Stage(tmp_path, cycles=6, on_release=market, warmup_ns=3 * CYCLE)
+    session = stage.run()
+    assert session.now.cycle == 3
+    tape = Tape.open(tmp_path / "tape")
+    assert len(tape) == 3 + 6
+    assert np.all(tape.data.ts_local >= tape.data.ts)
+    assert stage.database.rows(schema.decisions, "s")[0]["ts"] == START + 4 * CYCLE
+
+
+def test_receipts_on_the_tape_say_in_which_cycle_a_row_was_known(tmp_path):
+    def market(stage, number):
+        if number > 1:
+            stage.feed.trade(stage.at(number - 1) - 5)  # happened before the last decision, was known only now
+
+    stage = Stage(tmp_path, cycles=3, on_release=market)
+    stage.run()
+    data = Tape.open(tmp_path / "tape").data
+    assert data.ts[3:].tolist() == [START + CYCLE - 5, START + 2 * CYCLE - 5]
+    assert data.ts_local[3:].tolist() == [START + CYCLE + 1, START + 2 * CYCLE + 1]
+
+
+def test_a_duration_ends_the_session_before_the_market_does(tmp_path):
+    stage = Stage(tmp_path, cycles=100, duration_ns=4 * CYCLE)
+    session = stage.run()
+    assert (session.now.stage, session.now.cycle) == ("ended", 4)
+    assert stage.cycles.released[-1] == START + 3 * CYCLE
+
+
+def test_stop_cancels_what_is_open_and_ends_in_order(tmp_path):
+    stage = Stage(tmp_path, cycles=100, on_release=lambda s, number: number == 4 and s.session.stop.set())
+    session = stage.run()
+    assert session.now.stage == "ended"
+    assert session.now.cycle < 6
+    assert asyncio.run(stage.venue.open_orders()) == []
+    assert stage.database.sessions()[0]["ended_ns"] is not None
+
+
+def test_a_lost_answer_is_asked_about_and_the_books_balance(tmp_path):
+    def market(stage, number):
+        stage.feed.quote(stage.at(number) - 1, 5_999_000 + number * 100, 6_001_000 + number * 100)
+        stage.venue.lose_answers.add(f"tw-s-{4 * number + 1}")
+        stage.venue.swallow.add(f"tw-s-{4 * number + 2}")
+
+    stage = Stage(tmp_path, cycles=8, on_release=market)
+    session = stage.run()
+    assert session.now.stage == "ended"
+    states = {row["client_order_id"]: row["state"] for row in stage.database.rows(schema.orders, "s")}
+    assert states["tw-s-6"] == "REJECTED"  # never arrived: asked, and the venue said so
+    assert states["tw-s-5"] == "CANCELED"
+
+
+def test_a_hole_in_the_user_stream_is_filled_by_asking(tmp_path):
+    def market(stage, number):
+        if number == 3:
+            stage.venue.fill("tw-s-1", 100)
+            stage.venue.events = [StreamLost("connection reset")]  # the fill's report is lost
+
+    stage = Stage(tmp_path, cycles=6, on_release=market)
+    session = stage.run()
+    assert session.now.fills == 1
+    assert session.errors == 1
+    assert stage.database.rows(schema.fills, "s")[0]["client_order_id"] == "tw-s-1"
+
+
+def test_money_that_moves_behind_our_back_is_told_at_the_end(tmp_path):
+    def market(stage, number):
+        if number == 3:
+            stage.venue.quote -= 1
+
+    with pytest.raises(TidewrightError, match=r"difference -0\.00000001"):
+        Stage(tmp_path, cycles=6, on_release=market).run()
+
+
+def test_a_contradiction_stops_the_session_and_emergency_cancels_only_our_orders(tmp_path):
+    stage = Stage(tmp_path, cycles=6)
+    send = stage.venue.submit
+
+    async def lying(cancels, orders):
+        answers = await send(cancels, orders)
+        return [Answer(a.client_order_id, Outcome.REJECTED, -1, "no") for a in answers] + answers
+
+    stage.venue.submit = lying
+
+    async def whole():
+        with pytest.raises(IllegalTransition):
+            await stage.session.run()
+        stage.venue.submit = send
+        await stage.venue.submit([], [OrderRequest("other", 0, 5_000_000, 100)])
+        left = await stage.session.cancel_everything()
+        await stage.session.close()
+        return left
+
+    assert asyncio.run(whole()) == []
+    assert [order.client_order_id for order in asyncio.run(stage.venue.open_orders())] == ["other"]
+    assert stage.database.sessions()[0]["ended_ns"] is None  # the next start will reconcile
+
+
+def test_a_session_broken_off_goes_on_with_its_name_numbers_and_grid(tmp_path):
+    first = Stage(tmp_path, cycles=100)
+
+    class Killed(BaseException):
+        pass
+
+    def die(stage, number):
+        if number == 4:
+            stage.venue.fill("tw-s-1", 40)
+            raise Killed
+
+    first.cycles._on_release = lambda number: die(first, number)
+    with pytest.raises(Killed):
+        first.run()
+    first.database.close()
+
+    second = Stage(tmp_path, cycles=3)
+    second.venue = first.venue
+    second.session._parts.venue = first.venue
+    first.venue.events.clear()
+    session = second.run()
+    assert session.reconciliation.missing_fills == [1]
+    assert len(session.reconciliation.adopted) == 4
+    assert session.now.fills == 1
+    assert session.session_name == "s"
+    assert len(second.database.sessions()) == 1
+    assert GAP in Tape.open(tmp_path / "tape").data.kind  # what was missed in between is marked
