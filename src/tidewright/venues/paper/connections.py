@@ -27,6 +27,7 @@ class Connection:
         self._socket = web.WebSocketResponse(autoping=False, autoclose=True, compress=False, max_msg_size=1 << 20)
         self._request = request
         self._transport: asyncio.Transport | None = None
+        self._waiting: list[bytes] = []
         self._heard = time.monotonic()
 
     async def open(self) -> web.WebSocketResponse:
@@ -50,9 +51,16 @@ class Connection:
         return []
 
     def write(self, frames: bytes) -> None:
-        """Send ready frames; to a connection that is going down nothing is sent."""
-        transport = self._transport
-        if transport is not None and not transport.is_closing():
+        """Send ready frames, with everything else that is written before the loop turns, in one call of the system."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._waiting.append(frames)
+
+    def flush(self) -> None:
+        """Hand what waits to the transport; to a connection that is going down nothing is sent."""
+        transport, frames = self._transport, b"".join(self._waiting)
+        self._waiting.clear()
+        if frames and transport is not None and not transport.is_closing():
             transport.write(frames)
 
     def send(self, payload: bytes) -> None:
@@ -90,6 +98,7 @@ class Connection:
 
     async def close(self) -> None:
         """Close in an orderly way, waiting only briefly for the client's answer."""
+        self.flush()
         try:
             await asyncio.wait_for(self._socket.close(), 1.0)
         except (TimeoutError, ConnectionError):

@@ -156,7 +156,7 @@ class MarketPublisher:
                 for topic, count in topics.PARTIAL.items():
                     if topic in kinds:
                         out[divisor].append((topic, orjson.dumps(self.depth(count))))
-        if not self.market.has_best_rows:
+        if not self.market.has_best_rows and any(topics.BOOK_TICKER in kinds for kinds in wanted.values()):
             self._on_derived(ts, wanted, out)
 
     def _render_levels(self, first: int, bids: Levels, asks: Levels) -> bytes:

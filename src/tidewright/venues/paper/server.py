@@ -269,9 +269,9 @@ class Server:
         return orjson.dumps(messages.account_position(event, divisor))
 
     async def _drain(self) -> None:
+        await asyncio.sleep(0)  # what was written goes to the transports
         for connection in [c for c in (*self._streams, *self._users) if c.is_full()]:
             await connection.drain()
-        await asyncio.sleep(0)
 
     def _announce(self) -> None:
         now = self._clock.now_ns
@@ -338,7 +338,7 @@ class Server:
             while (texts := await connection.texts()) is not None:
                 for text in texts:
                     answer = self._ws_api.answer(session, text)
-                    if self._clock.wall_seconds_to(answer.known_ns) > 0 and answer.known_ns:
+                    if answer.known_ns and self._clock.wall_seconds_to(answer.known_ns) > 0:
                         self._spawn(self._answer_later(connection, answer.payload, answer.known_ns))
                     else:
                         connection.send(answer.payload)
