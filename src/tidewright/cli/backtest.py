@@ -1,0 +1,160 @@
+"""``tidewright backtest``: one strategy over a tape, one lane or many."""
+
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from tidewright.engine.backtest import BacktestResult, backtest
+from tidewright.market.errors import UsageError
+from tidewright.market.instrument import units_text
+from tidewright.market.tape import Tape
+from tidewright.measure.definitions import DEFINITIONS
+from tidewright.risk.limits import Limits
+
+SHOWN = ("total_return", "sharpe", "sortino", "max_drawdown", "sqn", "win_rate", "n_fills", "volume_quote")
+
+
+def run(
+    tape: Annotated[Path, typer.Option("--tape", help="The tape to replay.")],
+    strategy: Annotated[str, typer.Option("--strategy", help="grid or avellaneda_stoikov.")] = "grid",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A parameter, name=value; name=a,b,c runs one lane for each value."),
+    ] = None,
+    cycle: Annotated[str, typer.Option("--cycle", help="Time between decisions.")] = "30s",
+    maker_fee: Annotated[str | None, typer.Option("--maker-fee", help="Rate, 0.001 is 0.1 %.")] = None,
+    taker_fee: Annotated[str | None, typer.Option("--taker-fee", help="Rate; else the instrument's.")] = None,
+    latency: Annotated[str, typer.Option("--latency", help="Of an order on its way, and of the answer.")] = "50ms",
+    queue: Annotated[str, typer.Option("--queue", help="risk_averse, prob, prob_log or front.")] = "risk_averse",
+    capital: Annotated[str, typer.Option("--capital", help="What a lane starts with, quote.")] = "10000",
+    base_inventory: Annotated[str, typer.Option("--base-inventory", help="And in base.")] = "0",
+    limits: Annotated[bool, typer.Option("--limits/--no-limits", help="Apply the default risk limits.")] = False,
+    fills: Annotated[Path | None, typer.Option("--fills", help="Write the fills of the lanes as parquet.")] = None,
+    equity: Annotated[Path | None, typer.Option("--equity", help="Write the equity curve as parquet.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer with JSON as the last line of stdout.")] = False,
+) -> None:
+    """Run one strategy over a tape and print its figures, with what was assumed."""
+    source = Tape.open(tape)
+    params = _params(set_ or [])
+    known = source.instrument
+    console = Console(stderr=True)
+    bar = Progress(TextColumn("replaying"), BarColumn(), TimeElapsedColumn(), console=console, transient=True)
+    with bar:
+        job = bar.add_task("replaying", total=len(source))
+        result = backtest(
+            source,
+            strategy,
+            params,
+            cycle=cycle,
+            fees=(
+                maker_fee if maker_fee is not None else units_text(known.maker_fee),
+                taker_fee if taker_fee is not None else units_text(known.taker_fee),
+            ),
+            latency=latency,
+            queue=queue,
+            limits=Limits() if limits else None,
+            capital=capital,
+            base_inventory=base_inventory,
+            record_fills=True if fills is not None else None,
+            record_equity=True if equity is not None else None,
+            progress=lambda done, _: bar.update(job, completed=done),
+        )
+    if fills is not None:
+        _write(_all_fills(result), fills)
+    if equity is not None:
+        _write(result.equity, equity)
+    _show(console, result)
+    if as_json:
+        print(orjson.dumps(_answer(result), option=orjson.OPT_SERIALIZE_NUMPY).decode())
+
+
+def _params(words: list[str]) -> dict[str, list[float]]:
+    params: dict[str, list[float]] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise UsageError(f"--set takes name=value, was {word!r}")
+        try:
+            params[name] = [float(part) for part in text.split(",")]
+        except ValueError:
+            raise UsageError(f"--set {name} must be a number or numbers with commas, was {text!r}") from None
+    return params
+
+
+def _write(frame: Any, path: Path) -> None:
+    """Parquet under its name only when it is complete."""
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        frame.write_parquet(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def _all_fills(result: BacktestResult) -> Any:
+    import polars as pl
+
+    if result.lanes == 1:
+        return result.fills(0)
+    return pl.concat([result.fills(lane).with_columns(lane=pl.lit(lane)) for lane in range(result.lanes)])
+
+
+def _answer(result: BacktestResult) -> dict[str, Any]:
+    def plain(array: Any) -> Any:
+        values = [None if isinstance(v, float) and not math.isfinite(v) else v for v in array.tolist()]
+        return values[0] if result.lanes == 1 else values
+
+    return {
+        "strategy": result.strategy,
+        "lanes": result.lanes,
+        "params": {name: plain(values) for name, values in result.params.items()},
+        "metrics": {name: plain(values) for name, values in result.metrics.items()},
+        "statistics": {name: plain(values) for name, values in result.statistics.items()},
+        "shares": result.shares,
+        "assumptions": result.assumptions,
+    }
+
+
+def _show(console: Console, result: BacktestResult) -> None:
+    varied = [name for name, values in result.params.items() if len(set(values.tolist())) > 1]
+    shown = [name for name in SHOWN if name in result.metrics or name in result.statistics]
+    table = Table(box=SIMPLE_HEAD, title=f"{result.strategy} on {result.instrument.symbol}", title_justify="left")
+    for name in [*(varied or ["lane"]), *shown]:
+        table.add_column(DEFINITIONS[name].title if name in DEFINITIONS else name.replace("_", " "), justify="right")
+    order = range(result.lanes)
+    for lane in list(order)[:20]:
+        cells = [f"{result.params[name][lane]:g}" for name in varied] or [str(lane)]
+        for name in shown:
+            source = result.metrics if name in result.metrics else result.statistics
+            cells.append(_cell(name, source[name][lane]))
+        table.add_row(*cells)
+    console.print(table)
+    if result.lanes > 20:
+        console.print(f"... and {result.lanes - 20} lanes more (--json has them all)")
+    facts = result.assumptions
+    console.print(
+        f"assumed: fees {facts['maker_fee']:.4%} maker, {facts['taker_fee']:.4%} taker; latency "
+        f"{facts['entry_latency_ms']:g} + {facts['response_latency_ms']:g} ms; queue {facts['queue']}; "
+        f"{facts['cohorts']}; tape: {facts['tape']['detail']}; no impact on the market"
+    )
+    spent = ", ".join(f"{name.replace('_', ' ')} {share:.1%}" for name, share in result.shares.items() if share > 0)
+    console.print(f"book: {spent}")
+
+
+def _cell(name: str, value: Any) -> str:
+    number = float(value)
+    if math.isnan(number):
+        return "n/a"
+    if name in ("total_return", "max_drawdown", "win_rate"):
+        return f"{number:.3%}"
+    if name.startswith("n_"):
+        return f"{number:,.0f}"
+    return f"{number:,.2f}"

@@ -1,0 +1,299 @@
+"""``tw.backtest``: one strategy over a tape, one lane or thousands, and what it was assumed to meet."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from tidewright.engine.config import ReplayConfig
+from tidewright.engine.replay import Replay
+from tidewright.market.clock import iso, parse_duration
+from tidewright.market.codes import FEE_BASE, PACKET_END, SELL, UNIT
+from tidewright.market.errors import UsageError
+from tidewright.market.instrument import Instrument, text_units, units_text
+from tidewright.market.tape import F64, I64, Columns, Tape
+from tidewright.measure.figures import from_statistics
+from tidewright.risk.limits import Limits
+from tidewright.strategies import registry
+
+if TYPE_CHECKING:
+    import polars as pl
+
+CHUNK: Final = 1 << 18  # rows fed at once: bounds memory and paces the progress bar
+RECORDED_LANES: Final = 16  # up to so many lanes keep their fills and equity unless told otherwise
+
+Rate = str | int | float | Decimal
+Params = Mapping[str, npt.ArrayLike]
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestResult:
+    """What the lanes did.
+
+    Attributes
+    ----------
+    strategy, params
+        What was run: the name, and the checked parameters by name, arrays over lanes.
+    metrics
+        Figures by name, arrays over lanes; definitions in :mod:`tidewright.measure.definitions`. NaN where the sample
+        is too small.
+    statistics
+        The streamed sums that the figures come from; keys in :mod:`tidewright.engine.statistics`.
+    shares
+        Fractions of time the book was whole, in a gap, one-sided, crossed, out of the price window.
+    assumptions
+        All that was assumed: fees, latencies, queue model, limits, tape detail, shares inferred, cohort plan.
+    equity_ts, equity_values
+        Times (n,) int64 ns and equity (n, lanes) float64 quote, if recorded.
+    """
+
+    instrument: Instrument
+    strategy: str
+    params: dict[str, F64]
+    metrics: dict[str, npt.NDArray[Any]]
+    statistics: dict[str, npt.NDArray[Any]]
+    shares: dict[str, float]
+    assumptions: dict[str, Any]
+    equity_ts: I64 | None
+    equity_values: F64 | None
+    _fills: npt.NDArray[np.void] | None
+
+    @property
+    def lanes(self) -> int:
+        """How many lanes ran."""
+        return len(self.statistics["n_samples"])
+
+    @property
+    def equity(self) -> "pl.DataFrame":
+        """Equity at every decision and at the end: columns ts (int64 ns), then one a lane, ``equity`` for a single one.
+
+        Raises
+        ------
+        UsageError
+            If equity was not recorded.
+        """
+        import polars as pl
+
+        if self.equity_ts is None or self.equity_values is None:
+            raise UsageError("equity was not recorded: pass record_equity=True")
+        names = ["equity"] if self.lanes == 1 else [f"lane_{lane}" for lane in range(self.lanes)]
+        values = {name: self.equity_values[:, lane] for lane, name in enumerate(names)}
+        return pl.DataFrame({"ts": self.equity_ts, **values})
+
+    def fills(self, lane: int = 0) -> "pl.DataFrame":
+        """Fills of one lane in the order they happened.
+
+        Returns
+        -------
+        pl.DataFrame
+            ts, known_ts (int64 ns), side (buy, sell), price, qty, fee (decimal text), fee_asset, maker, order,
+            price_ticks, qty_lots (int64).
+
+        Raises
+        ------
+        UsageError
+            If fills were not recorded or there is no such lane.
+        """
+        import polars as pl
+
+        if self._fills is None:
+            raise UsageError("fills were not recorded: pass record_fills=True")
+        if not 0 <= lane < self.lanes:
+            raise UsageError(f"lane must be in 0..{self.lanes - 1}, was {lane}")
+        rows, known = self._fills[self._fills["lane"] == lane], self.instrument
+        return pl.DataFrame(
+            {
+                "ts": rows["ts"],
+                "known_ts": rows["known_ns"],
+                "side": ["sell" if side == SELL else "buy" for side in rows["side"].tolist()],
+                "price": [known.price_text(ticks) for ticks in rows["price"].tolist()],
+                "qty": [known.qty_text(lots) for lots in rows["qty"].tolist()],
+                "fee": [units_text(units) for units in rows["fee"].tolist()],
+                "fee_asset": [known.base if a == FEE_BASE else known.quote for a in rows["fee_asset"].tolist()],
+                "maker": rows["maker"] == 1,
+                "order": rows["number"],
+                "price_ticks": rows["price"],
+                "qty_lots": rows["qty"],
+            },
+            schema_overrides=dict.fromkeys(("side", "price", "qty", "fee", "fee_asset"), pl.String),
+        )
+
+
+def backtest(
+    tape: Tape,
+    strategy: str = "grid",
+    params: Params | None = None,
+    *,
+    cycle: str | int | float = "30s",
+    fees: tuple[Rate, Rate] | None = None,
+    latency: str | int | float = "50ms",
+    response: str | int | float | None = None,
+    feed: str | int | float = "0ms",
+    queue: str = "risk_averse",
+    queue_power: float = 3.0,
+    limits: Limits | None = None,
+    start: int | None = None,
+    end: int | None = None,
+    capital: Rate = "10000",
+    base_inventory: Rate = "0",
+    check_balance: bool = False,
+    window_ticks: int = 0,
+    record_fills: bool | None = None,
+    record_equity: bool | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> BacktestResult:
+    """Run a strategy over a tape.
+
+    Parameters
+    ----------
+    params
+        Strategy parameters by name, scalars or arrays over lanes; what is absent takes its default.
+    cycle
+        Time between decisions, a duration ("30s", "100ms") or seconds.
+    fees
+        Maker and taker rate (0.001 is 0.1 %); ``None``: the instrument's.
+    latency, response
+        Of an order on its way to the venue, and of the venue's answer (``None``: the same).
+    feed
+        Feed latency of a tape without receipt times.
+    limits
+        Risk limits of every lane; a plain backtest has none.
+    start, end
+        First time of decisions' counting and last row, ns; rows before the start only build the book.
+    capital, base_inventory
+        What every lane starts with, quote and base; the base of returns is their value at the first mid.
+    check_balance
+        Refuse orders the free balance does not cover; otherwise balances may go negative.
+    record_fills, record_equity
+        Keep every fill, every equity sample; ``None``: for up to 16 lanes.
+    progress
+        Called with rows done and rows in all.
+
+    Raises
+    ------
+    UsageError
+        If a name is unknown or a value out of range.
+    """
+    data = _span(tape, end)
+    maker, taker = (tape.instrument.maker_fee, tape.instrument.taker_fee) if fees is None else map(_rate, fees)
+    instrument = replace(tape.instrument, maker_fee=maker, taker_fee=taker)
+    entry_ns = parse_duration(latency)
+    table = registry.rows(strategy, params or {})
+    few = len(table) <= RECORDED_LANES
+    keep_fills = few if record_fills is None else record_fills
+    keep_equity = few if record_equity is None else record_equity
+    config = ReplayConfig(
+        start_ns=start,
+        cycle_ns=parse_duration(cycle),
+        entry_ns=entry_ns,
+        response_ns=entry_ns if response is None else parse_duration(response),
+        feed_ns=parse_duration(feed),
+        queue=queue,
+        queue_power=queue_power,
+        window_ticks=window_ticks,
+        limits=limits,
+        record_fills=int(keep_fills),
+        record_equity=int(keep_equity),
+    )
+    replay = Replay(
+        instrument,
+        config,
+        strategy,
+        dict(params or {}),
+        base_units=_units(base_inventory, "base_inventory"),
+        quote_units=_units(capital, "capital"),
+        check_balance=check_balance,
+    )
+    _run(replay, data, progress)
+    statistics = replay.statistics()
+    equity_ts, equity = replay.equity() if keep_equity else (None, None)
+    return BacktestResult(
+        instrument=instrument,
+        strategy=strategy,
+        params=dict(zip(registry.strategy(strategy).names, table.T.copy(), strict=True)),
+        metrics=from_statistics(statistics, config.cycle_ns),
+        statistics=statistics,
+        shares=replay.shares(),
+        assumptions=_assumptions(tape, replay, capital, base_inventory),
+        equity_ts=equity_ts,
+        equity_values=equity,
+        _fills=replay.fills() if keep_fills else None,
+    )
+
+
+def _span(tape: Tape, end: int | None) -> Columns:
+    """Rows up to a time, whole packets."""
+    data = tape.data
+    if len(tape) == 0:
+        raise UsageError(f"tape {tape.path} has no rows")
+    if end is None:
+        return data
+    stop = int(np.searchsorted(data.ts, end, side="right"))
+    while stop > 0 and not data.flags[stop - 1] & PACKET_END:
+        stop -= 1
+    if stop == 0:
+        raise UsageError(f"end must be after the tape's start {iso(tape.start_ns)}, was {iso(end)}")
+    return data.rows(0, stop)
+
+
+def _run(replay: Replay, data: Columns, progress: Callable[[int, int], None] | None) -> None:
+    total = len(data.ts)
+    ends = np.flatnonzero(data.flags & PACKET_END) + 1
+    row = 0
+    while row < total:
+        stop = int(ends[min(int(np.searchsorted(ends, row + CHUNK)), len(ends) - 1)])
+        replay.feed(data.rows(row, stop))
+        row = stop
+        if progress is not None:
+            progress(row, total)
+    replay.finish()
+
+
+def _rate(rate: Rate) -> int:
+    return text_units(str(rate), "fee rate")
+
+
+def _units(amount: Rate, what: str) -> int:
+    units = text_units(str(amount), what)
+    if units < 0:
+        raise UsageError(f"{what} must be >= 0, was {amount}")
+    return units
+
+
+def _assumptions(tape: Tape, replay: Replay, capital: Rate, base_inventory: Rate) -> dict[str, Any]:
+    """All that a reader must know to believe, or doubt, the figures."""
+    config, instrument, counts = replay.config, replay.instrument, replay.counts()
+    limits = config.limits
+    return {
+        "tape": {
+            "path": str(tape.path),
+            "symbol": instrument.symbol,
+            "venue": instrument.venue,
+            "detail": tape.meta["detail"],
+            "source": tape.meta["source"],
+            "notes": tape.meta["notes"],
+            "rows": counts["rows"],
+            "packets": counts["packets"],
+        },
+        "inferred_trade_sides": counts["inferred_prints"],
+        "rows_outside_window": counts["rows_outside_window"],
+        "maker_fee": float(Decimal(instrument.maker_fee) / UNIT),
+        "taker_fee": float(Decimal(instrument.taker_fee) / UNIT),
+        "fee_asset": "what is received: base for a buy, quote for a sell",
+        "entry_latency_ms": config.entry_ns / 1e6,
+        "response_latency_ms": config.response_ns / 1e6,
+        "feed_latency_ms": config.feed_ns / 1e6,
+        "queue": config.queue if config.queue != "prob" else f"prob (power {config.queue_power:g})",
+        "limits": None if limits is None else limits.values()._asdict(),
+        "capital": str(capital),
+        "base_inventory": str(base_inventory),
+        "market_impact": "none: own orders never move the tape",
+        "funding": "not on the tape" if instrument.kind != "spot" else "none (spot)",
+        "cohorts": f"1 window, {replay.lanes} lanes, no warm-up, decisions every {config.cycle_ns / 1e9:g} s",
+    }
+
+
+__all__ = ["BacktestResult", "backtest"]
