@@ -57,6 +57,9 @@ class BinanceTrading:
 
     async def load(self) -> Instrument:
         """Connect, learn the instrument and its fees, start the user stream."""
+        if self._ccxt is not None:
+            self._ccxt.on_stream_lost = lambda _: None
+            await self._ccxt.close()
         exchange = FencedBinance(self.config)
         exchange.on_report = self._on_report
         exchange.on_stream_lost = self._on_stream_lost

@@ -1,0 +1,66 @@
+import pytest
+
+from tidewright.cli.trade import KEY_VARIABLE, SECRET_VARIABLE, load
+from tidewright.market.clock import HOUR, SECOND
+from tidewright.market.errors import ConfigError
+
+KEYS = {KEY_VARIABLE: "key", SECRET_VARIABLE: "secret"}
+READY = (
+    '{"rest":"http://h:1","ws":"ws://h:1","control":"ws://h:1/control",'
+    '"api_key":"k","api_secret":"s","symbols":["BTCUSDT"]}'
+)
+
+
+def config(tmp_path, text, environment=KEYS):
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    return load(path, tmp_path / "run", environment)
+
+
+def test_paper_is_the_default_and_finds_the_exchange_by_its_state_file(tmp_path):
+    (tmp_path / "exchange.json").write_text(READY)
+    chosen = config(tmp_path, 'cycle = "10s"\nhours = 2\n[venue]\nstate = "exchange.json"\n', {})
+    assert chosen.settings.mode == "paper"
+    assert (chosen.settings.cycle_ns, chosen.settings.duration_ns) == (10 * SECOND, 2 * HOUR)
+    assert (chosen.address.symbol, chosen.address.control) == ("BTCUSDT", "ws://h:1/control")
+    assert "s" != repr(chosen.address.api_secret)
+
+
+def test_real_money_needs_its_word_and_keys_from_the_environment(tmp_path):
+    with pytest.raises(ConfigError, match=r'needs live = "yes-real-money"'):
+        config(tmp_path, 'live = "yes"\nsymbol = "BTCUSDT"\n')
+    with pytest.raises(ConfigError, match=KEY_VARIABLE):
+        config(tmp_path, 'live = "yes-real-money"\nsymbol = "BTCUSDT"\n', {})
+    chosen = config(tmp_path, 'live = "yes-real-money"\nsymbol = "BTCUSDT"\n')
+    assert chosen.settings.mode == "live"
+    assert chosen.address.rest == "https://api.binance.com"
+    assert chosen.address.ws_api == "wss://ws-api.binance.com:443"
+    assert chosen.address.control == ""
+    assert "secret" not in repr(chosen)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cycle = ", "is not TOML"),
+        ('colour = "red"\n', "unknown 'colour'"),
+        ("[limits]\nmax_loss = 1\n", r"unknown 'max_loss' in \[limits\]"),
+        ('strategy = "girds"\n', "did you mean 'grid'"),
+        ("[params]\nspread_percentage = -1\n", "spread_percentage must be in"),
+        ("[params]\nlevel = 1\n", "no parameter 'level'"),
+        ('cycle = "fast"\n', "a duration is a number"),
+        ("[limits]\nstop_loss = -0.1\n", "stop_loss must be > 0"),
+        ("[advice]\nthreshold = 2\n", "threshold must be in"),
+        ('restart = "maybe"\n', "restart must be"),
+        ("", "a paper session needs"),
+        ('[venue]\nstate = "nowhere.json"\n', "no paper exchange can be found"),
+    ],
+)
+def test_every_mistake_is_named(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=message):
+        config(tmp_path, text)
+
+
+def test_a_missing_file_is_a_configuration_error(tmp_path):
+    with pytest.raises(ConfigError, match="No such file"):
+        load(tmp_path / "none.toml", None, {})

@@ -1,0 +1,80 @@
+from rich.console import Console
+
+from tests.trading.fake_venue import INSTRUMENT
+from tidewright.interface.live import LineDisplay, LiveDisplay, Speed, render
+from tidewright.market.clock import HOUR
+from tidewright.trading.session import Now
+from tidewright.venues.interface import FillUpdate
+
+START = 1_700_000_000 * 10**9
+NOW = Now(
+    stage="trading",
+    market_ns=START,
+    cycle=12,
+    cycles_due=240,
+    mid2=12_000_100,
+    position_lots=-150,
+    equity_units=16_000_012_345_678,
+    start_equity_units=16_000_000_000_000,
+    fills=3,
+    newest_fills=[FillUpdate(1, "tw-s-1", 1, 1, 6_000_200, 100, 6_000_000, "USDT", True, START)],
+    params={"spread_percentage": 0.05},
+    proposals=2,
+    accepted=1,
+    refused=1,
+    advice="refused: confidence 0.5 is under the threshold 0.6",
+    why="position limit",
+)
+
+
+def text_of(now: Now) -> str:
+    console = Console(width=110, record=True, file=open("/dev/null", "w"))
+    with console.file:
+        console.print(render(now, INSTRUMENT, "Tidewright demo", ("poor parameters on purpose",), 480.0))
+        return console.export_text()
+
+
+def test_everything_that_matters_is_on_the_screen():
+    shown = text_of(NOW)
+    for part in (
+        "poor parameters on purpose",
+        "480x",
+        "12 of 240",
+        "60,000.5",
+        "-0.00150 BTC",
+        "160,000.12 USDT",
+        "+0.12",
+        "sell",
+        "60,002",
+        "fee 0.06000000 USDT",
+        "2 proposals, 1 accepted, 1 refused",
+        "under the threshold",
+        "position limit",
+    ):
+        assert part in shown, part
+
+
+def test_before_anything_is_known_it_shows_without_failing():
+    console = Console(width=100, file=open("/dev/null", "w"), force_terminal=True)
+    with console.file, LiveDisplay(console, "Tidewright") as display:
+        display(Now())
+        display(Now(stage="ended"))
+
+
+def test_speed_is_market_time_over_wall_time():
+    wall = iter([0.0, 1.0, 2.0])
+    speed = Speed(lambda: next(wall))
+    for second in range(3):
+        speed.note(second * 60 * 10**9)
+    assert speed() == 60.0
+
+
+def test_lines_come_at_the_first_fill_every_hour_and_at_the_end():
+    said: list[str] = []
+    display = LineDisplay(said.append)
+    for minute in range(0, 121, 10):
+        display(Now(stage="trading", market_ns=START // HOUR * HOUR + minute * 60 * 10**9, fills=minute // 60))
+    display(Now(stage="ended", market_ns=START))
+    assert len(said) == 5
+    assert "first fill" in said[1]
+    assert "ended" in said[-1]
