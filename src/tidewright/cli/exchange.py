@@ -1,11 +1,9 @@
 """``tidewright exchange``: only the paper exchange, until it is stopped."""
 
 import asyncio
-import contextlib
 import json
 import signal
 import sys
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,21 +44,20 @@ def exchange(
     latencies = [parse_duration(text) for text in (entry_latency, response_latency, feed_latency)]
     file = StateFile(state) if state is not None else None
     key = file.load() if file is not None else None
-    with contextlib.ExitStack() as stack:
-        market = _market(tape, synthetic, seed, hours, stack)
-        options = ExchangeOptions(
-            host=host,
-            port=port,
-            pace=rate,
-            balances=(parse_balances(balance or (), market.instrument),),
-            entry_ns=latencies[0],
-            response_ns=latencies[1],
-            feed_ns=latencies[2],
-            queue=queue,
-            keys=None if key is None else (key,),
-        )
-        server = build(market, options)  # before the loop runs: Ctrl-C must work while the engine compiles
-        asyncio.run(_run(server, file))
+    market = _market(tape, synthetic, seed, hours)
+    options = ExchangeOptions(
+        host=host,
+        port=port,
+        pace=rate,
+        balances=(parse_balances(balance or (), market.instrument),),
+        entry_ns=latencies[0],
+        response_ns=latencies[1],
+        feed_ns=latencies[2],
+        queue=queue,
+        keys=None if key is None else (key,),
+    )
+    server = build(market, options)  # before the loop runs: Ctrl-C must work while the engine compiles
+    asyncio.run(_run(server, file))
 
 
 def parse_balances(texts: Iterable[str], instrument: Instrument) -> dict[str, str]:
@@ -85,15 +82,14 @@ def parse_balances(texts: Iterable[str], instrument: Instrument) -> dict[str, st
     return found or {instrument.base: _DEFAULT_BASE, instrument.quote: _DEFAULT_QUOTE}
 
 
-def _market(tape: Path | None, synthetic: bool, seed: int, hours: float, stack: contextlib.ExitStack) -> Tape:
+def _market(tape: Path | None, synthetic: bool, seed: int, hours: float) -> Tape:
     if (tape is not None) == synthetic:
         raise UsageError("give either --tape or --synthetic")
     if tape is not None:
         return Tape.open(tape)
     from tidewright.market.synthetic import synthesize  # compiles: only who needs it waits for it
 
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tidewright-")))
-    return synthesize(folder / "tape", hours=hours, seed=seed)
+    return synthesize(None, hours=hours, seed=seed)
 
 
 async def _run(server: Server, file: StateFile | None) -> None:

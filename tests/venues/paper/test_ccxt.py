@@ -223,7 +223,9 @@ def test_the_market_can_be_watched(tmp_path: Path) -> None:
             "quotes": asyncio.create_task(exchange.watch_bids_asks([SYMBOL])),
             "candles": asyncio.create_task(exchange.watch_ohlcv(SYMBOL, "1m")),
         }
-        await eventually(lambda: len([s for s in client.server._streams.values() if s.names]) == len(watches))
+        await eventually(
+            lambda: len([s for s in client.server._publication.streams.values() if s.names]) == len(watches)
+        )
         async with moving(client):
             found = {name: await asyncio.wait_for(task, 10) for name, task in watches.items()}
         assert found["trades"][0]["price"] in (99.99, 100.01)
@@ -246,7 +248,7 @@ def test_the_account_can_be_watched_while_orders_go_over_the_websocket(tmp_path:
         orders = asyncio.create_task(exchange.watch_orders(SYMBOL))
         balance = asyncio.create_task(exchange.watch_balance())
         trades = asyncio.create_task(exchange.watch_my_trades(SYMBOL))
-        await eventually(lambda: any(s.subscriptions for s in client.server._users.values()))
+        await eventually(lambda: any(s.subscriptions for s in client.server._publication.users.values()))
         await asyncio.sleep(0.05)
         placed = await exchange.create_order_ws(SYMBOL, "limit", "buy", 0.06, 99.99)
         far = await exchange.create_order_ws(SYMBOL, "limit", "buy", 0.06, 95.0)

@@ -1,14 +1,12 @@
 """The matching engine as the exchange runs it: one lane an account, no strategy, balances checked on arrival."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tidewright.market.instrument import Filters, Instrument
 from tidewright.venues.paper.desk import Engine
 from tidewright.venues.paper.market_data import TapeMarket
-
-if TYPE_CHECKING:
-    from tidewright.venues.paper.server import ExchangeOptions
+from tidewright.venues.paper.options import ExchangeOptions
 
 
 def without_filters(instrument: Instrument) -> Instrument:
@@ -16,7 +14,7 @@ def without_filters(instrument: Instrument) -> Instrument:
     return replace(instrument, filters=Filters(max_num_orders=1 << 30))
 
 
-def make_engine(market: TapeMarket, options: "ExchangeOptions", balances: list[dict[str, int]]) -> Engine:
+def make_engine(market: TapeMarket, options: ExchangeOptions, balances: list[dict[str, int]]) -> Engine:
     """A replay for the accounts of an exchange.
 
     Parameters
