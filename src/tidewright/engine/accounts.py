@@ -64,7 +64,7 @@ from tidewright.engine.layout import (
 )
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def share_of(amount: int, rate: int, per: int) -> int:
     """``amount * rate / per`` truncated towards zero, for amount >= 0, in products that stay within 64 bits."""
     size = abs(rate)
@@ -74,7 +74,7 @@ def share_of(amount: int, rate: int, per: int) -> int:
     return result if rate >= 0 else -result
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def commission(state: State, side: int, price: int, qty: int, maker: int) -> tuple[int, int]:
     """Commission of a fill, 1e-8 units: in base, in quote. One of them is 0."""
     cfg = state.cfg
@@ -84,7 +84,7 @@ def commission(state: State, side: int, price: int, qty: int, maker: int) -> tup
     return np.int64(0), share_of(price * qty * cfg[CFG_QUOTE_NUM], rate, cfg[CFG_QUOTE_DEN] * 100_000_000)
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def worth(state: State, lane: int, first: int, mid2: int) -> float:
     """Equity in quote currency at twice a mid: of the true state (``first`` = 0) or the known one (L_KNOWN)."""
     cfg = state.cfg
@@ -98,7 +98,7 @@ def worth(state: State, lane: int, first: int, mid2: int) -> float:
     return (quote + np.float64(base) * (np.float64(mid2) * (0.5 * state.cfg_f[CFG_F_TICK]))) / 1e8
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def book_fill(state: State, lane: int, side: int, price: int, qty: int, fee_base: int, fee_quote: int, ts: int) -> None:
     """Enter a fill into the true state and the sums of a lane."""
     row = state.lane[lane]
@@ -151,7 +151,7 @@ def book_fill(state: State, lane: int, side: int, price: int, qty: int, fee_base
         sums[F_ENTRY] += opening * np.float64(ts - state.reg[START])
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def free_slot(state: State, slot: int) -> None:
     """Give an order's slot back to its lane."""
     row = state.lane[state.order[slot, O_LANE]]
@@ -160,7 +160,7 @@ def free_slot(state: State, slot: int) -> None:
     row[L_SLOT_FREE] = slot
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def know_death(state: State, slot: int) -> None:
     """A lane learns that its order is dead; the slot stays while a cancel is on its way to it."""
     if state.order[slot, O_CANCEL] != 0:
@@ -178,7 +178,7 @@ def know_death(state: State, slot: int) -> None:
     free_slot(state, slot)
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def know(state: State, lane: int, slot: int, qty: int, price: int, fee_base: int, fee_quote: int) -> None:
     """Enter a fill (``qty`` signed, 0: none) and a death (``slot``, -1: none) into what a lane knows."""
     row = state.lane[lane]
@@ -199,7 +199,7 @@ def know(state: State, lane: int, slot: int, qty: int, price: int, fee_base: int
         know_death(state, slot)
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def catch_up_knowledge(state: State, lane: int, now: int) -> None:
     """Let a lane know everything that is known at a time."""
     known = state.known
@@ -225,7 +225,7 @@ def catch_up_knowledge(state: State, lane: int, now: int) -> None:
     state.lane[lane, L_KNOWN_FIRST] = each
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def tell(
     state: State, lane: int, time: int, now: int, slot: int, qty: int, price: int, fee_base: int, fee_quote: int
 ) -> None:

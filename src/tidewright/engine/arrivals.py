@@ -51,7 +51,7 @@ from tidewright.market.codes import ACCEPTED, NO_REASON, POST_ONLY, REJECTED
 from tidewright.market.ladder import BEST, WIDTH, Ladder, index_of, next_level
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def arrive(state: State, slot: int, now: int) -> None:
     """A new order reaches the venue outside a gap."""
     from_index = index_of(Ladder(state.qty, state.reg), state.order[slot, O_SIDE], state.order[slot, O_PRICE])
@@ -69,7 +69,7 @@ def arrive(state: State, slot: int, now: int) -> None:
     rest(state, slot, state.order[slot, O_SIDE], from_index)
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def arrive_or_wait(state: State, slot: int, now: int) -> None:
     """A new order reaches the venue; in a gap it waits."""
     if state.reg[IN_GAP] == 0:
@@ -84,7 +84,7 @@ def arrive_or_wait(state: State, slot: int, now: int) -> None:
     state.order[slot, O_STATE] = WAITING
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def forget_dead_waiting(state: State) -> None:
     """Close the ranks after cancels of waiting orders; there are never more living ones than slots."""
     kept = np.int64(0)
@@ -97,7 +97,7 @@ def forget_dead_waiting(state: State) -> None:
     state.reg[WAIT_COUNT] = kept
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def admit_waiting(state: State, now: int) -> None:
     """The gap is over: orders that waited arrive, in the order they came."""
     count = state.reg[WAIT_COUNT]
@@ -109,7 +109,7 @@ def admit_waiting(state: State, now: int) -> None:
             arrive(state, slot, now)
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def deliver_messages(state: State, now: int) -> int:
     """Let what the strategies sent for this instant arrive; GROW_... and nothing has happened if there is no room."""
     reg = state.reg
@@ -145,7 +145,7 @@ def deliver_messages(state: State, now: int) -> int:
     return DONE
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def room_for(state: State, reports: int, taken: int) -> int:
     """DONE if the pools hold this many more entries, else which of them has to grow."""
     reg = state.reg
@@ -158,7 +158,7 @@ def room_for(state: State, reports: int, taken: int) -> int:
     return DONE
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def deliver_calls(state: State, now: int) -> int:
     """Let what was sent from outside for this instant arrive.
 
@@ -200,7 +200,7 @@ def deliver_calls(state: State, now: int) -> int:
     return DONE
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def cancel_call(state: State, i: int, now: int) -> None:
     """A cancel from outside acts, or is rejected because there is no such order any more."""
     lane = state.call[i, C_LANE]
@@ -211,7 +211,7 @@ def cancel_call(state: State, i: int, now: int) -> None:
         cancel(state, slot, now)
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def find_order(state: State, lane: int, number: int) -> int:
     """Slot of a lane's living order, -1 if there is none."""
     first, last = slots_of(state, lane)
@@ -225,7 +225,7 @@ def find_order(state: State, lane: int, number: int) -> int:
     return np.int64(-1)
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def room_for_calls(state: State, first: int, end: int, waiting: bool) -> int:
     """Whether the pools can hold all that an instant's calls may cause.
 

@@ -43,7 +43,7 @@ from tidewright.market.ladder import BEST, LOW, WIDTH, Ladder, clear, index_of, 
 from tidewright.market.tape import I64, U8
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def change_level(state: State, side: int, index: int, qty: int) -> None:
     """Apply a level row inside the window to the book and to what hangs on the level."""
     position = side * state.reg[WIDTH] + index
@@ -59,7 +59,7 @@ def change_level(state: State, side: int, index: int, qty: int) -> None:
         state.reg[TOUCHING] = 1
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def miss_level(state: State, side: int, index: int, qty: int, price: int) -> None:
     """A level row outside the window is remembered only in case its side turns out empty."""
     reg = state.reg
@@ -72,7 +72,7 @@ def miss_level(state: State, side: int, index: int, qty: int, price: int) -> Non
         reg[LOST_PRICE + side] = price
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def best_row(state: State, side: int, index: int, qty: int, price: int) -> None:
     """A best-bid/ask row empties the better levels of its side and sets its own."""
     while state.reg[BEST + side] > index:
@@ -83,7 +83,7 @@ def best_row(state: State, side: int, index: int, qty: int, price: int) -> None:
         miss_level(state, side, index, qty, price)
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def start_gap(state: State, reset: bool) -> None:
     """A gap begins; a reset empties the book besides."""
     reg = state.reg
@@ -96,7 +96,7 @@ def start_gap(state: State, reset: bool) -> None:
         clear(Ladder(state.qty, state.reg))
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def place_window(state: State, kind: U8, price: I64, qty: I64, flags: U8, start: int) -> int:
     """Before the rows of an empty book: MOVE if the best levels that the rest of the packet brings are off centre."""
     bid = np.int64(-1)
@@ -117,7 +117,7 @@ def place_window(state: State, kind: U8, price: I64, qty: I64, flags: U8, start:
     return recentre(state, (bid + ask) // 2 if bid >= 0 and ask >= 0 else max(bid, ask))
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def recentre(state: State, centre: int) -> int:
     """MOVE if a price is off the window's middle half."""
     if off_centre(Ladder(state.qty, state.reg), centre):
@@ -125,14 +125,14 @@ def recentre(state: State, centre: int) -> int:
     return DONE
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def ask_to_move(state: State, centre: int) -> int:
     """Let the kernel's caller move the window to be around a price."""
     state.reg[MOVE_TO] = centre - state.reg[WIDTH] // 2
     return MOVE
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def change_market_state(state: State, ts: int) -> None:
     """Share out the time since the market's state last changed."""
     reg = state.reg
@@ -153,7 +153,7 @@ def change_market_state(state: State, ts: int) -> None:
         reg[MARKET_STATE] = now
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def end_packet(state: State, kind: U8, price: I64, qty: I64, last: int) -> int:
     """Close a packet; GROW_... and nothing has happened if there is no room for what it may fill.
 
@@ -192,7 +192,7 @@ def end_packet(state: State, kind: U8, price: I64, qty: I64, last: int) -> int:
     return DONE
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def window_after_packet(state: State) -> int:
     """At a packet end: MOVE if the window no longer suits the book; to be asked again until it does."""
     reg = state.reg
@@ -211,7 +211,7 @@ def window_after_packet(state: State) -> int:
     return DONE
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def remember_updates(state: State, kind: U8, price: I64, qty: I64, last: int) -> None:
     """The book is not fit for touches: mark the packet's updates for the next packet end that is."""
     reg = state.reg

@@ -56,7 +56,7 @@ from tidewright.market.codes import (
 from tidewright.market.ladder import BEST, PLACED, WIDTH, Ladder, next_level
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def refusal(state: State, slot: int, index: int) -> int:
     """Why the venue refuses an arriving order: NO_REASON if it does not. Filters, balance, post-only."""
     cfg = state.cfg
@@ -85,7 +85,7 @@ def refusal(state: State, slot: int, index: int) -> int:
     return np.int64(NO_REASON)
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def would_take(state: State, slot: int, index: int) -> bool:
     """Whether a post-only order meets the tape net of what its lane has taken, or an own order."""
     reg = state.reg
@@ -110,7 +110,7 @@ def would_take(state: State, slot: int, index: int) -> bool:
     return best >= key
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def best_own_key(state: State, lane: int, side: int) -> int:
     """Best resting price of a lane's side (asks negated, so that greater is better); -NEVER: none."""
     best = np.int64(-NEVER)
@@ -122,7 +122,7 @@ def best_own_key(state: State, lane: int, side: int) -> int:
     return best
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def slots_of(state: State, lane: int) -> tuple[int, int]:
     """Range of slots that holds all of a lane's orders (and, once it grew, others' too)."""
     if state.lane[lane, L_GREW] == 1:
@@ -131,7 +131,7 @@ def slots_of(state: State, lane: int) -> tuple[int, int]:
     return first, first + state.cfg[CFG_SLOTS]
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def affordable(state: State, slot: int, market: bool) -> bool:
     """Whether the free balance covers an order; commissions are not reserved."""
     cfg = state.cfg
@@ -147,7 +147,7 @@ def affordable(state: State, slot: int, market: bool) -> bool:
     return (row[L_QUOTE_START] - row[L_FEE_QUOTE]) * cfg[CFG_QUOTE_DEN] + spent >= 0
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def walk_cost(state: State, slot: int) -> int:
     """tick*lots a market buy would pay for what the net book holds."""
     reg = state.reg

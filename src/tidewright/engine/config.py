@@ -48,7 +48,7 @@ class ReplayConfig:
     limits
         Risk limits of every lane; ``None``: none.
     record_fills
-        1: keep the reports of all fills (of strategy lanes; lanes driven from outside report everything).
+        Of strategy lanes 1: keep the reports of all fills, 2: all reports. Lanes driven from outside report everything.
     record_equity
         1: keep the equity of every lane at every decision.
     """
@@ -73,6 +73,8 @@ class ReplayConfig:
         for name in ("entry_ns", "response_ns", "feed_ns", "window_ticks"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} must be >= 0, was {getattr(self, name)}")
+        if self.record_fills not in (0, 1, 2):
+            raise UsageError(f"record_fills must be 0, 1 or 2, was {self.record_fills}")
         if not 0 < self.queue_power < float("inf"):
             raise UsageError(f"queue_power must be > 0 and finite, was {self.queue_power}")
 

@@ -85,7 +85,7 @@ from tidewright.strategies.view import Quotes, View
 DAY_NS: Final = 86_400_000_000_000
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def capture_views(state: State, before: int) -> int:
     """Keep the view of all decisions before a time: the next packet is known no earlier, so the view is complete."""
     reg = state.reg
@@ -115,7 +115,7 @@ def capture_views(state: State, before: int) -> int:
     return DONE
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def decide(state: State, now: int) -> int:
     """Take the decision of all lanes; GROW_... and nothing has happened if there is no room."""
     reg = state.reg
@@ -165,7 +165,7 @@ def decide(state: State, now: int) -> int:
     return DONE
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def value_capital(state: State, mid2: int) -> None:
     """The first mid of the view: what a lane started with is worth this much, and was all the time."""
     for lane in range(len(state.lane)):
@@ -180,7 +180,7 @@ def value_capital(state: State, mid2: int) -> None:
                 state.curve[i, lane] = capital
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def sample_lanes(state: State, now: int, mid2: int, new_day: bool) -> None:
     """Let every lane learn what is known by now and sample its equity."""
     for lane in range(len(state.lane)):
@@ -197,7 +197,7 @@ def sample_lanes(state: State, now: int, mid2: int, new_day: bool) -> None:
         state.reg[CURVE_COUNT] += 1
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def sample(state: State, lane: int, equity: float) -> None:
     """Add an equity sample; the one before goes into the sums, the newest may still be replaced at the end."""
     if state.lane[lane, L_PENDING] == 1:
@@ -207,7 +207,7 @@ def sample(state: State, lane: int, equity: float) -> None:
     state.lane[lane, L_SAMPLES] += 1
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def settle(state: State, lane: int) -> None:
     """Enter the newest sample into the sums of returns and the drawdown."""
     sums = state.lane_f
@@ -226,7 +226,7 @@ def settle(state: State, lane: int) -> None:
     state.lane[lane, L_PENDING] = 0
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def quote_lanes(state: State, view: View, now: int) -> None:
     """Ask every lane's strategy, apply the limits, and send the difference."""
     target = state.target
@@ -257,7 +257,7 @@ def quote_lanes(state: State, view: View, now: int) -> None:
         send(state, np.int64(lane), bids, asks)
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def limit(state: State, lane: int, view: View, bids: int, asks: int) -> tuple[int, int]:
     """Cut target quotes down to what the lane's limits allow, by its known state."""
     known = state.lane[lane, L_KNOWN]
@@ -283,7 +283,7 @@ def limit(state: State, lane: int, view: View, bids: int, asks: int) -> tuple[in
     return kept_bids, kept_asks
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def merge(price: I64, qty: I64, count: int) -> int:
     """Make several quotes on one tick one, at the place of the first, quantities added; how many are left."""
     kept = np.int64(0)
@@ -301,7 +301,7 @@ def merge(price: I64, qty: I64, count: int) -> int:
     return kept
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def send(state: State, lane: int, bids: int, asks: int) -> None:
     """Cancel what is not wanted, then send what is missing: bids, then asks."""
     target = state.target
@@ -315,7 +315,7 @@ def send(state: State, lane: int, bids: int, asks: int) -> None:
             send_order(state, lane, np.int64(1), target[2, i], target[3, i])
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def keep_wanted(state: State, lane: int, side: int, price: I64, qty: I64, count: int) -> int:
     """Send a cancel to the orders of a side that are not wanted; a mask of the targets that are there."""
     order = state.order
@@ -339,7 +339,7 @@ def keep_wanted(state: State, lane: int, side: int, price: I64, qty: I64, count:
     return there
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def push(state: State, message: int) -> None:
     """Append to the ring of messages under way."""
     tail = state.reg[MSG_TAIL]
@@ -348,7 +348,7 @@ def push(state: State, message: int) -> None:
     state.reg[MSG_TAIL] = tail if tail < len(state.msg) else np.int64(0)
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def send_order(state: State, lane: int, side: int, price: int, qty: int) -> None:
     """Send a new post-only order."""
     slot = state.lane[lane, L_SLOT_FREE]

@@ -67,7 +67,7 @@ from tidewright.market.ladder import BEST, LOW, WIDTH, Ladder, index_of
 from tidewright.market.tape import I64, U8
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def run(
     address: int, ts: I64, ts_local: I64, kind: U8, flags: U8, price: I64, qty: I64, start: int, until: int
 ) -> tuple[int, int]:
@@ -140,7 +140,7 @@ def run(
     return DONE, rows
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def check_time(state: State, ts: int) -> int:
     """BAD_TIME if a packet's time is in the past; the first packet's time begins the run."""
     reg = state.reg
@@ -154,7 +154,7 @@ def check_time(state: State, ts: int) -> int:
     return DONE
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def open_packet(state: State, ts: int, receipt: int, row: int) -> None:
     """Begin a packet."""
     reg = state.reg
@@ -168,7 +168,7 @@ def open_packet(state: State, ts: int, receipt: int, row: int) -> None:
     reg[BEFORE + 1] = reg[BEST + 1]
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def set_start(state: State, start: int) -> None:
     """Fix when decisions begin."""
     reg = state.reg
@@ -179,7 +179,7 @@ def set_start(state: State, start: int) -> None:
         reg[DUE] = min(reg[DUE], reg[NEXT_DECISION])
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def catch_up(state: State, before: int, receipt: int) -> int:
     """Let everything before a time happen; the next packet is received at ``receipt``."""
     reg = state.reg
@@ -194,7 +194,7 @@ def catch_up(state: State, before: int, receipt: int) -> int:
     return DONE
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def instant(state: State, now: int) -> int:
     """All that is due at one time, after its packets: arrivals, the decision, and what it sends without latency."""
     status = deliver(state, now)
@@ -212,7 +212,7 @@ def instant(state: State, now: int) -> int:
     return DONE
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def deliver(state: State, now: int) -> int:
     """What was sent for this time arrives."""
     if state.cfg[CFG_STRATEGY] < 0:
@@ -220,7 +220,7 @@ def deliver(state: State, now: int) -> int:
     return deliver_messages(state, now)
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def find_due(state: State) -> None:
     """The earliest time at which something is to happen."""
     reg = state.reg
@@ -232,7 +232,7 @@ def find_due(state: State) -> None:
     reg[DUE] = due
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def apply_row(state: State, kind: U8, flags: U8, price: I64, qty: I64, i: int) -> int:
     """Apply one row; GROW_... and nothing has happened if there is no room for its fills."""
     reg = state.reg
@@ -261,7 +261,7 @@ def apply_row(state: State, kind: U8, flags: U8, price: I64, qty: I64, i: int) -
     return DONE
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def apply_print(state: State, code: int, price: int, qty: int) -> int:
     """Let a print meet resting orders: buys meet asks, sells meet bids."""
     reg = state.reg
@@ -286,7 +286,7 @@ def apply_print(state: State, code: int, price: int, qty: int) -> int:
     return DONE
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def finish(address: int) -> int:
     """One final equity point takes the true state, replacing a decision's at the same time; DONE or GROW_CURVE."""
     state = state_at(address)

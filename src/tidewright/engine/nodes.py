@@ -34,7 +34,7 @@ from tidewright.engine.queues import ahead_after_level, ahead_on_arrival
 from tidewright.market.ladder import WIDTH, Ladder, price_at
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def join(state: State, slot: int, side: int, index: int) -> None:
     """Let an order join the back of a price inside the window."""
     node = state.node
@@ -66,7 +66,7 @@ def join(state: State, slot: int, side: int, index: int) -> None:
     node[found, N_LAST] = slot
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def hang(state: State, found: int, side: int, index: int) -> None:
     """Hang a node at the end of the ring of its price: it is the youngest."""
     node = state.node
@@ -91,7 +91,7 @@ def hang(state: State, found: int, side: int, index: int) -> None:
     node[found, N_NEXT] = head
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def leave(state: State, slot: int) -> None:
     """Take an order out of its queue; its node goes with the last one."""
     node = state.node
@@ -112,7 +112,7 @@ def leave(state: State, slot: int) -> None:
         drop(state, found)
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def drop(state: State, found: int) -> None:
     """Give an empty node back."""
     node = state.node
@@ -143,7 +143,7 @@ def drop(state: State, found: int) -> None:
     reg[NODE_FREE] = found
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def next_own(state: State, side: int, index: int) -> int:
     """Best index at or worse than one that has a node; -1: none."""
     base = side * state.reg[WIDTH]
@@ -155,7 +155,7 @@ def next_own(state: State, side: int, index: int) -> int:
     return -1
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def requeue(state: State, position: int, old: int, new: int) -> None:
     """Apply a level's row to the nodes of its price."""
     node = state.node
@@ -173,7 +173,7 @@ def requeue(state: State, position: int, old: int, new: int) -> None:
             break
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def rejoin(state: State) -> None:
     """After a gap: the orders of each price go to its back, in their order of arrival, as one node."""
     for side in range(2):
@@ -183,7 +183,7 @@ def rejoin(state: State) -> None:
             index = next_own(state, side, index - 1)
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def rejoin_price(state: State, position: int) -> None:
     """Merge the nodes of one price into its first and put it at the back."""
     node = state.node

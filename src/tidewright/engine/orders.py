@@ -35,7 +35,7 @@ from tidewright.engine.nodes import join, leave
 from tidewright.market.codes import CANCEL_REJECTED, CANCELLED, FILL, NO_REASON, REJECTED, UNKNOWN_ORDER
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def write_report(
     state: State, what: int, slot: int, ts: int, known: int, price: int, qty: int, maker: int, fee: int, reason: int
 ) -> None:
@@ -62,7 +62,7 @@ def write_report(
     row[14] = reason
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def fill(state: State, slot: int, qty: int, price: int, maker: int, ts: int, known: int) -> None:
     """Fill an order; a resting one leaves the queue with its last lot."""
     order = state.order[slot]
@@ -86,7 +86,7 @@ def fill(state: State, slot: int, qty: int, price: int, maker: int, ts: int, kno
     tell(state, lane, known, ts, slot, signed, price, fee_base, fee_quote)
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def lock(state: State, lane: int, side: int, price: int, qty: int) -> None:
     """Change what a lane's resting orders lock, by lots at a price."""
     if side == 0:
@@ -95,7 +95,7 @@ def lock(state: State, lane: int, side: int, price: int, qty: int) -> None:
         state.lane[lane, L_LOCK_SELL] += qty
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def rest(state: State, slot: int, side: int, index: int) -> None:
     """Put what is left of an order into the queue of its price."""
     order = state.order[slot]
@@ -110,7 +110,7 @@ def rest(state: State, slot: int, side: int, index: int) -> None:
     join(state, slot, side, index)
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def stop_resting(state: State, slot: int) -> None:
     """Take an order out of its queue; its state is the caller's to set."""
     leave(state, slot)
@@ -118,7 +118,7 @@ def stop_resting(state: State, slot: int) -> None:
     state.reg[RESTING] -= 1
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def die(state: State, slot: int, what: int, now: int, reason: int) -> None:
     """End an order that was not filled to the end: cancelled, expired or rejected."""
     order = state.order[slot]
@@ -138,7 +138,7 @@ def die(state: State, slot: int, what: int, now: int, reason: int) -> None:
         tell(state, order[O_LANE], known, now, slot, np.int64(0), np.int64(0), np.int64(0), np.int64(0))
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def reject_cancel(state: State, lane: int, number: int, now: int) -> None:
     """Report a cancel that found no order."""
     if state.cfg[CFG_RECORD] < 2:
@@ -158,7 +158,7 @@ def reject_cancel(state: State, lane: int, number: int, now: int) -> None:
     row[14] = UNKNOWN_ORDER
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def cancel(state: State, slot: int, now: int) -> None:
     """A cancel reaches an order that rests, waits, or is dead without its lane knowing."""
     state.order[slot, O_CANCEL] = 0

@@ -32,7 +32,7 @@ from tidewright.engine.taken import take_from, taken_of
 from tidewright.market.ladder import BEST, WIDTH, Ladder, next_level
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def on_print(state: State, side: int, index: int, qty: int, ts: int, known: int) -> None:
     """Let a print meet the resting orders of a side, best price first, each lane by itself.
 
@@ -58,7 +58,7 @@ def on_print(state: State, side: int, index: int, qty: int, ts: int, known: int)
         fill_price(state, base + own, qty, False, ts, known)
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def fill_price(state: State, position: int, qty: int, beyond: bool, ts: int, known: int) -> None:
     """Let a print of some lots reach the orders of one price; ``beyond``: the print's price is worse than theirs."""
     node = state.node
@@ -80,7 +80,7 @@ def fill_price(state: State, position: int, qty: int, beyond: bool, ts: int, kno
         each = after
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def fill_node(state: State, each: int, available: int, ts: int, known: int) -> None:
     """Give each lane in a node what a print has left for it."""
     order = state.order
@@ -98,7 +98,7 @@ def fill_node(state: State, each: int, available: int, ts: int, known: int) -> N
         slot = after
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def touch_room(state: State) -> int:
     """Whether the pools can hold the fills of the touches at a packet end; see ``room_for``."""
     levels = np.int64(0)
@@ -116,7 +116,7 @@ def touch_room(state: State) -> int:
     return room_for(state, fills, fills)
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def touch(state: State, ts: int, known: int) -> None:
     """Fill own orders that a renewed opposite level reaches, at their price, from the best price and level outwards."""
     reg = state.reg
@@ -130,7 +130,7 @@ def touch(state: State, ts: int, known: int) -> None:
             level = next_level(Ladder(state.qty, state.reg), other, level - 1)
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def touch_level(state: State, side: int, level_position: int, reach: int, ts: int, known: int) -> None:
     """Let one opposite level fill own orders at or through its price, index ``reach`` of their side."""
     node = state.node

@@ -8,7 +8,7 @@ from numba import njit
 from tidewright.engine.layout import QUEUE_FRONT, QUEUE_PROB, QUEUE_PROB_LOG, QUEUE_UNKNOWN
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def ahead_on_arrival(model: int, level: int) -> float:
     """Lots ahead of an order that joins a level; a level not heard of (< 0) is an unknown queue."""
     if model == QUEUE_FRONT:
@@ -18,7 +18,7 @@ def ahead_on_arrival(model: int, level: int) -> float:
     return np.float64(level)
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def ahead_after_level(model: int, power: float, ahead: float, traded: float, old: int, new: int) -> float:
     """Lots ahead after a row set the level from ``old`` to ``new`` lots.
 

@@ -115,7 +115,7 @@ class Replay:
         slots = OUTSIDE_SLOTS
         if strategy is not None:
             slots = 2 * levels * (1 + rules.cancels_under_way(config))
-        record = 2 if strategy is None else int(bool(config.record_fills))
+        record = 2 if strategy is None else config.record_fills
         cfg = rules.integers(instrument, config, number, slots, check_balance, record)
         cfg_f = rules.floats(instrument, config)
         # A window chosen by the first price waits for it; until then there is room for anything but prices.

@@ -21,7 +21,7 @@ from tidewright.engine.layout import (
 )
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def taken_of(state: State, lane: int, position: int) -> int:
     """Lots a lane has taken of a level."""
     each = state.lane[lane, L_TAKEN]
@@ -32,7 +32,7 @@ def taken_of(state: State, lane: int, position: int) -> int:
     return np.int64(0)
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def take_from(state: State, lane: int, position: int, qty: int) -> None:
     """Remember that a lane took from a level. There must be room."""
     taken = state.taken
@@ -64,7 +64,7 @@ def take_from(state: State, lane: int, position: int, qty: int) -> None:
     state.taken_head[position] = each
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def forget(state: State, each: int) -> None:
     """Remove an entry."""
     taken = state.taken
@@ -93,7 +93,7 @@ def forget(state: State, each: int) -> None:
     state.reg[TAKEN_ROOM] += 1
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def correct_taken(state: State, position: int, old: int, new: int) -> None:
     """A row that raises a level forgives as much as it adds, one that lowers it caps what counts as taken."""
     each = np.int64(state.taken_head[position])
@@ -111,7 +111,7 @@ def correct_taken(state: State, position: int, old: int, new: int) -> None:
         each = after
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def forget_all(state: State) -> None:
     """After a reset or gap nothing counts as taken."""
     if state.reg[TAKEN_ROOM] == len(state.taken):

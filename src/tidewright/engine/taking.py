@@ -32,7 +32,7 @@ from tidewright.market.codes import EXPIRED, FOK, FOK_UNFILLED, IOC, MARKET, NO_
 from tidewright.market.ladder import BEST, WIDTH, Ladder, index_of, next_level, price_at
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def take(state: State, slot: int, index: int, now: int) -> bool:
     """Let an arriving order that is not post-only take; whether a remainder rests."""
     order = state.order
@@ -56,7 +56,7 @@ def take(state: State, slot: int, index: int, now: int) -> bool:
     return True
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def reachable(state: State, slot: int, other: int, reach: int) -> int:
     """Lots the order could take from the tape, counted until they suffice."""
     lane = state.order[slot, O_LANE]
@@ -69,7 +69,7 @@ def reachable(state: State, slot: int, other: int, reach: int) -> int:
     return total
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def walk(state: State, slot: int, other: int, reach: int, now: int) -> None:
     """Take level by level, best first. An own resting order in the way lets the walk have what stands ahead of it,
     expires, and lets the walk go on.
@@ -93,7 +93,7 @@ def walk(state: State, slot: int, other: int, reach: int, now: int) -> None:
             level = next_level(Ladder(state.qty, state.reg), other, level - 1)
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def pass_own(state: State, slot: int, position: int, now: int) -> None:
     """Take what lies ahead of each own order of a price, then let it expire if the incoming order wants more."""
     lane = state.order[slot, O_LANE]
@@ -107,7 +107,7 @@ def pass_own(state: State, slot: int, position: int, now: int) -> None:
             each = next_own_at(state, lane, position, np.int64(-1))
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def take_level(state: State, slot: int, position: int, most: int, now: int) -> None:
     """Take from one level, at most ``most`` lots, at its price."""
     lane = state.order[slot, O_LANE]
@@ -122,7 +122,7 @@ def take_level(state: State, slot: int, position: int, most: int, now: int) -> N
     fill(state, slot, lots, price, np.int64(0), now, now + state.cfg[CFG_RESPONSE])
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def next_own_at(state: State, lane: int, position: int, after: int) -> int:
     """First order of a lane in the queue of a price, -1: none."""
     head = np.int64(state.head[position])
@@ -139,7 +139,7 @@ def next_own_at(state: State, lane: int, position: int, after: int) -> int:
     return after
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def best_own_index(state: State, lane: int, side: int, index: int) -> int:
     """Best index, at or worse than one, where a lane has a resting order inside the window; -1: none."""
     best = np.int64(-1)

@@ -23,7 +23,7 @@ def new_state() -> F64:
     return np.zeros(STATE, np.float64)
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def observe_mid(state: F64, mid2: int) -> tuple[float, float]:
     """Take in the mid of a decision with a whole view.
 
@@ -54,7 +54,7 @@ def observe_mid(state: F64, mid2: int) -> tuple[float, float]:
     return state[3], math.sqrt(state[1])
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def imbalance(bid_qty: int, ask_qty: int) -> float:
     """(bid - ask) / (bid + ask) of two quantities, -1..1; 0 if both are 0."""
     total = np.float64(bid_qty + ask_qty)

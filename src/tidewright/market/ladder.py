@@ -57,7 +57,7 @@ def new_ladder(width: int, reg: I64 | None = None) -> Ladder:
     return Ladder(np.zeros(2 * width, np.int64), registers)
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def index_of(ladder: Ladder, side: int, price: int) -> int:
     """Index of a price on a side; outside the window: < 0 or >= width, still in the order of goodness."""
     offset = price - ladder.reg[LOW]
@@ -66,7 +66,7 @@ def index_of(ladder: Ladder, side: int, price: int) -> int:
     return ladder.reg[WIDTH] - 1 - offset
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def price_at(ladder: Ladder, side: int, index: int) -> int:
     """Price of an index of a side, ticks."""
     if side == 0:
@@ -74,7 +74,7 @@ def price_at(ladder: Ladder, side: int, index: int) -> int:
     return ladder.reg[LOW] + ladder.reg[WIDTH] - 1 - index
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def set_level(ladder: Ladder, side: int, index: int, qty: int) -> int:
     """Set a level inside the window; its quantity before, UNKNOWN included."""
     reg = ladder.reg
@@ -92,7 +92,7 @@ def set_level(ladder: Ladder, side: int, index: int, qty: int) -> int:
     return old
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def next_level(ladder: Ladder, side: int, index: int) -> int:
     """Index of the best level at or worse than an index that holds something; -1: none."""
     base = side * ladder.reg[WIDTH]
@@ -104,7 +104,7 @@ def next_level(ladder: Ladder, side: int, index: int) -> int:
     return -1
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def clear(ladder: Ladder) -> None:
     """Empty the book; every level is known to hold nothing."""
     reg = ladder.reg
@@ -156,7 +156,7 @@ def move_window(ladder: Ladder, low: int) -> None:
         reg[WORST + side] = held[0] if len(held) else width
 
 
-@njit(cache=True, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def off_centre(ladder: Ladder, price: int) -> bool:
     """Whether a price lies outside the window's middle half, or the window has no place yet."""
     reg = ladder.reg

@@ -54,7 +54,7 @@ class Exposure(NamedTuple):
     volatility: float
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def halted(exposure: Exposure, limits: LimitValues) -> int:
     """Limits that forbid any quote now: a mask of DAILY_LOSS and VOLATILITY_CUTOFF."""
     mask = 0
@@ -65,7 +65,7 @@ def halted(exposure: Exposure, limits: LimitValues) -> int:
     return mask
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def stopped_out(exposure: Exposure, limits: LimitValues) -> bool:
     """Whether the position's unrealised loss is beyond the stop loss, as a share of its entry value."""
     if exposure.position == 0 or exposure.entry_price <= 0.0:
@@ -75,7 +75,7 @@ def stopped_out(exposure: Exposure, limits: LimitValues) -> bool:
     return loss > limits.stop_loss
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def cap_side(exposure: Exposure, limits: LimitValues, sign: int, qty: I64, count: int) -> int:
     """How many of the first quotes of a side fit under the position limit, all of them open at once.
 
@@ -103,7 +103,7 @@ def cap_side(exposure: Exposure, limits: LimitValues, sign: int, qty: I64, count
     return count
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def gate(
     exposure: Exposure, limits: LimitValues, bid_qty: I64, bids: int, ask_qty: I64, asks: int
 ) -> tuple[int, int, int]:

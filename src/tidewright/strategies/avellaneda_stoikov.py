@@ -27,7 +27,7 @@ BASE_QUANTITY: Final = 6
 MAX_POSITION: Final = 7
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def reservation_and_spread(
     mid: float, inventory: float, gamma: float, sigma: float, kappa: float, time_left: float
 ) -> tuple[float, float]:
@@ -52,7 +52,7 @@ def reservation_and_spread(
     return mid - inventory * variance, variance + 2.0 / gamma * math.log(1.0 + gamma / kappa)
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def avellaneda_stoikov(view: View, params: F64, quotes: Quotes) -> tuple[int, int]:
     """Write the target quotes of one lane; never through the opposite best, so that post-only quotes can rest.
 

@@ -14,7 +14,7 @@ GRID: Final = 0
 AVELLANEDA_STOIKOV: Final = 1
 
 
-@njit(cache=True)  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def quote(strategy: int, view: View, params: F64, quotes: Quotes) -> tuple[int, int]:
     """Write one lane's target quotes.
 
