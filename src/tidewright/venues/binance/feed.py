@@ -21,7 +21,7 @@ _SNAPSHOT_LEVELS: Final = 5_000
 _FIRST_BACKOFF_S: Final = 0.1
 _LONGEST_BACKOFF_S: Final = 30.0
 _REQUEST_TIMEOUT: Final = aiohttp.ClientTimeout(total=10)
-_SILENCE_S: Final = 90.0  # the venue pings every 20 s; nothing at all for this long is a dead connection
+_HEARTBEAT_S: Final = 30.0  # our own ping after this much silence; a connection that does not answer is dead
 
 
 @dataclass(slots=True)
@@ -188,12 +188,12 @@ class BinanceFeed:
     async def _listen_once(self, url: str) -> None:
         assert self._http is not None  # set by start
         stream, health, wall_ns, loads = self.stream, self.health, self._clock.wall_ns, orjson.loads
-        async with self._http.ws_connect(url, autoping=True, max_msg_size=1 << 26, compress=0) as socket:
+        async with self._http.ws_connect(url, heartbeat=_HEARTBEAT_S, max_msg_size=1 << 26, compress=0) as socket:
             health.connects += 1
             self._subscribed.set()
             self._resync.set()
             while True:
-                message = await socket.receive(_SILENCE_S)
+                message = await socket.receive()
                 if message.type is not aiohttp.WSMsgType.TEXT:
                     if message.type in (aiohttp.WSMsgType.PING, aiohttp.WSMsgType.PONG):
                         continue
