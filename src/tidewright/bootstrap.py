@@ -20,7 +20,8 @@ from tidewright.market.tape import Columns, TapeWriter
 from tidewright.store.database import Database
 from tidewright.trading.advice import EXECUTOR, OPTIMIZER, Advice
 from tidewright.trading.cycles import ControlCycles, Cycles, Registration, WallCycles
-from tidewright.trading.session import Observer, Parts, Session
+from tidewright.trading.now import Observer
+from tidewright.trading.session import Parts, Session
 from tidewright.trading.settings import SessionSettings
 from tidewright.venues.binance.client import BinanceConfig
 from tidewright.venues.binance.feed import BinanceFeed

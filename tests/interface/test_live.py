@@ -3,7 +3,7 @@ from rich.console import Console
 from tests.trading.fake_venue import INSTRUMENT
 from tidewright.interface.live import LineDisplay, LiveDisplay, Speed, render
 from tidewright.market.clock import HOUR
-from tidewright.trading.session import Now
+from tidewright.trading.now import Now
 from tidewright.venues.interface import FillUpdate
 
 START = 1_700_000_000 * 10**9

@@ -7,7 +7,7 @@ import pytest
 from tests.trading.fake_venue import INSTRUMENT
 from tidewright.market.errors import DataError, NotFoundError, NotRunningError
 from tidewright.trading import state_file
-from tidewright.trading.session import Now
+from tidewright.trading.now import Now
 from tidewright.trading.state_file import NAME, StateFile
 
 

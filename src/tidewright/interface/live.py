@@ -13,7 +13,7 @@ from rich.text import Text
 from tidewright.market.clock import HOUR, iso
 from tidewright.market.codes import BUY
 from tidewright.market.instrument import Instrument, units_text
-from tidewright.trading.session import Now
+from tidewright.trading.now import Now
 
 _FILLS_SHOWN = 5
 _REFRESH_S = 0.2

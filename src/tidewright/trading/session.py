@@ -4,84 +4,32 @@ It knows no difference between backtest speed, paper and live but the venue and 
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from dataclasses import dataclass
+from typing import Any, Final
 
-import numpy as np
 import orjson
 
 from tidewright.agents.executor.executor import AccountNow, Decision, Executor, MarketNow
 from tidewright.market.clock import HOUR, Clock
-from tidewright.market.codes import GAP, PACKET_END
-from tidewright.market.errors import DataError, NotFoundError, TidewrightError, TimedOutError, VenueError
+from tidewright.market.errors import TidewrightError, TimedOutError
 from tidewright.market.instrument import Instrument
-from tidewright.market.tape import Columns, TapeWriter, columns
+from tidewright.market.tape import TapeWriter
 from tidewright.store import schema
-from tidewright.store.database import Database, Row
+from tidewright.store.database import Database
 from tidewright.trading.advice import Advice
-from tidewright.trading.book import Book
 from tidewright.trading.cycles import Beat, Cycles, Registration
-from tidewright.trading.ledger import Ledger, LedgerState
-from tidewright.trading.orders import OrderManager, Plan, Quote
-from tidewright.trading.reconcile import Reconciliation, begin, reconcile, restore, write
+from tidewright.trading.intake import Intake
+from tidewright.trading.now import Now, Observer
+from tidewright.trading.opening import Opened, grid_ns, open_again, open_new, unfinished
+from tidewright.trading.orders import Plan, Quote
+from tidewright.trading.reconcile import Reconciliation, write
 from tidewright.trading.settings import SessionSettings
-from tidewright.venues.interface import FillUpdate, MarketFeed, Outcome, StreamLost, TradingVenue
-
-logger = logging.getLogger(__name__)
+from tidewright.venues.interface import MarketFeed, Outcome, TradingVenue
 
 _FORGET_NS: Final = HOUR
 _CANCEL_TRIES: Final = 5
 _PUBLISH_CYCLES: Final = 20
-
-
-@dataclass(slots=True)
-class Now:
-    """What a display shows, after each cycle.
-
-    Attributes
-    ----------
-    stage
-        ``"warm-up"``, ``"trading"``, ``"ending"`` or ``"ended"``.
-    quotes
-        Orders believed to be open: (side, ticks, lots left).
-    newest_fills
-        The last few fills.
-    """
-
-    stage: str = "starting"
-    market_ns: int = 0
-    cycle: int = 0
-    cycles_due: int = 0
-    mid2: int = 0
-    position_lots: int = 0
-    equity_units: int = 0
-    start_equity_units: int = 0
-    realised_units: int = 0
-    unrealised_units: int = 0
-    fees_units: int = 0
-    orders: int = 0
-    fills: int = 0
-    cancels: int = 0
-    rejected: int = 0
-    proposals: int = 0
-    accepted: int = 0
-    refused: int = 0
-    errors: int = 0
-    quotes: list[tuple[int, int, int]] = field(default_factory=list)
-    newest_fills: list[FillUpdate] = field(default_factory=list)
-    params: dict[str, float] = field(default_factory=dict)
-    advice: str = ""
-    why: str = ""
-
-
-class Observer(Protocol):
-    """Sees the session after each cycle; must not change it."""
-
-    def __call__(self, now: Now) -> None:
-        """Look."""
-        ...
 
 
 AdviceMaker = Callable[[Instrument, Registration, Callable[..., None], Clock], Awaitable[Advice | None]]
@@ -121,8 +69,6 @@ class Session:
     ----------
     stop
         Set it to end after the current cycle: open orders are cancelled, the end is confirmed.
-    errors
-        Things that went wrong and were survived.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -130,29 +76,32 @@ class Session:
         self._settings = parts.settings
         self.stop = asyncio.Event()
         self.now = Now()
-        self.errors = 0
         self.cycles = 0
-        self.reconciliation = Reconciliation()
-        self._book = Book()
-        self._recorded_to = 0
-        self._tape_goes_on = False
-        self._executions_from = 0
-        self._session = ""
-        self._started_ns = 0
-        self._stale = False
-        self._fills = 0
+        self._opened: Opened | None = None
         self._advice: Advice | None = None
         self._recorder: TapeWriter | None = None
+        self._intake: Intake | None = None
 
     @property
     def started_ns(self) -> int:
         """Market time at which trading begins: decisions are at whole cycles after it."""
-        return self._started_ns
+        return self._opened.started_ns if self._opened is not None else 0
 
     @property
     def session_name(self) -> str:
         """The session's part of its client order ids: of a resumed session the old one."""
-        return self._session or self._parts.name
+        return self._opened.session if self._opened is not None else self._parts.name
+
+    @property
+    def reconciliation(self) -> Reconciliation:
+        """What was found at the start."""
+        return self._opened.reconciliation if self._opened is not None else Reconciliation()
+
+    @property
+    def errors(self) -> int:
+        """Things that went wrong and were survived."""
+        heard = self._intake.errors if self._intake is not None else 0
+        return heard + (self._advice.errors if self._advice is not None else 0)
 
     # -- the whole run -------------------------------------------------------------------------------------------------
 
@@ -166,15 +115,27 @@ class Session:
             are found at the next start.
         """
         parts = self._parts
-        resumed = self._unfinished()
-        told = orjson.loads(resumed["settings"]) if resumed else {}
-        self._registration = await parts.cycles.register(self._settings.cycle_ns, told.get("grid_ns"))
+        resumed = unfinished(parts.database)
+        self._registration = await parts.cycles.register(self._settings.cycle_ns, grid_ns(resumed))
         self._instrument = await parts.venue.load()
         beat = await parts.cycles.next()
         await parts.feed.start(self._instrument)
         self._recorder = self._tape = parts.recorder(self._instrument)
-        self._tape_goes_on = self._tape.rows > 0
-        await self._trade(beat, resumed)
+        if resumed is None:
+            opened = await open_new(
+                parts.venue,
+                parts.database,
+                parts.name,
+                self._settings,
+                self._instrument,
+                self._registration,
+                self._tape.path.name,
+                beat.ts,
+                parts.cycles.clock.wall_ns(),
+            )
+        else:
+            opened = await open_again(parts.venue, parts.database, resumed, self._settings, self._instrument, beat.ts)
+        await self._trade(beat, opened)
 
     async def close(self) -> None:
         """Close connections and tape; orders stay as they are."""
@@ -205,17 +166,24 @@ class Session:
         answers = await self._parts.venue.submit([name for name in names if name.startswith(prefix)], [])
         return [answer.client_order_id for answer in answers if answer.outcome is not Outcome.ACCEPTED]
 
-    async def _trade(self, beat: Beat, resumed: Row | None) -> None:
+    async def _trade(self, beat: Beat, opened: Opened) -> None:
         settings, parts = self._settings, self._parts
-        self._executions_from = max(self._registration.execution_id, beat.execution_id)
-        await self._open(beat, resumed)
+        self._opened, self._manager = opened, opened.manager
+        self._session, self._started_ns, self._fills = opened.session, opened.started_ns, opened.fills
+        self.cycles, self.now.start_equity_units = opened.cycles, opened.start_equity_units
+        self._ears = self._intake = Intake(
+            parts.venue,
+            parts.feed,
+            opened.manager,
+            self._tape,
+            opened.start_trade_id,
+            max(self._registration.execution_id, beat.execution_id),
+            exact_receipts=self._registration.pace is None,
+            catch_up_s=settings.catch_up_s,
+        )
+        self._book = self._ears.book
         self._executor = Executor(
-            self._instrument,
-            self._started_ns,
-            settings.cycle_ns,
-            settings.strategy,
-            self._params(resumed),
-            settings.limits,
+            self._instrument, opened.started_ns, settings.cycle_ns, settings.strategy, opened.params, settings.limits
         )
         if parts.advice is not None and settings.advice is not None:
             self._advice = await parts.advice(self._instrument, self._registration, self._note, parts.cycles.clock)
@@ -223,83 +191,13 @@ class Session:
         await self._loop(beat)
         await self._finish()
 
-    def _unfinished(self) -> Row | None:
-        found = [row for row in self._parts.database.sessions() if row["ended_ns"] is None]
-        return found[-1] if found else None
-
-    async def _open(self, beat: Beat, resumed: Row | None) -> None:
-        """A new session's first row, or an old one's books brought together with the venue."""
-        parts, database = self._parts, self._parts.database
-        if resumed is None:
-            state, newest = await begin(parts.venue, self._instrument.base, self._instrument.quote)
-            settings = {
-                **self._settings.to_json(),
-                "grid_ns": self._registration.start_ns,
-                "tape": self._tape.path.name,
-                "latency": {
-                    "feed_ns": self._registration.feed_ns,
-                    "entry_ns": self._registration.entry_ns,
-                    "response_ns": self._registration.response_ns,
-                },
-            }
-            row: dict[str, Any] = {
-                "session": parts.name,
-                "started_ns": beat.ts + self._settings.warmup_ns,
-                "started_wall_ns": parts.cycles.clock.wall_ns(),
-                "ended_ns": None,
-                "venue": f"{self._settings.mode}:{self._instrument.venue}",
-                "instrument": orjson.dumps(self._instrument.to_json()).decode(),
-                "strategy": self._settings.strategy,
-                "start_base": state.start_base,
-                "start_quote": state.start_quote,
-                "start_trade_id": newest,
-                "settings": orjson.dumps(settings).decode(),
-            }
-            database.add(schema.sessions, [row])
-            database.commit()
-            self._session, self._started_ns, self._start_trade = parts.name, row["started_ns"], newest
-            self._manager = OrderManager(parts.name, Ledger(self._instrument, state))
-            self._heard_of = newest
-            return
-        before = Instrument.from_json(orjson.loads(resumed["instrument"]))
-        if (before.symbol, before.tick_size, before.lot_size) != (
-            self._instrument.symbol,
-            self._instrument.tick_size,
-            self._instrument.lot_size,
-        ):
-            raise DataError(f"the session in {database.path} traded {before.symbol} with another tick or lot")
-        state = LedgerState(resumed["start_base"], resumed["start_quote"])
-        self._session, self._started_ns = resumed["session"], resumed["started_ns"]
-        self._start_trade = int(resumed["start_trade_id"])
-        self._manager = restore(database, self._session, Ledger(self._instrument, state))
-        self._fills = len(database.rows(schema.fills, self._session))
-        self.reconciliation = await reconcile(
-            parts.venue, database, self._manager, beat.ts, resumed["start_trade_id"], adopt=self._settings.adopt
-        )
-        self._fills += len(self.reconciliation.missing_fills)
-        self._heard_of = max(self._start_trade, self._manager.newest_trade_id)
-        logger.info("session %s resumed: %s", self._session, self.reconciliation.text())
-
-    def _params(self, resumed: Row | None) -> dict[str, float]:
-        if resumed is None:
-            return dict(self._settings.params)
-        accepted = [
-            row
-            for row in self._parts.database.rows(schema.messages, resumed["session"])
-            if row["verdict"] == "accepted" and row["message_type"] == "parameter_update"
-        ]
-        params = dict(self._settings.params)
-        if accepted:
-            params.update(orjson.loads(accepted[-1]["body"])["data"]["optimized_params"])
-        return params
-
     # -- warm-up -------------------------------------------------------------------------------------------------------
 
     async def _warm_up(self, beat: Beat) -> Beat:
-        self._from_ns = beat.ts
+        self._from_ns = min(beat.ts, self._started_ns - self._settings.warmup_ns)
         self.now.stage = "warm-up"
         while beat.ts < self._started_ns and not beat.done and not self.stop.is_set():
-            await self._hear(beat)
+            await self._ears.hear(beat)
             market = self._book.now()
             self._executor.watch(market)
             self._show(beat, market, None)
@@ -314,7 +212,6 @@ class Session:
         until = self._started_ns + settings.duration_ns if settings.duration_ns else 0
         self.now.stage = "trading"
         self.now.cycles_due = settings.duration_ns // settings.cycle_ns
-        self.now.start_equity_units = 0
         first = True
         while True:
             self._last_beat = beat
@@ -343,7 +240,7 @@ class Session:
         return Beat(max(beat.ts, self._parts.cycles.clock.market_ns()))
 
     async def _prelude(self, beat: Beat) -> None:
-        await self._hear(beat)
+        await self._ears.hear(beat)
         market = self._book.now()
         self._executor.watch(market)
         self._write_equity(beat.ts)
@@ -352,8 +249,8 @@ class Session:
         self._show(beat, market, None)
 
     async def _cycle(self, beat: Beat, ending: bool) -> None:
-        await self._hear(beat)
-        await self._resolve(beat.ts)
+        await self._ears.hear(beat)
+        await self._ears.resolve(beat.ts)
         market = self._book.now()
         await self._take_advice(beat.ts)
         decision = self._decide(beat.ts, market)
@@ -376,81 +273,6 @@ class Session:
             self._tape.publish()
         self._manager.forget_ended(beat.ts - _FORGET_NS)
         self._show(beat, market, decision, plan)
-
-    async def _hear(self, beat: Beat) -> None:
-        """Wait until everything that belongs to the beat is in, and take it in: market first, then our own events."""
-        parts, timeout = self._parts, self._settings.catch_up_s
-        if beat.update_id >= 0:
-            await parts.feed.reached(beat.update_id, max(0, beat.trade_id), timeout)
-        if beat.execution_id > self._executions_from:
-            await parts.venue.reached(beat.execution_id, timeout)
-        rows = parts.feed.drain()
-        self._record(rows, beat.ts)
-        self._book.apply(rows)
-        for event in parts.venue.drain():
-            if isinstance(event, StreamLost):
-                self.errors += 1
-                self._stale = True
-                logger.warning("user stream lost (%s): asking the venue for what was missed", event.why)
-                continue
-            self._manager.on_event(event, beat.ts)
-        if self._manager.foreign:
-            logger.debug("%d events of orders that are not followed", len(self._manager.foreign))
-            self._manager.foreign.clear()
-        if self._stale:
-            await self._refresh(beat)
-        else:
-            self._heard_of = max(self._heard_of, self._manager.newest_trade_id)
-
-    def _record(self, rows: Columns, ts: int) -> None:
-        since, self._recorded_to = self._recorded_to, ts
-        if len(rows.ts) == 0:
-            return
-        if self._tape_goes_on:  # what came between the last published row and now is missing
-            ts_first = int(rows.ts[0])
-            self._tape.append(columns([(ts_first, ts_first, GAP, PACKET_END, 0, 0)]))
-            self._tape_goes_on = False
-        # A row that came in this cycle was known after the last decision and by this one, whatever its own stamp.
-        if self._registration.pace is None:
-            rows = rows._replace(ts_local=np.clip(rows.ts_local, since + 1, ts))
-        self._tape.append(rows)
-
-    async def _refresh(self, beat: Beat) -> None:
-        """After a hole in the user stream: ask for every order and every fill."""
-        now = beat.ts
-        try:
-            for order in self._manager.live():
-                found = await self._parts.venue.order(order.client_order_id)
-                if found is None:
-                    self._manager.lose(order.client_order_id, now)
-                    self._manager.resolve(order.client_order_id, None, now)
-                else:
-                    self._manager.on_event(found, now)
-            await self._fetch_fills(self._heard_of, now)
-        except (TimedOutError, VenueError) as error:
-            self.errors += 1
-            logger.warning("the venue could not be asked (%s); trying again at the next cycle", error)
-            return
-        self._stale = False
-        self._executions_from = max(self._executions_from, beat.execution_id)
-
-    async def _resolve(self, now: int) -> None:
-        """Ask about orders whose outcome has been unknown for a whole cycle."""
-        names = self._manager.unresolved(now)
-        if not names:
-            return
-        try:
-            for name in names:
-                found = await self._parts.venue.order(name)
-                self._manager.resolve(name, found, now)
-            await self._fetch_fills(self._start_trade, now)
-        except (TimedOutError, VenueError) as error:
-            self.errors += 1
-            logger.warning("unknown orders could not be asked about (%s); trying again at the next cycle", error)
-
-    async def _fetch_fills(self, after_trade_id: int, now: int) -> None:
-        for fill in await self._parts.venue.fills(after_trade_id):
-            self._manager.on_fill(fill, now)
 
     def _decide(self, now: int, market: MarketNow) -> Decision | None:
         if not self._book.last_mid2:
@@ -525,7 +347,7 @@ class Session:
             "unrealised_units": ledger.unrealised_units(mid2),
             "fees_units": ledger.fees_units(mid2),
         }
-        if not self.now.start_equity_units:
+        if self.now.stage != "warm-up" and not self.now.start_equity_units:
             self.now.start_equity_units = row["equity_units"]
         self.now.equity_units = row["equity_units"]
         self._parts.database.add(schema.equity, [row])
@@ -549,12 +371,12 @@ class Session:
             await self._settle_cancels([a.client_order_id for a in answers if a.outcome is not Outcome.ACCEPTED], now)
         else:
             raise TimedOutError(f"{len(self._manager.live())} orders could not be confirmed as cancelled")
-        await self._fetch_fills(self._heard_of, now)
+        await self._ears.fetch_fills(now)
         self._fills += write(self._parts.database, self._manager)
         self._write_equity(now)
         self._parts.database.commit()
-        self._parts.database.end_session(self._session, now)
         await self._check_balance()
+        self._parts.database.end_session(self._session, now)
         self.now.stage = "ended"
         self._show(self._last_beat, self._book.now(), None)
 
@@ -563,7 +385,7 @@ class Session:
             if not self._manager.orders[name].state.final:
                 self._manager.resolve(name, await self._parts.venue.order(name), now)
         if names:
-            await self._fetch_fills(self._heard_of, now)
+            await self._ears.fetch_fills(now)
 
     async def _check_balance(self) -> None:
         instrument, ledger = self._instrument, self._manager.ledger
@@ -589,7 +411,7 @@ class Session:
         now.newest_fills = manager.recent_fills[-5:]
         now.quotes = [(order.side, order.price_ticks, order.leaves_lots) for order in manager.live()]
         now.params = self._executor.params
-        now.errors = self.errors + (self._advice.errors if self._advice is not None else 0)
+        now.errors = self.errors
         if self._advice is not None:
             now.proposals, now.accepted = self._advice.proposals, self._advice.accepted
             now.refused, now.advice = self._advice.refused, self._advice.latest.text
@@ -597,17 +419,3 @@ class Session:
         now.why = "; ".join(why) if market.whole else "the book is not whole: no decision"
         for observer in self._parts.observers:
             observer(now)
-
-
-def session_row(database: Database, session: str) -> Row:
-    """The row of a session.
-
-    Raises
-    ------
-    NotFoundError
-        If there is none.
-    """
-    for row in database.sessions():
-        if row["session"] == session:
-            return row
-    raise NotFoundError(f"no session {session!r} in {database.path}")

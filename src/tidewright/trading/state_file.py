@@ -11,7 +11,7 @@ import orjson
 from tidewright.market.clock import iso
 from tidewright.market.errors import DataError, NotFoundError, NotRunningError, TimedOutError
 from tidewright.market.instrument import Instrument, units_text
-from tidewright.trading.session import Now
+from tidewright.trading.now import Now
 
 NAME: Final = "session.json"
 _EVERY_S: Final = 0.5

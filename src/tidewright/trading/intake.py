@@ -1,0 +1,141 @@
+"""What a session hears up to each beat, market and own reports, and what it asks for when some were lost."""
+
+import logging
+
+import numpy as np
+
+from tidewright.market.codes import GAP, PACKET_END
+from tidewright.market.errors import TimedOutError, VenueError
+from tidewright.market.tape import Columns, TapeWriter, columns
+from tidewright.trading.book import Book
+from tidewright.trading.cycles import Beat
+from tidewright.trading.orders import OrderManager
+from tidewright.venues.interface import MarketFeed, StreamLost, TradingVenue
+
+logger = logging.getLogger(__name__)
+
+
+class Intake:
+    """Feed to tape and book, user stream to order manager.
+
+    Parameters
+    ----------
+    start_trade_id
+        The account's last trade before the session began.
+    executions_from
+        Newest report of the user stream before we listened: nobody may wait for it.
+    exact_receipts
+        Whether market time stands at each beat, so that the cycle a row came in is exactly when it was known.
+    catch_up_s
+        Wall seconds that market data and user stream may lag behind a beat.
+
+    Attributes
+    ----------
+    book
+        The market as it is known.
+    errors
+        Holes and unanswered questions so far.
+    """
+
+    def __init__(
+        self,
+        venue: TradingVenue,
+        feed: MarketFeed,
+        manager: OrderManager,
+        tape: TapeWriter,
+        start_trade_id: int,
+        executions_from: int,
+        *,
+        exact_receipts: bool,
+        catch_up_s: float,
+    ) -> None:
+        self._venue, self._feed, self._manager, self._tape = venue, feed, manager, tape
+        self._start_trade = start_trade_id
+        self._heard_of = max(start_trade_id, manager.newest_trade_id)
+        self._executions_from = executions_from
+        self._exact_receipts, self._catch_up_s = exact_receipts, catch_up_s
+        self._recorded_to = 0
+        self._after_hole = tape.rows > 0
+        self._stale = False
+        self.book = Book()
+        self.errors = 0
+
+    async def hear(self, beat: Beat) -> None:
+        """Wait until everything that belongs to the beat is in, and take it in: market first, then our own events.
+
+        Raises
+        ------
+        TimedOutError
+            If it does not come.
+        """
+        if beat.update_id >= 0:
+            await self._feed.reached(beat.update_id, max(0, beat.trade_id), self._catch_up_s)
+        if beat.execution_id > self._executions_from:
+            await self._venue.reached(beat.execution_id, self._catch_up_s)
+        rows = self._feed.drain()
+        self._record(rows, beat.ts)
+        self.book.apply(rows)
+        for event in self._venue.drain():
+            if isinstance(event, StreamLost):
+                self.errors += 1
+                self._stale = True
+                logger.warning("user stream lost (%s): asking the venue for what was missed", event.why)
+                continue
+            self._manager.on_event(event, beat.ts)
+        if self._manager.foreign:
+            logger.debug("%d events of orders that are not followed", len(self._manager.foreign))
+            self._manager.foreign.clear()
+        if self._stale:
+            await self._refresh(beat)
+        else:
+            self._heard_of = max(self._heard_of, self._manager.newest_trade_id)
+
+    def _record(self, rows: Columns, ts: int) -> None:
+        since, self._recorded_to = self._recorded_to, ts
+        if len(rows.ts) == 0:
+            return
+        if self._after_hole:  # what came between the last published row and now is missing
+            first = int(rows.ts[0])
+            self._tape.append(columns([(first, first, GAP, PACKET_END, 0, 0)]))
+            self._after_hole = False
+        # A row that came in this cycle was known after the last decision and by this one, whatever its own stamp.
+        if self._exact_receipts:
+            rows = rows._replace(ts_local=np.clip(rows.ts_local, since + 1, ts))
+        self._tape.append(rows)
+
+    async def _refresh(self, beat: Beat) -> None:
+        """After a hole in the user stream: ask for every order and every fill."""
+        now = beat.ts
+        try:
+            for order in self._manager.live():
+                found = await self._venue.order(order.client_order_id)
+                if found is None:
+                    self._manager.lose(order.client_order_id, now)
+                    self._manager.resolve(order.client_order_id, None, now)
+                else:
+                    self._manager.on_event(found, now)
+            await self.fetch_fills(now)
+        except (TimedOutError, VenueError) as error:
+            self.errors += 1
+            logger.warning("the venue could not be asked (%s); trying again at the next cycle", error)
+            return
+        self._stale = False
+        self._executions_from = max(self._executions_from, beat.execution_id)
+
+    async def resolve(self, now: int) -> None:
+        """Ask about orders whose outcome has been unknown for a whole cycle."""
+        names = self._manager.unresolved(now)
+        if not names:
+            return
+        try:
+            for name in names:
+                self._manager.resolve(name, await self._venue.order(name), now)
+            await self.fetch_fills(now, self._start_trade)
+        except (TimedOutError, VenueError) as error:
+            self.errors += 1
+            logger.warning("unknown orders could not be asked about (%s); trying again at the next cycle", error)
+
+    async def fetch_fills(self, now: int, after_trade_id: int | None = None) -> None:
+        """Ask for the fills since the user stream was last known to be whole, and book those that were missed."""
+        for fill in await self._venue.fills(self._heard_of if after_trade_id is None else after_trade_id):
+            self._manager.on_fill(fill, now)

@@ -1,0 +1,54 @@
+"""What a session shows of itself after each cycle."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from tidewright.venues.interface import FillUpdate
+
+
+@dataclass(slots=True)
+class Now:
+    """What a display shows, after each cycle.
+
+    Attributes
+    ----------
+    stage
+        ``"warm-up"``, ``"trading"``, ``"ending"`` or ``"ended"``.
+    quotes
+        Orders believed to be open: (side, ticks, lots left).
+    newest_fills
+        The last few fills.
+    """
+
+    stage: str = "starting"
+    market_ns: int = 0
+    cycle: int = 0
+    cycles_due: int = 0
+    mid2: int = 0
+    position_lots: int = 0
+    equity_units: int = 0
+    start_equity_units: int = 0
+    realised_units: int = 0
+    unrealised_units: int = 0
+    fees_units: int = 0
+    orders: int = 0
+    fills: int = 0
+    cancels: int = 0
+    rejected: int = 0
+    proposals: int = 0
+    accepted: int = 0
+    refused: int = 0
+    errors: int = 0
+    quotes: list[tuple[int, int, int]] = field(default_factory=list)
+    newest_fills: list[FillUpdate] = field(default_factory=list)
+    params: dict[str, float] = field(default_factory=dict)
+    advice: str = ""
+    why: str = ""
+
+
+class Observer(Protocol):
+    """Sees the session after each cycle; must not change it."""
+
+    def __call__(self, now: Now) -> None:
+        """Look."""
+        ...

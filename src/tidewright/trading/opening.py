@@ -1,0 +1,172 @@
+"""How a session begins: a new one with its first row, a broken-off one with its books brought together."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from tidewright.market.errors import DataError
+from tidewright.market.instrument import Instrument
+from tidewright.store import schema
+from tidewright.store.database import Database, Row
+from tidewright.trading.cycles import Registration
+from tidewright.trading.ledger import Ledger, LedgerState
+from tidewright.trading.orders import OrderManager
+from tidewright.trading.reconcile import Reconciliation, begin, reconcile, restore
+from tidewright.trading.settings import SessionSettings
+from tidewright.venues.interface import TradingVenue
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Opened:
+    """A session that is ready to trade.
+
+    Attributes
+    ----------
+    started_ns
+        Market time at which trading begins, or began before a restart.
+    start_trade_id
+        The account's last trade before the session began.
+    params
+        Parameters to go on with.
+    fills, cycles, start_equity_units
+        What a broken-off session had done before.
+    """
+
+    session: str
+    started_ns: int
+    start_trade_id: int
+    manager: OrderManager
+    params: dict[str, float]
+    reconciliation: Reconciliation = field(default_factory=Reconciliation)
+    fills: int = 0
+    cycles: int = 0
+    start_equity_units: int = 0
+
+
+def unfinished(database: Database) -> Row | None:
+    """The row of the session that did not end in order, the newest if there are several."""
+    found = [row for row in database.sessions() if row["ended_ns"] is None]
+    return found[-1] if found else None
+
+
+def grid_ns(resumed: Row | None) -> int | None:
+    """Where the decision times of a broken-off session began."""
+    return None if resumed is None else orjson.loads(resumed["settings"]).get("grid_ns")
+
+
+async def open_new(
+    venue: TradingVenue,
+    database: Database,
+    name: str,
+    settings: SessionSettings,
+    instrument: Instrument,
+    registration: Registration,
+    tape: str,
+    now_ns: int,
+    wall_ns: int,
+) -> Opened:
+    """Begin a session with what the account holds now.
+
+    Parameters
+    ----------
+    tape
+        Name of the tape's folder.
+
+    Raises
+    ------
+    TimedOutError
+        If the venue does not answer.
+    """
+    state, newest = await begin(venue, instrument.base, instrument.quote)
+    told: Mapping[str, Any] = {
+        **settings.to_json(),
+        "grid_ns": registration.start_ns,
+        "tape": tape,
+        "latency": {
+            "feed_ns": registration.feed_ns,
+            "entry_ns": registration.entry_ns,
+            "response_ns": registration.response_ns,
+        },
+    }
+    started_ns = now_ns + settings.warmup_ns
+    row = {
+        "session": name,
+        "started_ns": started_ns,
+        "started_wall_ns": wall_ns,
+        "ended_ns": None,
+        "venue": f"{settings.mode}:{instrument.venue}",
+        "instrument": orjson.dumps(instrument.to_json()).decode(),
+        "strategy": settings.strategy,
+        "start_base": state.start_base,
+        "start_quote": state.start_quote,
+        "start_trade_id": newest,
+        "settings": orjson.dumps(told).decode(),
+    }
+    database.add(schema.sessions, [row])
+    database.commit()
+    manager = OrderManager(name, Ledger(instrument, state))
+    return Opened(name, started_ns, newest, manager, dict(settings.params))
+
+
+async def open_again(
+    venue: TradingVenue,
+    database: Database,
+    row: Row,
+    settings: SessionSettings,
+    instrument: Instrument,
+    now_ns: int,
+) -> Opened:
+    """Go on with a session that did not end in order.
+
+    Raises
+    ------
+    DoesNotBalanceError
+        If books and account differ.
+    DataError
+        If it traded another instrument.
+    TimedOutError
+        If the venue does not answer.
+    """
+    before = Instrument.from_json(orjson.loads(row["instrument"]))
+    if (before.symbol, before.tick_size, before.lot_size) != (
+        instrument.symbol,
+        instrument.tick_size,
+        instrument.lot_size,
+    ):
+        raise DataError(f"the session in {database.path} traded {before.symbol}, tick {before.tick_size}")
+    session, start_trade = row["session"], int(row["start_trade_id"])
+    ledger = Ledger(instrument, LedgerState(row["start_base"], row["start_quote"]))
+    manager = restore(database, session, ledger)
+    known = len(database.rows(schema.fills, session))
+    found = await reconcile(venue, database, manager, now_ns, start_trade, adopt=settings.adopt)
+    logger.info("session %s resumed: %s", session, found.text())
+    decisions = database.rows(schema.decisions, session)
+    orders = database.rows(schema.orders, session)
+    manager.placed = len(orders)
+    manager.rejected = sum(order["state"] == "REJECTED" for order in orders)
+    manager.cancels_sent += sum(decision["cancelled"] for decision in decisions)
+    equity = database.rows(schema.equity, session)
+    return Opened(
+        session,
+        int(row["started_ns"]),
+        start_trade,
+        manager,
+        _newest_params(database, session, settings),
+        found,
+        known + len(found.missing_fills),
+        max(0, len(equity) - 1),
+        equity[0]["equity_units"] if equity else 0,
+    )
+
+
+def _newest_params(database: Database, session: str, settings: SessionSettings) -> dict[str, float]:
+    params = dict(settings.params)
+    for row in database.rows(schema.messages, session):
+        if row["verdict"] == "accepted" and row["message_type"] == "parameter_update":
+            params.update(orjson.loads(row["body"])["data"]["optimized_params"])
+    return params
