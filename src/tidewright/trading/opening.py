@@ -33,7 +33,7 @@ class Opened:
         The account's last trade before the session began.
     params
         Parameters to go on with.
-    fills, cycles, start_equity_units
+    fills, cycles, accepted, refused, start_equity_units
         What a broken-off session had done before.
     """
 
@@ -46,6 +46,8 @@ class Opened:
     fills: int = 0
     cycles: int = 0
     start_equity_units: int = 0
+    accepted: int = 0
+    refused: int = 0
 
 
 def unfinished(database: Database) -> Row | None:
@@ -151,22 +153,25 @@ async def open_again(
     manager.rejected = sum(order["state"] == "REJECTED" for order in orders)
     manager.cancels_sent += sum(decision["cancelled"] for decision in decisions)
     equity = database.rows(schema.equity, session)
+    messages = database.rows(schema.messages, session)
     return Opened(
         session,
         int(row["started_ns"]),
         start_trade,
         manager,
-        _newest_params(database, session, settings),
+        _newest_params(messages, settings),
         found,
         known + len(found.missing_fills),
         max(0, len(equity) - 1),
         equity[0]["equity_units"] if equity else 0,
+        sum(message["verdict"] == "accepted" for message in messages),
+        sum(message["verdict"] in ("refused", "invalid") for message in messages),
     )
 
 
-def _newest_params(database: Database, session: str, settings: SessionSettings) -> dict[str, float]:
+def _newest_params(messages: list[Row], settings: SessionSettings) -> dict[str, float]:
     params = dict(settings.params)
-    for row in database.rows(schema.messages, session):
+    for row in messages:
         if row["verdict"] == "accepted" and row["message_type"] == "parameter_update":
             params.update(orjson.loads(row["body"])["data"]["optimized_params"])
     return params

@@ -187,6 +187,9 @@ class Session:
         )
         if parts.advice is not None and settings.advice is not None:
             self._advice = await parts.advice(self._instrument, self._registration, self._note, parts.cycles.clock)
+        if self._advice is not None:
+            self._advice.accepted, self._advice.refused = opened.accepted, opened.refused
+            self._advice.proposals = opened.accepted + opened.refused
         beat = await self._warm_up(beat)
         await self._loop(beat)
         await self._finish()
