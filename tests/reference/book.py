@@ -61,15 +61,14 @@ class Book:
     Parameters
     ----------
     window
-        Prices that the book covers, ticks; None: all.
+        How many prices the book covers, ticks.
     """
 
-    def __init__(self, window: int | None = None) -> None:
+    def __init__(self, window: int) -> None:
         self.levels: tuple[dict[int, int], dict[int, int]] = ({}, {})
         self.gap = True  # "Start, reset and gap rows begin a gap"
         self.snapshot_seen = False
         self.whole = False
-        self.first_mid2: int | None = None
         self.last_mid2: int | None = None  # twice the mid when the book was last whole
         self.window = window
         self.low: int | None = None
@@ -90,8 +89,6 @@ class Book:
 
     def inside(self, price: int) -> bool:
         """Whether the window covers a price."""
-        if self.window is None:
-            return True
         return self.low is not None and self.low <= price < self.low + self.window
 
     # -- the window: "moves by a rule of the tape alone" -----------------------------------------------------------
@@ -119,8 +116,6 @@ class Book:
 
     def centre(self, price: int, always: bool = False) -> bool:
         """Move the window when a price is outside its middle half; whether it moved."""
-        if self.window is None:
-            return False
         if self.low is not None and not always:
             if self.low + self.window // 4 <= price < self.low + 3 * self.window // 4:
                 return False
@@ -174,19 +169,11 @@ class Book:
                     changes += self._set(side, price, 0)
         return changes + self._set(side, row.price, row.qty)
 
-    def end_packet(self) -> tuple[bool, bool]:
-        """Close a packet; whether a gap ended here and whether the window moved.
+    def end_packet(self) -> bool:
+        """Close a packet; whether a gap ended here.
 
         A gap "ends at the first packet end with snapshot rows after the last of them, even if one side is missing".
         """
-        moved = False
-        bid, ask = self.best_bid(), self.best_ask()
-        if bid is not None and ask is not None and bid <= ask:
-            moved = self.centre((bid + ask) // 2)
-        for side in (BUY, SELL):
-            if not self.levels[side] and self.missed[side]:
-                best = max(self.missed[side]) if side == BUY else min(self.missed[side])
-                moved = self.centre(best, always=True) or moved
         ended = self.gap and self.snapshot_seen
         if ended:
             self.gap = False
@@ -195,9 +182,19 @@ class Book:
         self.whole = not self.gap and bid is not None and ask is not None and bid <= ask
         if self.whole and bid is not None and ask is not None:
             self.last_mid2 = bid + ask
-            if self.first_mid2 is None:
-                self.first_mid2 = bid + ask
-        return ended, moved
+        return ended
+
+    def follow(self) -> bool:
+        """Let the window follow the prices, the last thing at a packet end; whether it moved."""
+        moved = False
+        bid, ask = self.best_bid(), self.best_ask()
+        if bid is not None and ask is not None and bid <= ask:
+            moved = self.centre((bid + ask) // 2)
+        for side in (BUY, SELL):
+            if not self.levels[side] and self.missed[side]:
+                best = max(self.missed[side]) if side == BUY else min(self.missed[side])
+                moved = self.centre(best, always=True) or moved
+        return moved
 
     def read(self, rows: tuple[Row, ...]) -> None:
         """A whole packet, for who needs only the book."""
@@ -207,6 +204,7 @@ class Book:
             if row.kind == RESET:
                 self.place(rows[place + 1 :])
         self.end_packet()
+        self.follow()
 
     @property
     def locked(self) -> bool:

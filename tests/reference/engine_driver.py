@@ -9,8 +9,6 @@ from tidewright.engine.replay import Replay, ReplayConfig
 from tidewright.market.codes import PACKET_END, UNIT
 from tidewright.market.tape import Columns, columns
 
-WIDE = 1024  # a window that no price of a small tape can leave
-
 
 def config_of(case: Case) -> ReplayConfig:
     settings = case.settings
@@ -22,7 +20,7 @@ def config_of(case: Case) -> ReplayConfig:
         queue=settings.queue,
         queue_power=settings.queue_power,
         feed_ns=settings.feed_ns,
-        window_ticks=settings.window_ticks or WIDE,
+        window_ticks=settings.window_ticks,
         limits=limits_of(case),
         record_fills=2,
         record_equity=1,

@@ -67,7 +67,7 @@ class Settings:
     feed_ns: int = 0
     queue: str = "risk_averse"
     queue_power: float = 3.0
-    window_ticks: int | None = None  # None: every price
+    window_ticks: int = 1024  # wider than what prices of a small tape can leave
     limits: LimitSet = NO_LIMITS
 
 
@@ -287,15 +287,14 @@ class Lane:
                 self.window_moved()
             for change in changes:
                 self.level_changed(change)
-        ended, moved = self.book.end_packet()
-        if moved:
-            self.window_moved()
-        if ended:
+        if self.book.end_packet():
             for order in self.resting():  # "resting orders rejoin at the back, own order of arrival kept"
                 order.queue = self.new_queue(order)
         if self.book.whole and not self.book.locked:
             self.touch(packet.ts, known)
             self.updated.clear()
+        if self.book.follow():
+            self.window_moved()
 
     def window_moved(self) -> None:
         """ "a level that left the window is unknown when it returns: orders there rejoin at the back" """
@@ -415,8 +414,7 @@ class Lane:
         order = message.order
         if order is None or order.state in ("sent", "dead"):
             if self.strategy is None:  # "A cancel that comes too late has no effect"
-                tag = order.tag if order is not None else 0
-                self.report(CANCEL_REJECTED, message.number, tag, now, 0, 0, 0, 0, reason=UNKNOWN_ORDER)
+                self.report(CANCEL_REJECTED, message.number, 0, now, 0, 0, 0, 0, reason=UNKNOWN_ORDER)
             return
         if order.state == "waiting":  # "cancels act, also on waiting orders"
             self.waiting.remove(order)
@@ -591,11 +589,11 @@ class Lane:
 
     def equity(self, sample: Sample) -> Fraction:
         """Quote balance plus base balance at the mid, 1e-8 quote units; "before the first mid: the capital", which is
-        what the lane starts with, at the first mid that comes.
+        what the lane starts with, at the first mid that a sample has.
         """
         mid2 = sample.mid2
         if mid2 is None:
-            mid2 = self.view.first_mid2 if self.view.first_mid2 is not None else self.book.last_mid2
+            mid2 = next((other.mid2 for other in self.samples if other.mid2 is not None), None)
         if mid2 is None:
             return Fraction(self.quote_start)
         base = self.base_start + sample.position * self.instrument.lot_units - sample.fee_base
@@ -714,7 +712,7 @@ class Lane:
         """
         arrival = now + self.settings.entry_ns
         missing = {side: list(quotes) for side, quotes in targets.items()}
-        for order in list(self.orders):
+        for order in sorted(self.orders, key=lambda o: o.side):  # bids, then asks, in order of sending
             known_dead = order.died_known_ns is not None and order.died_known_ns <= now
             if known_dead or order.cancel_sent:
                 continue

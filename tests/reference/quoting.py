@@ -56,7 +56,7 @@ def strategy_quotes(name: str, view: View, params: dict[str, float]) -> tuple[li
     assert name == "avellaneda_stoikov", name
     quotes = new_quotes()
     row = [params[p] for p in STRATEGIES[name].names]
-    bids, asks = avellaneda_stoikov.py_func(view, row, quotes)
+    bids, asks = getattr(avellaneda_stoikov, "py_func", avellaneda_stoikov)(view, row, quotes)
     return (
         [(int(quotes.bid_price[i]), int(quotes.bid_qty[i])) for i in range(bids)],
         [(int(quotes.ask_price[i]), int(quotes.ask_qty[i])) for i in range(asks)],

@@ -94,6 +94,7 @@ def closed_trades(lane: Lane) -> dict[str, Fraction]:
         "n_closed": Fraction(len(profits)),
         "sum_closed": sum(profits, Fraction(0)),
         "sum_closed_sq": sum((p * p for p in profits), Fraction(0)),
+        "n_even": Fraction(len(profits) - len(wins) - len(losses)),  # floats may take these for anything
         "n_wins": Fraction(len(wins)),
         "sum_win": sum(wins, Fraction(0)),
         "sum_loss": sum(losses, Fraction(0)),

@@ -36,6 +36,7 @@ from tidewright.market.instrument import Filters
 
 T = TypeVar("T")
 UNIT = 100_000_000
+WIDE = 1024
 
 
 class Chooser(Protocol):
@@ -193,12 +194,12 @@ def random_rows(choose: Chooser, packets: int, calm: bool, stride: int = 1, star
     return rows
 
 
-def random_window(choose: Chooser) -> int | None:
+def random_window(choose: Chooser) -> int:
     """A window wider than every price, or one that has to move."""
-    return choose.several(None, None, None, 16, 32)
+    return choose.several(WIDE, WIDE, WIDE, 16, 32)
 
 
-def random_settings(choose: Chooser, window: int | None, start: int = 1000) -> Settings:
+def random_settings(choose: Chooser, window: int, start: int = 1000) -> Settings:
     queue = choose.several("risk_averse", "prob", "prob_log", "front", "prob")
     return Settings(
         cycle_ns=choose.several(25, 10, 60),
@@ -262,7 +263,7 @@ def random_filters(choose: Chooser) -> Filters:
 
 def outside_case(choose: Chooser) -> Case:
     """Lanes driven from outside."""
-    return driven(choose, None, choose.several(False, True))
+    return driven(choose, WIDE, choose.several(False, True))
 
 
 def window_case(choose: Chooser) -> Case:
@@ -270,9 +271,9 @@ def window_case(choose: Chooser) -> Case:
     return driven(choose, choose.several(16, 32), False)
 
 
-def driven(choose: Chooser, window: int | None, calm: bool) -> Case:
+def driven(choose: Chooser, window: int, calm: bool) -> Case:
     lanes = choose.several(1, 1, 2)
-    rows = random_rows(choose, choose.between(3, 45), calm, stride=1 if window is None else 9)
+    rows = random_rows(choose, choose.between(3, 45), calm, stride=1 if window == WIDE else 9)
     check = choose.between(0, 4) == 4
     return Case(
         rows=rows,
@@ -351,7 +352,7 @@ def avellaneda_params(choose: Chooser) -> dict[str, float]:
     return {
         "gamma": choose.several(0.002, 0.01, 0.0001),
         "kappa": choose.several(0.01, 0.003, 0.05),
-        "sigma_bps": choose.several(0.0, 50.0, 300.0),
+        "sigma_bps": choose.several(50.0, 300.0, 0.0),
         "horizon_s": choose.several(1.0, 1.0, 3600.0),
         "levels": float(choose.several(1, 2, 3)),
         "level_spacing": choose.several(0.5, 0.0, 1.1),
@@ -364,8 +365,8 @@ def strategy_case(choose: Chooser) -> Case:
     """Lanes of a strategy."""
     window = random_window(choose)
     start = choose.several(1000, 1000, DAY_NS - 100)  # over midnight, where the daily loss starts anew
-    calm = choose.several(False, True) if window is None else False
-    rows = random_rows(choose, choose.between(5, 70), calm, 1 if window is None else 9, start)
+    calm = choose.several(False, True) if window == WIDE else False
+    rows = random_rows(choose, choose.between(5, 70), calm, 1 if window == WIDE else 9, start)
     strategy = choose.several("grid", "avellaneda_stoikov")
     make = grid_params if strategy == "grid" else avellaneda_params
     settings = random_settings(choose, window, start)

@@ -218,6 +218,14 @@ def test_before_the_first_mid_equity_is_the_capital(play: Play) -> None:
     assert told(result) == [("ok", 300, BUY, 990, 3), ("ok", 300, SELL, 1010, 3)]
 
 
+def test_a_first_mid_at_the_end(play: Play) -> None:
+    rows = tape(packet(0, bid(500, 1)), quiet(250), snapshot(260, bid(999, 5), ask(1001, 5)))
+    result = play(Case(**{**vars(case()), "rows": rows, "base_units": 2 * UNIT}))
+    assert result.equity == [(100, 12_000 * UNIT), (200, 12_000 * UNIT), (260, 12_000 * UNIT)]
+    assert result.statistics["equity_start"] == 12_000.0
+    assert result.statistics["max_drawdown"] == result.statistics["sum_return_sq"] == 0.0
+
+
 def test_while_not_whole_equity_keeps_the_last_mid(play: Play) -> None:
     result = play(
         case(

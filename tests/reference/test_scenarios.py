@@ -652,6 +652,13 @@ def test_best_rows_empty_better_levels(play: Play) -> None:
     ]
 
 
+def test_a_best_row_of_nothing_as_first_packet(play: Play) -> None:
+    rows = tape(packet(5, best_ask(43, 0)), OPEN, packet(20, best_bid(101, 0)))
+    assert filled(play(Case(rows, (Send(30, BUY, 102, 1, IOC),)))) == [(0, 30, 102, 1)]
+    narrow = Settings(1000, window_ticks=16)
+    assert filled(play(Case(rows, (Send(30, BUY, 102, 1, IOC),), narrow))) == [(0, 30, 102, 1)]
+
+
 def test_unknown_prints_are_classed_by_the_book_before_their_packet(play: Play) -> None:
     rows = tape(
         OPEN,
