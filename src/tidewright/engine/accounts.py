@@ -135,7 +135,7 @@ def book_fill(state: State, lane: int, side: int, price: int, qty: int, fee_base
         sums[F_CLOSED] += profit
         sums[F_CLOSED_SQ] += profit * profit
         sums[F_DURATION] += math.floor(held + 0.5)
-        if profit > 0.0:
+        if profit > 1e-12 * value:  # an even trade is no win, whatever rounding leaves
             row[L_WINS] += 1
             sums[F_WIN] += profit
         else:

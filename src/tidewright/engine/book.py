@@ -9,6 +9,7 @@ from tidewright.engine.layout import (
     DUE,
     EPOCH,
     IN_GAP,
+    KNOWN_FROM,
     LOST,
     LOST_PRICE,
     MARKET_STATE,
@@ -39,7 +40,7 @@ from tidewright.engine.nodes import rejoin, requeue
 from tidewright.engine.prints import touch, touch_room
 from tidewright.engine.taken import correct_taken, forget_all
 from tidewright.market.codes import ASK, BEST_ASK, BEST_BID, BID, PACKET_END, RESET
-from tidewright.market.ladder import BEST, LOW, WIDTH, Ladder, clear, index_of, off_centre, set_level
+from tidewright.market.ladder import BEST, LOW, STRANGE, WIDTH, Ladder, clear, index_of, off_centre, set_level
 from tidewright.market.tape import I64, U8
 
 
@@ -75,12 +76,24 @@ def miss_level(state: State, side: int, index: int, qty: int, price: int) -> Non
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def best_row(state: State, side: int, index: int, qty: int, price: int) -> None:
     """A best-bid/ask row empties the better levels of its side and sets its own."""
-    while state.reg[BEST + side] > index:
+    while state.reg[BEST + side] > max(index, np.int64(-1)):
         change_level(state, side, state.reg[BEST + side], np.int64(0))
+    if state.reg[STRANGE] == 1:
+        hear_of_better(state, side, max(index, np.int64(-1)) + 1)
     if 0 <= index < state.reg[WIDTH]:
         change_level(state, side, index, qty)
     else:
         miss_level(state, side, index, qty, price)
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
+def hear_of_better(state: State, side: int, first: int) -> None:
+    """Unknown levels at or better than an index are known to be empty: nothing is better than the best."""
+    base = side * state.reg[WIDTH]
+    for index in range(first, state.reg[KNOWN_FROM + side]):
+        if state.qty[base + index] < 0:
+            change_level(state, side, np.int64(index), np.int64(0))
+    state.reg[KNOWN_FROM + side] = min(first, state.reg[KNOWN_FROM + side])
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -154,13 +167,10 @@ def change_market_state(state: State, ts: int) -> None:
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
-def end_packet(state: State, kind: U8, price: I64, qty: I64, last: int) -> int:
+def end_packet(state: State) -> int:
     """Close a packet; GROW_... and nothing has happened if there is no room for what it may fill.
 
-    Parameters
-    ----------
-    last
-        Its last row; the first is in the register PACKET_ROW.
+    TOUCHING is 1 afterwards where the book is not fit for touches, and the packet's updates must be remembered.
     """
     reg = state.reg
     width = reg[WIDTH]
@@ -187,7 +197,7 @@ def end_packet(state: State, kind: U8, price: I64, qty: I64, last: int) -> int:
             reg[TOUCHING] = 0
             reg[EPOCH] += 1
     else:
-        remember_updates(state, kind, price, qty, last)
+        reg[TOUCHING] = 1
     change_market_state(state, reg[PACKET_TS])
     return DONE
 
@@ -213,7 +223,13 @@ def window_after_packet(state: State) -> int:
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
 def remember_updates(state: State, kind: U8, price: I64, qty: I64, last: int) -> None:
-    """The book is not fit for touches: mark the packet's updates for the next packet end that is."""
+    """The book is not fit for touches: mark the packet's updates for the next packet end that is.
+
+    Parameters
+    ----------
+    last
+        The packet's last row; the first is in the register PACKET_ROW.
+    """
     reg = state.reg
     for i in range(reg[PACKET_ROW], last + 1):
         code = kind[i]
@@ -223,4 +239,3 @@ def remember_updates(state: State, kind: U8, price: I64, qty: I64, last: int) ->
         index = index_of(Ladder(state.qty, state.reg), side, price[i])
         if 0 <= index < reg[WIDTH]:
             state.epoch[side * reg[WIDTH] + index] = reg[EPOCH]
-    reg[TOUCHING] = 1

@@ -173,6 +173,7 @@ def value_capital(state: State, mid2: int) -> None:
         capital = worth(state, np.int64(lane), np.int64(L_KNOWN), mid2)
         sums[F_START] = capital
         sums[F_LAST] = capital
+        sums[F_NEWEST] = capital
         sums[F_PEAK] = capital
         sums[F_DAY] = capital
         if state.cfg[CFG_CURVE] == 1:

@@ -11,6 +11,7 @@ from tidewright.engine.book import (
     end_packet,
     miss_level,
     place_window,
+    remember_updates,
     start_gap,
     window_after_packet,
 )
@@ -42,8 +43,9 @@ from tidewright.engine.layout import (
     INFERRED_PRINTS,
     KNOWN_MID2,
     LAST_TS,
+    LOST,
+    MARKET_STATE,
     MID2,
-    MOVE,
     NEVER,
     NEXT_CAPTURE,
     NEXT_DECISION,
@@ -57,13 +59,28 @@ from tidewright.engine.layout import (
     SNAPSHOT_SEEN,
     START,
     STATE_SINCE,
+    STATE_WHOLE,
+    TOUCHING,
     WAIT_DUE,
+    WHOLE,
     State,
 )
 from tidewright.engine.prints import on_print
 from tidewright.engine.reference import state_at
-from tidewright.market.codes import ASK, BEST_ASK, BEST_BID, GAP, PACKET_END, RESET, SNAPSHOT, TRADE_BUY, TRADE_UNKNOWN
-from tidewright.market.ladder import BEST, LOW, WIDTH, Ladder, index_of
+from tidewright.market.codes import (
+    ASK,
+    BEST_ASK,
+    BEST_BID,
+    BID,
+    GAP,
+    PACKET_END,
+    RESET,
+    SNAPSHOT,
+    TRADE_BUY,
+    TRADE_SELL,
+    TRADE_UNKNOWN,
+)
+from tidewright.market.ladder import BEST, LOW, WIDTH, WORST, Ladder, index_of
 from tidewright.market.tape import I64, U8
 
 
@@ -92,7 +109,10 @@ def run(
     state = state_at(address)
     reg = state.reg
     rows = len(ts)
-    for i in range(start, rows + 1):
+    i = start
+    while i <= rows:
+        if i < rows and is_quiet(state):
+            i = skim(address, ts, ts_local, kind, flags, price, qty, i)
         if reg[IN_PACKET] == 0:
             last = i == rows
             before = until + 1 if last else ts[i]
@@ -118,26 +138,151 @@ def run(
                 status = place_window(state, kind, price, qty, flags, i)
                 if status != DONE:
                     return status, i
+        ends = flags[i] & PACKET_END
         if reg[IN_PACKET] == 1:
             if ts[i] != reg[PACKET_TS]:
                 return BAD_TIME, i
-            status = apply_row(state, kind, flags, price, qty, i)
-            if status == MOVE:
-                return status, i + 1
+            status = apply_row(state, np.int64(kind[i]), np.int64(flags[i]), price[i], qty[i])
             if status != DONE:
                 return status, i
-        if flags[i] & PACKET_END:
+            if kind[i] == RESET and ends == 0:
+                status = place_window(state, kind, price, qty, flags, i + 1)
+                if status != DONE:
+                    return status, i + 1
+        if ends != 0:
             if reg[IN_PACKET] != 3:
                 reg[IN_PACKET] = 2
-                status = end_packet(state, kind, price, qty, i)
+                status = end_packet(state)
                 if status != DONE:
                     return status, i
+                if reg[TOUCHING] == 1:
+                    remember_updates(state, kind, price, qty, i)
                 reg[IN_PACKET] = 3
             status = window_after_packet(state)
             if status != DONE:
                 return status, i
             reg[IN_PACKET] = 0
+        i += 1
     return DONE, rows
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def is_quiet(state: State) -> bool:
+    """Whether the book is as :func:`skim` needs it: whole, in place, between packets or in one's rows."""
+    reg = state.reg
+    return (
+        reg[MARKET_STATE] == STATE_WHOLE
+        and reg[IN_GAP] == 0
+        and reg[IN_PACKET] <= 1
+        and reg[FIRST_TS] != NEVER
+        and reg[LOST] == 0
+        and reg[LOST + 1] == 0
+    )
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
+def skim(address: int, ts: I64, ts_local: I64, kind: U8, flags: U8, price: I64, qty: I64, start: int) -> int:
+    """Read on over rows that meet nobody's orders and leave the book whole; the row that the caller must look at.
+
+    Most rows are such. The book's bests and the packet's times stay in local variables on the way; every other case
+    (a level with orders, a print that reaches one, a touch, something due, anything odd) is left to the caller, before
+    the row, or at the packet's end, as the register IN_PACKET says.
+    """
+    state = state_at(address)
+    reg = state.reg
+    book = state.qty
+    mark = state.mark
+    feed = state.cfg[CFG_FEED]
+    low, width = reg[LOW], reg[WIDTH]
+    left, right = reg[LOW] + width // 4, reg[LOW] + 3 * (width // 4)
+    bid, ask = reg[BEST], reg[BEST + 1]
+    worst_bid, worst_ask = reg[WORST], reg[WORST + 1]
+    own_bid, own_ask = reg[OWN], reg[OWN + 1]
+    due, capture = reg[DUE], reg[NEXT_CAPTURE]
+    in_packet, receipt, packet_ts, packet_row = reg[IN_PACKET], reg[RECEIPT], reg[PACKET_TS], reg[PACKET_ROW]
+    packet, mid2, whole = reg[PACKET], reg[MID2], reg[WHOLE]
+    before_bid, before_ask = reg[BEFORE], reg[BEFORE + 1]
+    touching = reg[TOUCHING]
+    earliest = max(reg[LAST_TS], reg[NOW] + 1)
+    i = start
+    while i < len(ts):
+        if in_packet == 0:
+            now = ts[i]
+            known = max(receipt, max(now, ts_local[i] if ts_local[i] > 0 else now + feed))
+            if now < earliest or known > capture or now > due:
+                break
+            receipt = known
+            earliest = packet_ts = now
+            packet_row = i
+            packet += 1
+            in_packet = 1
+            before_bid, before_ask = bid, ask
+        code = kind[i]
+        if ts[i] != packet_ts or flags[i] & SNAPSHOT:
+            break
+        if code == BID:
+            index = price[i] - low
+            if index < 0 or index >= width or mark[index] != 0:
+                break
+            size = qty[i]
+            if size > 0 and own_ask >= width - 1 - index:
+                break
+            book[index] = size
+            if size > 0:
+                bid = max(bid, index)
+                worst_bid = min(worst_bid, index)
+            elif index == bid:
+                bid -= 1
+                while bid >= worst_bid and book[bid] <= 0:
+                    bid -= 1
+                if bid < worst_bid:
+                    bid = np.int64(-1)
+        elif code == ASK:
+            index = width - 1 - price[i] + low
+            if index < 0 or index >= width or mark[width + index] != 0:
+                break
+            size = qty[i]
+            if size > 0 and own_bid >= width - 1 - index:
+                break
+            book[width + index] = size
+            if size > 0:
+                ask = max(ask, index)
+                worst_ask = min(worst_ask, index)
+            elif index == ask:
+                ask -= 1
+                while ask >= worst_ask and book[width + ask] <= 0:
+                    ask -= 1
+                if ask < worst_ask:
+                    ask = np.int64(-1)
+        elif code == TRADE_BUY:
+            if own_ask >= width - 1 - price[i] + low:
+                break
+        elif code == TRADE_SELL:
+            if own_bid >= price[i] - low:
+                break
+        else:
+            break
+        if flags[i] & PACKET_END:
+            asked = width - 1 - ask
+            if touching == 1 or bid < 0 or ask < 0 or bid >= asked:
+                in_packet = np.int64(2)
+                break
+            mid2 = 2 * low + bid + asked
+            whole = np.int64(1)
+            centre = mid2 // 2
+            if centre < left or centre >= right:
+                in_packet = np.int64(3)
+                break
+            in_packet = np.int64(0)
+        i += 1
+    reg[BEST], reg[BEST + 1] = bid, ask
+    reg[WORST], reg[WORST + 1] = worst_bid, worst_ask
+    reg[IN_PACKET], reg[RECEIPT], reg[PACKET_TS], reg[PACKET_ROW] = in_packet, receipt, packet_ts, packet_row
+    reg[PACKET], reg[MID2], reg[WHOLE] = packet, mid2, whole
+    reg[BEFORE], reg[BEFORE + 1] = before_bid, before_ask
+    if packet_ts > reg[LAST_TS]:
+        reg[LAST_TS] = packet_ts
+    return i
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
@@ -233,31 +378,28 @@ def find_due(state: State) -> None:
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
-def apply_row(state: State, kind: U8, flags: U8, price: I64, qty: I64, i: int) -> int:
+def apply_row(state: State, code: int, flag: int, price: int, qty: int) -> int:
     """Apply one row; GROW_... and nothing has happened if there is no room for its fills."""
     reg = state.reg
-    code = kind[i]
     if code <= BEST_ASK and (code <= ASK or code >= BEST_BID):
         side = np.int64(code == ASK or code == BEST_ASK)
-        index = index_of(Ladder(state.qty, state.reg), side, price[i])
-        if flags[i] & SNAPSHOT:
+        index = index_of(Ladder(state.qty, state.reg), side, price)
+        if flag & SNAPSHOT:
             reg[SNAPSHOT_SEEN] = 1
         if code >= BEST_BID:
-            best_row(state, side, index, qty[i], price[i])
+            best_row(state, side, index, qty, price)
         elif 0 <= index < reg[WIDTH]:
-            change_level(state, side, index, qty[i])
+            change_level(state, side, index, qty)
         else:
-            miss_level(state, side, index, qty[i], price[i])
+            miss_level(state, side, index, qty, price)
         return DONE
     if code == RESET or code == GAP:
         start_gap(state, code == RESET)
-        if code == RESET and (flags[i] & PACKET_END) == 0:
-            return place_window(state, kind, price, qty, flags, i + 1)
         return DONE
-    if flags[i] & SNAPSHOT:
+    if flag & SNAPSHOT:
         reg[SNAPSHOT_SEEN] = 1
     if code <= TRADE_UNKNOWN and reg[IN_GAP] == 0:
-        return apply_print(state, code, price[i], qty[i])
+        return apply_print(state, code, price, qty)
     return DONE
 
 

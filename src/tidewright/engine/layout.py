@@ -76,6 +76,7 @@ KNOWN_MID2: Final = _R + 62  # last mid of the view, 0: none
 INFERRED_PRINTS: Final = _R + 63  # prints of unknown side that were classed by the book
 MISSED_ROWS: Final = _R + 64  # level rows outside the window
 MOVE_TO: Final = _R + 65
+KNOWN_FROM: Final = _R + 66  # 2: no level of the side at or better than this index is unknown
 REG_COUNT: Final = _R + 72
 
 # Market states, whose time is shared out.

@@ -51,7 +51,7 @@ def on_print(state: State, side: int, index: int, qty: int, ts: int, known: int)
         return
     reg[PRINTS] += 1
     base = side * reg[WIDTH]
-    while own > index:
+    while own >= 0 and own > index:
         fill_price(state, base + own, qty, True, ts, known)
         own = next_own(state, side, own - 1)
     if own == index and own >= 0:

@@ -11,10 +11,10 @@ from tidewright.engine.layout import QUEUE_FRONT, QUEUE_PROB, QUEUE_PROB_LOG, QU
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def ahead_on_arrival(model: int, level: int) -> float:
     """Lots ahead of an order that joins a level; a level not heard of (< 0) is an unknown queue."""
-    if model == QUEUE_FRONT:
-        return 0.0
     if level < 0:
         return QUEUE_UNKNOWN
+    if model == QUEUE_FRONT:
+        return 0.0
     return np.float64(level)
 
 
@@ -39,7 +39,7 @@ def ahead_after_level(model: int, power: float, ahead: float, traded: float, old
     """
     after = np.float64(new)
     if ahead >= QUEUE_UNKNOWN:
-        return after
+        return 0.0 if model == QUEUE_FRONT else after
     if ahead <= 0.0:
         return 0.0
     if model == QUEUE_PROB or model == QUEUE_PROB_LOG:

@@ -10,12 +10,10 @@ from typing import Any, Final
 
 import numpy as np
 from llvmlite import ir
-from numba import types
-from numba.core.extending import intrinsic, lower_builtin, models, register_model  # noqa: F401
+from numba import config, types
 from numba.core.imputils import lower_getattr
 from numba.core.typing.templates import AttributeTemplate
-from numba.core.typing.typeof import typeof  # noqa: F401
-from numba.extending import infer_getattr
+from numba.extending import infer_getattr, intrinsic, models, register_model
 from numba.np.arrayobj import make_array, populate_array
 
 from tidewright.engine import layout as at
@@ -68,6 +66,8 @@ def table(state: State) -> I64:
         first = _PLACES[name] * _ENTRY
         entries[first] = array.ctypes.data
         entries[first + 1 : first + 1 + dimensions] = array.shape
+    if config.DISABLE_JIT:
+        _INTERPRETED[int(entries.ctypes.data)] = state
     return entries
 
 
@@ -87,14 +87,21 @@ class _StateModel(models.PrimitiveModel):  # type: ignore[misc]
         super().__init__(manager, kind, ir.IntType(64))
 
 
+_INTERPRETED: Final[dict[int, State]] = {}  # states by address, for kernels run as plain Python (NUMBA_DISABLE_JIT=1)
+
+
 @intrinsic  # type: ignore[misc]
-def state_at(typing_context: Any, address: Any) -> Any:
-    """The state behind the address of a table (int64); for kernels."""
+def _state_at(typing_context: Any, address: Any) -> Any:
+    """The state behind the address of a table (int64)."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return arguments[0]
 
     return STATE_TYPE(types.int64), generate
+
+
+state_at = _INTERPRETED.__getitem__ if config.DISABLE_JIT else _state_at
+"""The state behind the address of a table; for kernels."""
 
 
 @infer_getattr

@@ -10,6 +10,7 @@ from tidewright.engine.layout import (
     CFG_RESPONSE,
     N_FIRST,
     N_NEXT,
+    N_PACKET,
     NEVER,
     O_LANE,
     O_LEAVES,
@@ -40,7 +41,7 @@ def take(state: State, slot: int, index: int, now: int) -> bool:
     market = terms // 8 == MARKET
     tif = terms % 8
     other = 1 - order[slot, O_SIDE]
-    reach = np.int64(0) if market else max(np.int64(0), state.reg[WIDTH] - 1 - index)
+    reach = np.int64(1 - NEVER) if market else state.reg[WIDTH] - 1 - index
     whole = state.reg[WHOLE] == 1
     if tif == FOK and (not whole or reachable(state, slot, other, reach) < order[slot, O_QTY]):
         die(state, slot, np.int64(EXPIRED), now, np.int64(FOK_UNFILLED))
@@ -77,20 +78,58 @@ def walk(state: State, slot: int, other: int, reach: int, now: int) -> None:
     lane = state.order[slot, O_LANE]
     width = state.reg[WIDTH]
     level = state.reg[BEST + other]
-    own = best_own_index(state, lane, other, width - 1)
-    while max(level, own) >= reach:
+    if level < 0:
+        level = np.int64(-NEVER)
+    own = best_own_index(state, lane, other, np.int64(NEVER))
+    while max(level, own) >= reach and max(level, own) > -NEVER:
         index = max(level, own)
         position = other * width + index
+        inside = 0 <= index < width
         if index == own:
-            pass_own(state, slot, position, now)
+            if inside:
+                pass_own(state, slot, position, now)
+            else:
+                expire_stray(state, lane, other, index, now)
             own = best_own_index(state, lane, other, index - 1)
         if state.order[slot, O_LEAVES] == 0:
             return
-        take_level(state, slot, position, NEVER, now)
+        if inside:
+            take_level(state, slot, position, NEVER, now)
         if state.order[slot, O_LEAVES] == 0:
             return
         if index == level:
             level = next_level(Ladder(state.qty, state.reg), other, level - 1)
+        if level < 0:
+            level = np.int64(-NEVER)
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
+def expire_stray(state: State, lane: int, side: int, index: int, now: int) -> None:
+    """Let a lane's orders at a price outside the window expire, in order of arrival: there is nothing ahead to take."""
+    first, last = slots_of(state, lane)
+    while True:
+        found = np.int64(-1)
+        for each in range(first, last):
+            if (
+                state.order[each, O_STATE] == RESTING_STATE
+                and state.order[each, O_LANE] == lane
+                and state.order[each, O_SIDE] == side
+                and index_of(Ladder(state.qty, state.reg), side, state.order[each, O_PRICE]) == index
+                and (found < 0 or packet_of(state, np.int64(each)) < packet_of(state, found))
+            ):
+                found = np.int64(each)
+        if found < 0:
+            return
+        first_there = state.node[state.order[found, O_NODE], N_FIRST]
+        while state.order[first_there, O_LANE] != lane:
+            first_there = state.order[first_there, O_NEXT]
+        die(state, first_there, np.int64(EXPIRED), now, np.int64(SELF_TRADE))
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def packet_of(state: State, slot: int) -> int:
+    """Packet after which a resting order joined its queue."""
+    return state.node[state.order[slot, O_NODE], N_PACKET]
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -141,8 +180,8 @@ def next_own_at(state: State, lane: int, position: int, after: int) -> int:
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
 def best_own_index(state: State, lane: int, side: int, index: int) -> int:
-    """Best index, at or worse than one, where a lane has a resting order inside the window; -1: none."""
-    best = np.int64(-1)
+    """Best index, at or worse than one, where a lane has a resting order; may lie outside the window; -NEVER: none."""
+    best = np.int64(-NEVER)
     first, last = slots_of(state, lane)
     for slot in range(first, last):
         if (

@@ -24,6 +24,7 @@ def move(state: State, low: int) -> None:
     shift(state.head, width, up, -1)
     shift(state.taken_head, width, up, -1)
     shift(state.epoch, width, up, 0)
+    reg[at.KNOWN_FROM : at.KNOWN_FROM + 2] = width
     _move_taken(state, width, up)
     _move_nodes(state, width, low)
     _find_own(state, width)
@@ -76,8 +77,7 @@ def _move_nodes(state: State, width: int, low: int) -> None:
 def _hang(state: State, each: int, position: int) -> None:
     """Hang a node at the end of its price's ring: the level has just come back, so all nodes there are older."""
     node = state.node
-    unknown = state.cfg[at.CFG_QUEUE] != at.QUEUE_FRONT
-    state.node_q[each] = (at.QUEUE_UNKNOWN if unknown else 0.0, 0.0)
+    state.node_q[each] = (at.QUEUE_UNKNOWN, 0.0)
     node[each, at.N_POSITION] = position
     head = int(state.head[position])
     if head < 0:
