@@ -34,6 +34,7 @@ from tidewright.engine.layout import (
     F_RETURN,
     F_RETURN_SQ,
     F_START,
+    FIRST_MID_AT,
     GROW_CAPTURE,
     GROW_CURVE,
     KNOWN_MID2,
@@ -128,6 +129,7 @@ def decide(state: State, now: int) -> int:
     mid2 = seen[V_MID2]
     if mid2 > 0 and reg[KNOWN_MID2] == 0:
         value_capital(state, mid2)
+        reg[FIRST_MID_AT] = now
     reg[KNOWN_MID2] = mid2
     whole = seen[V_WHOLE] == 1
     change, volatility = 0.0, 0.0

@@ -36,6 +36,7 @@ from tidewright.engine.layout import (
     F_NEWEST,
     F_START,
     FINISHED,
+    FIRST_MID_AT,
     FIRST_TS,
     GROW_CURVE,
     IN_GAP,
@@ -437,7 +438,8 @@ def finish(address: int) -> int:
     replaces = reg[DECISIONS] > 0 and reg[NEXT_DECISION] - state.cfg[CFG_CYCLE] == end
     if state.cfg[CFG_CURVE] == 1 and not replaces and reg[CURVE_COUNT] == len(state.curve_ts):
         return GROW_CURVE
-    if reg[MID2] > 0 and reg[KNOWN_MID2] == 0 and state.cfg[CFG_STRATEGY] >= 0:
+    unsampled = reg[KNOWN_MID2] == 0 or (replaces and reg[FIRST_MID_AT] == end)
+    if reg[MID2] > 0 and unsampled and state.cfg[CFG_STRATEGY] >= 0:
         value_capital(state, reg[MID2])
     for lane in range(len(state.lane)):
         equity = state.lane_f[lane, F_START]

@@ -77,6 +77,7 @@ INFERRED_PRINTS: Final = _R + 63  # prints of unknown side that were classed by 
 MISSED_ROWS: Final = _R + 64  # level rows outside the window
 MOVE_TO: Final = _R + 65
 KNOWN_FROM: Final = _R + 66  # 2: no level of the side at or better than this index is unknown
+FIRST_MID_AT: Final = _R + 68  # decision whose view had the first mid
 REG_COUNT: Final = _R + 72
 
 # Market states, whose time is shared out.
