@@ -330,6 +330,8 @@ class Lane:
         met = SELL if aggressor == BUY else BUY  # "Buy prints meet only asks, sell prints only bids."
         used = 0
         for order in self.by_priority(met):
+            if not self.book.inside(order.price):
+                continue
             better = order.price < row.price if met == SELL else order.price > row.price
             if better:  # "Orders at better prices than the print's fill from T" ... "A print beyond sets q = 0"
                 available = row.qty - used
@@ -357,6 +359,8 @@ class Lane:
             opposite = SELL if side == BUY else BUY
             prices = sorted({p for s, p in self.updated if s == opposite}, reverse=opposite == BUY)
             for order in self.by_priority(side):
+                if not self.book.inside(order.price):
+                    continue
                 for price in prices:
                     if not reaches(side, order.price, price):
                         continue
@@ -375,11 +379,8 @@ class Lane:
         return [order for order in self.orders if order.state == "resting"]
 
     def by_priority(self, side: int) -> list[Order]:
-        """Orders of a side that can meet anything, "from the best price down, then by arrival".
-
-        One whose price left the window stays where it is, but nothing reaches it there except a cancel.
-        """
-        own = [order for order in self.resting() if order.side == side and self.book.inside(order.price)]
+        """ "from the best price down, then by arrival" """
+        own = [order for order in self.resting() if order.side == side]
         return sorted(own, key=lambda o: (-o.price if side == BUY else o.price, o.arrived))
 
     def front_queue(self) -> Queue:
@@ -469,15 +470,15 @@ class Lane:
             for price in self.book.levels[opposite]:
                 if reaches(order.side, order.price, price) and self.net(opposite, price) > 0:
                     return WOULD_TAKE
-            for own in self.by_priority(opposite):
-                if reaches(order.side, order.price, own.price):
+            for own in self.resting():
+                if own.side == opposite and reaches(order.side, order.price, own.price):
                     return WOULD_TAKE
         return NO_REASON
 
     def walk_prices(self, order: Order) -> list[int]:
         """Prices the order may take at, best first: tape levels and own orders."""
         opposite = SELL if order.side == BUY else BUY
-        prices = set(self.book.levels[opposite]) | {own.price for own in self.by_priority(opposite)}
+        prices = set(self.book.levels[opposite]) | {own.price for own in self.resting() if own.side == opposite}
         reachable = [p for p in prices if order.kind == MARKET or reaches(order.side, order.price, p)]
         return sorted(reachable, reverse=opposite == BUY)
 
