@@ -27,6 +27,7 @@ $(BIN)/python:
 $(VENV)/.base: $(BIN)/python pyproject.toml constraints.txt
 	@echo "installing Tidewright into $(VENV) (about a minute) ..." >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@$(BIN)/python -m tidewright.cli.compile
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.base

@@ -42,6 +42,8 @@ POSITION_SHARE: Final = 0.05
 WARMUP_NS: Final = 2 * HOUR
 LAST_HOURS: Final = 24.0
 
+CYCLE: Final = 30 * SECOND
+
 
 @dataclass(frozen=True, slots=True)
 class Market:
@@ -92,7 +94,10 @@ def demo(
     folder = out or Path("runs") / f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     resumable = _resumable(folder)
     market = _market(folder, tape, hours, seed, strategy, console)
-    advice = AdviceSettings(epoch_ns=parse_duration(epoch), threshold=threshold, seed=seed) if optimizer else None
+    epoch_ns = parse_duration(epoch)
+    # A third of an epoch to think in, beside the trading: waiting for it at once would be waiting at every epoch.
+    think = max(1, epoch_ns // (3 * CYCLE))
+    advice = AdviceSettings(epoch_ns, answer_cycles=think, threshold=threshold, seed=seed) if optimizer else None
     settings = SessionSettings(
         strategy=strategy,
         params=market.params,
@@ -109,8 +114,7 @@ def demo(
 
 
 def _whole_cycles(hours: float) -> int:
-    cycle = 30 * SECOND
-    return max(cycle, round(hours * HOUR) // cycle * cycle)
+    return max(CYCLE, round(hours * HOUR) // CYCLE * CYCLE)
 
 
 def _resumable(folder: Path) -> dict[str, Any] | None:

@@ -37,7 +37,7 @@ _TABLES: Final = {
     "venue": {"state", "rest", "ws", "ws_api", "control", "pace"},
     "params": None,
     "limits": {"max_position_share", "stop_loss", "daily_loss", "volatility_cutoff"},
-    "advice": {"enabled", "epoch", "answer_cycles", "threshold", "candidates", "generations", "seed"},
+    "advice": {"enabled", "epoch", "window", "answer_cycles", "threshold", "candidates", "generations", "seed"},
 }
 
 
@@ -163,12 +163,13 @@ def _settings(data: Mapping[str, Any], live: bool) -> SessionSettings:
         warmup_ns=parse_duration(data.get("warmup", "2h")),
         duration_ns=round(float(data.get("hours", 0)) * HOUR),
         advice=AdviceSettings(
-            parse_duration(advice.get("epoch", "30m")),
-            int(advice.get("answer_cycles", base.answer_cycles)),
-            float(advice.get("threshold", base.threshold)),
-            int(advice.get("candidates", base.candidates)),
-            int(advice.get("generations", base.generations)),
-            int(advice.get("seed", base.seed)),
+            epoch_ns=parse_duration(advice.get("epoch", "30m")),
+            window_ns=parse_duration(advice.get("window", "4h")),
+            answer_cycles=int(advice.get("answer_cycles", base.answer_cycles)),
+            threshold=float(advice.get("threshold", base.threshold)),
+            candidates=int(advice.get("candidates", base.candidates)),
+            generations=int(advice.get("generations", base.generations)),
+            seed=int(advice.get("seed", base.seed)),
         )
         if advice.get("enabled", True)
         else None,

@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from numba import njit
+from numba import int64, njit
 
 from tidewright.engine.layout import (
     CFG_F_LOT,
@@ -80,8 +80,8 @@ def commission(state: State, side: int, price: int, qty: int, maker: int) -> tup
     cfg = state.cfg
     rate = cfg[CFG_MAKER] if maker == 1 else cfg[CFG_TAKER]
     if side == 0 and cfg[CFG_FEE_IN_BASE] == 1:
-        return share_of(qty * cfg[CFG_LOT_UNITS], rate, np.int64(100_000_000)), np.int64(0)
-    return np.int64(0), share_of(price * qty * cfg[CFG_QUOTE_NUM], rate, cfg[CFG_QUOTE_DEN] * 100_000_000)
+        return share_of(qty * cfg[CFG_LOT_UNITS], rate, int64(100_000_000)), int64(0)
+    return int64(0), share_of(price * qty * cfg[CFG_QUOTE_NUM], rate, cfg[CFG_QUOTE_DEN] * 100_000_000)
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -124,7 +124,7 @@ def book_fill(state: State, lane: int, side: int, price: int, qty: int, fee_base
     sums[F_VOLUME] += value
     sums[F_FEES_VALUE] += fee
     paid = value + fee if side == 0 else fee - value
-    closing = np.int64(0)
+    closing = int64(0)
     if before * signed < 0:
         closing = min(abs(before), qty)
         part = np.float64(closing) / np.float64(abs(before))
@@ -207,7 +207,7 @@ def catch_up_knowledge(state: State, lane: int, now: int) -> None:
     while each >= 0 and known[each, K_TIME] <= now:
         slot = known[each, K_SLOT]
         if slot >= 0 and (state.order[slot, O_NUMBER] != known[each, K_NUMBER] or state.order[slot, O_STATE] != DEAD):
-            slot = np.int64(-1)  # its cancel came meanwhile and freed the slot
+            slot = int64(-1)  # its cancel came meanwhile and freed the slot
         know(
             state,
             lane,
@@ -248,12 +248,12 @@ def tell(
     state.reg[KNOWN_ROOM] -= 1
     known[fresh, K_TIME] = time
     known[fresh, K_SLOT] = slot
-    known[fresh, K_NUMBER] = state.order[slot, O_NUMBER] if slot >= 0 else np.int64(-1)
+    known[fresh, K_NUMBER] = state.order[slot, O_NUMBER] if slot >= 0 else int64(-1)
     known[fresh, K_QTY] = qty
     known[fresh, K_PRICE] = price
     known[fresh, K_FEE_BASE] = fee_base
     known[fresh, K_FEE_QUOTE] = fee_quote
-    before = np.int64(-1)
+    before = int64(-1)
     each = state.lane[lane, L_KNOWN_FIRST]
     while each >= 0 and known[each, K_TIME] <= time:
         before = each

@@ -1,7 +1,7 @@
 """What reaches the venue at one instant: cancels, orders that waited for the end of a gap, then new orders."""
 
 import numpy as np
-from numba import njit
+from numba import int64, njit
 
 from tidewright.engine.checks import refusal, slots_of
 from tidewright.engine.layout import (
@@ -222,7 +222,7 @@ def find_order(state: State, lane: int, number: int) -> int:
             and state.order[slot, O_LANE] == lane
         ):
             return slot
-    return np.int64(-1)
+    return int64(-1)
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]

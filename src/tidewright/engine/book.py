@@ -1,7 +1,6 @@
 """The tape's book as the engine follows it: gaps, the moving window, packet ends."""
 
-import numpy as np
-from numba import njit
+from numba import int64, njit
 
 from tidewright.engine.layout import (
     CFG_RESPONSE,
@@ -54,7 +53,7 @@ def change_level(state: State, side: int, index: int, qty: int) -> None:
         if mark & 1:
             requeue(state, position, old, qty)
         if mark & 2:
-            correct_taken(state, position, max(np.int64(0), old), qty)
+            correct_taken(state, position, max(int64(0), old), qty)
     if qty > 0 and state.reg[OWN + 1 - side] >= state.reg[WIDTH] - 1 - index:
         state.epoch[position] = state.reg[EPOCH]
         state.reg[TOUCHING] = 1
@@ -76,10 +75,10 @@ def miss_level(state: State, side: int, index: int, qty: int, price: int) -> Non
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def best_row(state: State, side: int, index: int, qty: int, price: int) -> None:
     """A best-bid/ask row empties the better levels of its side and sets its own."""
-    while state.reg[BEST + side] > max(index, np.int64(-1)):
-        change_level(state, side, state.reg[BEST + side], np.int64(0))
+    while state.reg[BEST + side] > max(index, int64(-1)):
+        change_level(state, side, state.reg[BEST + side], int64(0))
     if state.reg[STRANGE] == 1:
-        hear_of_better(state, side, max(index, np.int64(-1)) + 1)
+        hear_of_better(state, side, max(index, int64(-1)) + 1)
     if 0 <= index < state.reg[WIDTH]:
         change_level(state, side, index, qty)
     else:
@@ -92,7 +91,7 @@ def hear_of_better(state: State, side: int, first: int) -> None:
     base = side * state.reg[WIDTH]
     for index in range(first, state.reg[KNOWN_FROM + side]):
         if state.qty[base + index] < 0:
-            change_level(state, side, np.int64(index), np.int64(0))
+            change_level(state, side, int64(index), int64(0))
     state.reg[KNOWN_FROM + side] = min(first, state.reg[KNOWN_FROM + side])
 
 
@@ -112,8 +111,8 @@ def start_gap(state: State, reset: bool) -> None:
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
 def place_window(state: State, kind: U8, price: I64, qty: I64, flags: U8, start: int) -> int:
     """Before the rows of an empty book: MOVE if the best levels that the rest of the packet brings are off centre."""
-    bid = np.int64(-1)
-    ask = np.int64(-1)
+    bid = int64(-1)
+    ask = int64(-1)
     for i in range(start, len(kind)):
         code = kind[i]
         if code == RESET:
@@ -235,7 +234,7 @@ def remember_updates(state: State, kind: U8, price: I64, qty: I64, last: int) ->
         code = kind[i]
         if qty[i] <= 0 or not (code == BID or code == ASK or code == BEST_BID or code == BEST_ASK):
             continue
-        side = np.int64(code == ASK or code == BEST_ASK)
+        side = int64(code == ASK or code == BEST_ASK)
         index = index_of(Ladder(state.qty, state.reg), side, price[i])
         if 0 <= index < reg[WIDTH]:
             state.epoch[side * reg[WIDTH] + index] = reg[EPOCH]

@@ -1,7 +1,6 @@
 """What a venue checks when an order arrives: filters, balance, post-only. In this order."""
 
-import numpy as np
-from numba import njit
+from numba import int64, njit
 
 from tidewright.engine.layout import (
     CFG_CHECK_BALANCE,
@@ -66,23 +65,23 @@ def refusal(state: State, slot: int, index: int) -> int:
     row = state.lane[order[O_LANE]]
     market = order[O_TERMS] // 8 == MARKET
     if not market and (price <= 0 or price < cfg[CFG_MIN_PRICE] or price > cfg[CFG_MAX_PRICE]):
-        return np.int64(FILTER_PRICE)
+        return int64(FILTER_PRICE)
     if qty <= 0 or qty < cfg[CFG_MIN_QTY] or qty > cfg[CFG_MAX_QTY]:
-        return np.int64(FILTER_LOT)
+        return int64(FILTER_LOT)
     if market:
         if qty > cfg[CFG_MARKET_MAX_QTY]:
-            return np.int64(FILTER_LOT)
+            return int64(FILTER_LOT)
     elif price * qty < cfg[CFG_MIN_NOTIONAL] or price * qty > cfg[CFG_MAX_NOTIONAL]:
-        return np.int64(FILTER_NOTIONAL)
+        return int64(FILTER_NOTIONAL)
     if row[L_RESTING] >= cfg[CFG_MAX_ORDERS]:
-        return np.int64(FILTER_MAX_ORDERS)
+        return int64(FILTER_MAX_ORDERS)
     if not market and (index < 0 or index >= state.reg[WIDTH] or state.reg[PLACED] == 0):
-        return np.int64(OUTSIDE_WINDOW)
+        return int64(OUTSIDE_WINDOW)
     if cfg[CFG_CHECK_BALANCE] == 1 and not affordable(state, slot, market):
-        return np.int64(INSUFFICIENT_BALANCE)
+        return int64(INSUFFICIENT_BALANCE)
     if order[O_TERMS] % 8 == POST_ONLY and would_take(state, slot, index):
-        return np.int64(WOULD_TAKE)
-    return np.int64(NO_REASON)
+        return int64(WOULD_TAKE)
+    return int64(NO_REASON)
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
@@ -113,7 +112,7 @@ def would_take(state: State, slot: int, index: int) -> bool:
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
 def best_own_key(state: State, lane: int, side: int) -> int:
     """Best resting price of a lane's side (asks negated, so that greater is better); -NEVER: none."""
-    best = np.int64(-NEVER)
+    best = int64(-NEVER)
     first, last = slots_of(state, lane)
     for slot in range(first, last):
         order = state.order[slot]
@@ -126,7 +125,7 @@ def best_own_key(state: State, lane: int, side: int) -> int:
 def slots_of(state: State, lane: int) -> tuple[int, int]:
     """Range of slots that holds all of a lane's orders (and, once it grew, others' too)."""
     if state.lane[lane, L_GREW] == 1:
-        return np.int64(0), np.int64(len(state.order))
+        return int64(0), int64(len(state.order))
     first = lane * state.cfg[CFG_SLOTS]
     return first, first + state.cfg[CFG_SLOTS]
 
@@ -154,7 +153,7 @@ def walk_cost(state: State, slot: int) -> int:
     order = state.order[slot]
     other = 1 - order[O_SIDE]
     left = order[O_QTY]
-    cost = np.int64(0)
+    cost = int64(0)
     if reg[WHOLE] == 0:
         return cost
     level = reg[BEST + other]

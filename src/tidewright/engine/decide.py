@@ -4,7 +4,7 @@ import math
 from typing import Final
 
 import numpy as np
-from numba import njit
+from numba import int64, njit
 
 from tidewright.engine.accounts import catch_up_knowledge, worth
 from tidewright.engine.layout import (
@@ -154,7 +154,7 @@ def decide(state: State, now: int) -> int:
             change,
             volatility,
             imbalance(seen[V_BID_QTY], seen[V_ASK_QTY]),
-            np.int64(0),
+            int64(0),
         )
         first = reg[MSG_TAIL]
         quote_lanes(state, view, now)
@@ -289,7 +289,7 @@ def limit(state: State, lane: int, view: View, bids: int, asks: int) -> tuple[in
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def merge(price: I64, qty: I64, count: int) -> int:
     """Make several quotes on one tick one, at the place of the first, quantities added; how many are left."""
-    kept = np.int64(0)
+    kept = int64(0)
     for i in range(count):
         same = np.int64(-1)
         for j in range(kept):
@@ -322,8 +322,8 @@ def send(state: State, lane: int, bids: int, asks: int) -> None:
 def keep_wanted(state: State, lane: int, side: int, price: I64, qty: I64, count: int) -> int:
     """Send a cancel to the orders of a side that are not wanted; a mask of the targets that are there."""
     order = state.order
-    there = np.int64(0)
-    kept = np.int64(0)
+    there = int64(0)
+    kept = int64(0)
     for i in range(state.lane[lane, L_ALIVE + side]):
         slot = np.int64(state.alive[lane, side, i])
         found = np.int64(-1)
@@ -332,7 +332,7 @@ def keep_wanted(state: State, lane: int, side: int, price: I64, qty: I64, count:
                 found = np.int64(j)
                 break
         if found >= 0:
-            there |= np.int64(1) << found
+            there |= int64(1) << found
             state.alive[lane, side, kept] = slot
             kept += 1
         else:

@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from numba import njit
+from numba import float64, njit
 
 from tidewright.engine.layout import QUEUE_FRONT, QUEUE_PROB, QUEUE_PROB_LOG, QUEUE_UNKNOWN
 
@@ -45,7 +45,7 @@ def ahead_after_level(model: int, power: float, ahead: float, traded: float, old
     if model == QUEUE_PROB or model == QUEUE_PROB_LOG:
         change = np.float64(old) - after - traded
         if change >= 0.0:
-            behind = np.float64(old) - ahead
+            behind = float64(old) - ahead
             if model == QUEUE_PROB:
                 weight_behind = behind**power
                 weight_ahead = ahead**power

@@ -3,8 +3,7 @@
 An entry hangs in two lists: its lane's, to be found, and its level's, to be corrected by the level's rows.
 """
 
-import numpy as np
-from numba import njit
+from numba import int64, njit
 
 from tidewright.engine.layout import (
     L_TAKEN,
@@ -29,7 +28,7 @@ def taken_of(state: State, lane: int, position: int) -> int:
         if state.taken[each, T_POSITION] == position:
             return state.taken[each, T_QTY]
         each = state.taken[each, T_NEXT]
-    return np.int64(0)
+    return int64(0)
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -54,7 +53,7 @@ def take_from(state: State, lane: int, position: int, qty: int) -> None:
     if first >= 0:
         taken[first, T_PREV] = each
     state.lane[lane, L_TAKEN] = each
-    head = np.int64(state.taken_head[position])
+    head = int64(state.taken_head[position])
     taken[each, T_LEVEL_NEXT] = head
     taken[each, T_LEVEL_PREV] = -1
     if head >= 0:
@@ -96,7 +95,7 @@ def forget(state: State, each: int) -> None:
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
 def correct_taken(state: State, position: int, old: int, new: int) -> None:
     """A row that raises a level forgives as much as it adds, one that lowers it caps what counts as taken."""
-    each = np.int64(state.taken_head[position])
+    each = int64(state.taken_head[position])
     while each >= 0:
         after = state.taken[each, T_LEVEL_NEXT]
         left = state.taken[each, T_QTY]

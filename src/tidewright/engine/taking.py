@@ -2,8 +2,7 @@
 
 import math
 
-import numpy as np
-from numba import njit
+from numba import int64, njit
 
 from tidewright.engine.checks import slots_of
 from tidewright.engine.layout import (
@@ -41,10 +40,10 @@ def take(state: State, slot: int, index: int, now: int) -> bool:
     market = terms // 8 == MARKET
     tif = terms % 8
     other = 1 - order[slot, O_SIDE]
-    reach = np.int64(1 - NEVER) if market else state.reg[WIDTH] - 1 - index
+    reach = int64(1 - NEVER) if market else state.reg[WIDTH] - 1 - index
     whole = state.reg[WHOLE] == 1
     if tif == FOK and (not whole or reachable(state, slot, other, reach) < order[slot, O_QTY]):
-        die(state, slot, np.int64(EXPIRED), now, np.int64(FOK_UNFILLED))
+        die(state, slot, int64(EXPIRED), now, int64(FOK_UNFILLED))
         return False
     if whole:
         number = order[slot, O_NUMBER]
@@ -52,7 +51,7 @@ def take(state: State, slot: int, index: int, now: int) -> bool:
         if order[slot, O_NUMBER] != number or order[slot, O_LEAVES] == 0:
             return False
     if market or tif == IOC:
-        die(state, slot, np.int64(EXPIRED), now, np.int64(NO_LIQUIDITY))
+        die(state, slot, int64(EXPIRED), now, int64(NO_LIQUIDITY))
         return False
     return True
 
@@ -61,11 +60,11 @@ def take(state: State, slot: int, index: int, now: int) -> bool:
 def reachable(state: State, slot: int, other: int, reach: int) -> int:
     """Lots the order could take from the tape, counted until they suffice."""
     lane = state.order[slot, O_LANE]
-    total = np.int64(0)
+    total = int64(0)
     level = state.reg[BEST + other]
     while level >= reach and total < state.order[slot, O_QTY]:
         position = other * state.reg[WIDTH] + level
-        total += max(np.int64(0), state.qty[position] - taken_of(state, lane, position))
+        total += max(int64(0), state.qty[position] - taken_of(state, lane, position))
         level = next_level(Ladder(state.qty, state.reg), other, level - 1)
     return total
 
@@ -79,8 +78,8 @@ def walk(state: State, slot: int, other: int, reach: int, now: int) -> None:
     width = state.reg[WIDTH]
     level = state.reg[BEST + other]
     if level < 0:
-        level = np.int64(-NEVER)
-    own = best_own_index(state, lane, other, np.int64(NEVER))
+        level = int64(-NEVER)
+    own = best_own_index(state, lane, other, int64(NEVER))
     while max(level, own) >= reach and max(level, own) > -NEVER:
         index = max(level, own)
         position = other * width + index
@@ -100,7 +99,7 @@ def walk(state: State, slot: int, other: int, reach: int, now: int) -> None:
         if index == level:
             level = next_level(Ladder(state.qty, state.reg), other, level - 1)
         if level < 0:
-            level = np.int64(-NEVER)
+            level = int64(-NEVER)
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -108,22 +107,22 @@ def expire_stray(state: State, lane: int, side: int, index: int, now: int) -> No
     """Let a lane's orders at a price outside the window expire, in order of arrival: there is nothing ahead to take."""
     first, last = slots_of(state, lane)
     while True:
-        found = np.int64(-1)
+        found = int64(-1)
         for each in range(first, last):
             if (
                 state.order[each, O_STATE] == RESTING_STATE
                 and state.order[each, O_LANE] == lane
                 and state.order[each, O_SIDE] == side
                 and index_of(Ladder(state.qty, state.reg), side, state.order[each, O_PRICE]) == index
-                and (found < 0 or packet_of(state, np.int64(each)) < packet_of(state, found))
+                and (found < 0 or packet_of(state, int64(each)) < packet_of(state, found))
             ):
-                found = np.int64(each)
+                found = int64(each)
         if found < 0:
             return
         first_there = state.node[state.order[found, O_NODE], N_FIRST]
         while state.order[first_there, O_LANE] != lane:
             first_there = state.order[first_there, O_NEXT]
-        die(state, first_there, np.int64(EXPIRED), now, np.int64(SELF_TRADE))
+        die(state, first_there, int64(EXPIRED), now, int64(SELF_TRADE))
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
@@ -136,14 +135,14 @@ def packet_of(state: State, slot: int) -> int:
 def pass_own(state: State, slot: int, position: int, now: int) -> None:
     """Take what lies ahead of each own order of a price, then let it expire if the incoming order wants more."""
     lane = state.order[slot, O_LANE]
-    each = next_own_at(state, lane, position, np.int64(-1))
+    each = next_own_at(state, lane, position, int64(-1))
     while each >= 0 and state.order[slot, O_LEAVES] > 0:
         ahead = state.node_q[state.order[each, O_NODE], Q_AHEAD]
-        lots = np.int64(math.ceil(min(ahead, 1e18)))
+        lots = int64(math.ceil(min(ahead, 1e18)))
         take_level(state, slot, position, lots - taken_of(state, lane, position), now)
         if state.order[slot, O_LEAVES] > 0:
-            die(state, each, np.int64(EXPIRED), now, np.int64(SELF_TRADE))
-            each = next_own_at(state, lane, position, np.int64(-1))
+            die(state, each, int64(EXPIRED), now, int64(SELF_TRADE))
+            each = next_own_at(state, lane, position, int64(-1))
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
@@ -158,13 +157,13 @@ def take_level(state: State, slot: int, position: int, most: int, now: int) -> N
     width = state.reg[WIDTH]
     side = position // width
     price = price_at(Ladder(state.qty, state.reg), side, position - side * width)
-    fill(state, slot, lots, price, np.int64(0), now, now + state.cfg[CFG_RESPONSE])
+    fill(state, slot, lots, price, int64(0), now, now + state.cfg[CFG_RESPONSE])
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
 def next_own_at(state: State, lane: int, position: int, after: int) -> int:
     """First order of a lane in the queue of a price, -1: none."""
-    head = np.int64(state.head[position])
+    head = int64(state.head[position])
     each = head
     while each >= 0:
         slot = state.node[each, N_FIRST]
@@ -181,7 +180,7 @@ def next_own_at(state: State, lane: int, position: int, after: int) -> int:
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
 def best_own_index(state: State, lane: int, side: int, index: int) -> int:
     """Best index, at or worse than one, where a lane has a resting order; may lie outside the window; -NEVER: none."""
-    best = np.int64(-NEVER)
+    best = int64(-NEVER)
     first, last = slots_of(state, lane)
     for slot in range(first, last):
         if (

@@ -299,7 +299,8 @@ class Session:
             return
         self._tape.publish()
         rows = self._tape.rows
-        await advice.ask(now, self._from_ns, rows, self._executor, self._manager.ledger, self._book.last_mid2)
+        from_ns = max(self._from_ns, now - self._settings.advice.window_ns)
+        await advice.ask(now, from_ns, rows, self._executor, self._manager.ledger, self._book.last_mid2)
         self._parts.database.commit()
 
     async def _take_advice(self, now: int) -> None:

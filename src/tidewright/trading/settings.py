@@ -18,6 +18,8 @@ class AdviceSettings:
     ----------
     epoch_ns
         Time between requests, market time.
+    window_ns
+        Market the optimizer looks back on: the newest stretch, so that yesterday's regime does not decide.
     answer_cycles
         Decisions after a request at which its answer takes effect.
     threshold
@@ -29,6 +31,7 @@ class AdviceSettings:
     """
 
     epoch_ns: int = 30 * MINUTE
+    window_ns: int = 4 * HOUR
     answer_cycles: int = 10
     threshold: float = 0.6
     candidates: int = 512
