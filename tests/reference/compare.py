@@ -15,6 +15,9 @@ EXACT = frozenset(
         "n_sells",
         "n_rejects",
         "n_closed",
+        "n_limited",
+        "span_ns",
+        "position_lots",
         "max_abs_position_lots",
     }
 )

@@ -1,5 +1,6 @@
 """One way to drive the slow model and the engine: the same script in, the same plain outcome out."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -24,7 +25,7 @@ from tidewright.market.codes import (
     TRADE_SELL,
     TRADE_UNKNOWN,
 )
-from tidewright.market.instrument import Filters, Instrument
+from tidewright.market.instrument import Filters, Instrument, Kind
 from tidewright.market.tape import columns
 from tidewright.risk.limits import Limits
 
@@ -121,6 +122,7 @@ class Case:
     filters: Filters = field(default_factory=lambda: Filters(max_num_orders=0))
     tick_size: str = "0.01"
     lot_size: str = "0.001"
+    kind: Kind = "spot"
     maker_fee: int = 0
     taker_fee: int = 0
     strategy: str | None = None
@@ -141,6 +143,7 @@ class Case:
             "BBB",
             self.tick_size,
             self.lot_size,
+            self.kind,
             maker_fee=self.maker_fee,
             taker_fee=self.taker_fee,
             filters=self.filters,
@@ -207,7 +210,7 @@ def run_model(case: Case) -> list[Result]:
                 fee_base,
                 fee_quote,
                 base_locked,
-                round(quote_locked),
+                math.ceil(quote_locked),
                 [(sample.ts, round(lane.equity(sample))) for sample in lane.samples],
                 slow_statistics(lane) if case.strategy is not None and lane.samples else {},
             )

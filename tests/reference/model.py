@@ -176,6 +176,7 @@ class Lane:
         self.reports: list[Report] = []
         self.samples: list[Sample] = []
         self.decisions = 0
+        self.limited = 0  # decisions at which a limit cut quotes
         self.mids: list[int] = []  # mid2 of the view at each decision with a whole view
         self.day_start: Sample | None = None
 
@@ -549,13 +550,14 @@ class Lane:
         """
         rate = self.instrument.maker_fee if maker else self.instrument.taker_fee
         fee_base = fee_quote = 0
-        if order.side == BUY:
+        in_base = order.side == BUY and self.instrument.kind == "spot"
+        if in_base:
             fee = fee_base = truncated(Fraction(qty * self.instrument.lot_units * rate, UNIT))
         else:
             fee = fee_quote = truncated(price * qty * self.instrument.quote_units * rate / UNIT)
         order.leaves -= qty
         self.fills.append(Fill(known, order.side, price, qty, fee_base, fee_quote))
-        asset = FEE_BASE if order.side == BUY else FEE_QUOTE
+        asset = FEE_BASE if in_base else FEE_QUOTE
         self.report(
             FILL,
             order.number,
@@ -655,7 +657,9 @@ class Lane:
         view = self.what_it_sees(now, sample.position)
         assert self.strategy is not None
         bids, asks = strategy_quotes(self.strategy, view, self.params)
+        wanted = len(bids) + len(asks)
         bids, asks = limited(self.known(sample, view), self.settings.limits, bids, asks)
+        self.limited += len(bids) + len(asks) < wanted
         self.reach(now, {BUY: merged(bids), SELL: merged(asks)})
 
     def known(self, sample: Sample, view: View) -> Known:

@@ -32,6 +32,8 @@ def slow_statistics(lane: Lane) -> dict[str, float]:
         "equity_start": curve[0][1],
         "equity_end": curve[-1][1],
         "max_drawdown": drawdown,
+        "span_ns": Fraction(curve[-1][0] - curve[0][0]),
+        "n_limited": Fraction(lane.limited),
         **activity(lane),
         **closed_trades(lane),
     }
@@ -55,6 +57,10 @@ def activity(lane: Lane) -> dict[str, Fraction]:
         "volume_quote": sum((r.qty * r.price * money for r in fills), Fraction(0)),
         "fees_base": Fraction(sum(f.fee_base for f in lane.fills), UNIT),
         "fees_quote": Fraction(sum(f.fee_quote for f in lane.fills), UNIT),
+        "fees_value": sum(
+            (Fraction(f.fee_quote + f.fee_base * f.price * lane.instrument.tick, UNIT) for f in lane.fills), Fraction(0)
+        ),
+        "position_lots": Fraction(position),
         "max_abs_position_lots": Fraction(most),
     }
 

@@ -1,7 +1,7 @@
 """Random tapes, orders and lanes: small prices, much trouble. One generator for hypothesis and for plain fuzzing."""
 
 from random import Random
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from hypothesis import strategies as st
 
@@ -225,7 +225,7 @@ def random_actions(choose: Chooser, rows: list[Row], lanes: int) -> list[Action]
     sent = [0] * lanes
     at = rows[0].ts - 5
     last = rows[-1].ts
-    while at <= last and len(actions) < 40:
+    while at <= last and len(actions) < 40 + 20 * lanes:
         lane = choose.between(0, lanes - 1)
         delay = choose.several(0, 0, 3, 9)
         what = choose.between(0, 9)
@@ -242,7 +242,7 @@ def random_actions(choose: Chooser, rows: list[Row], lanes: int) -> list[Action]
             qty = choose.several(3, 1, 2, 5, 9, 20) if choose.between(0, 19) < 19 else 0
             actions.append(Send(at, side, max(0, price), qty, tif, kind, delay, len(actions), lane))
             sent[lane] += 1
-        at += choose.several(6, 0, 1, 2, 15)
+        at += choose.several(6, 0, 1, 2, 15 // lanes)
     return actions
 
 
@@ -261,6 +261,17 @@ def random_filters(choose: Chooser) -> Filters:
     )
 
 
+def random_instrument(choose: Chooser) -> dict[str, Any]:
+    """Scales: tick times lot is a whole number of 1e-8, or a fraction of it."""
+    return choose.several(
+        {},
+        {},
+        {"tick_size": "0.1", "lot_size": "0.00000001"},
+        {"tick_size": "0.25", "lot_size": "0.00000003"},
+        {"kind": "linear"},
+    )
+
+
 def outside_case(choose: Chooser) -> Case:
     """Lanes driven from outside."""
     return driven(choose, WIDE, choose.several(False, True))
@@ -272,7 +283,7 @@ def window_case(choose: Chooser) -> Case:
 
 
 def driven(choose: Chooser, window: int, calm: bool) -> Case:
-    lanes = choose.several(1, 1, 2)
+    lanes = choose.several(1, 1, 2, 5)
     rows = random_rows(choose, choose.between(3, 45), calm, stride=1 if window == WIDE else 9)
     check = choose.between(0, 4) == 4
     return Case(
@@ -283,6 +294,7 @@ def driven(choose: Chooser, window: int, calm: bool) -> Case:
         maker_fee=choose.several(0, 100_000, -25_000, 33_333_333),
         taker_fee=choose.several(0, 100_000, 12_345_678),
         lanes=lanes,
+        **random_instrument(choose),
         base_units=choose.several(0, 1_500_000),
         quote_units=choose.several(0, 700_000),
         check_balance=check,
@@ -377,6 +389,7 @@ def strategy_case(choose: Chooser) -> Case:
         filters=random_filters(choose),
         maker_fee=choose.several(0, 100_000, -25_000, 33_333_333),
         strategy=strategy,
+        kind=choose.several("spot", "spot", "linear"),
         params=tuple(make(choose) for _ in range(choose.several(1, 2, 4))),
         base_units=choose.several(0, 1_500_000),
         quote_units=choose.several(10_000_000, 2_000_000, 10 * UNIT),
