@@ -1,0 +1,157 @@
+"""``tidewright backtest``: its answer, its files, and how it refuses."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tidewright.cli.main import main
+from tidewright.market.synthetic import synthesize
+from tidewright.measure.definitions import DEFINITIONS
+
+
+@pytest.fixture(scope="module")
+def tape(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("backtest") / "tape"
+    synthesize(path, hours=0.25, seed=7, rate=4.0)
+    return path
+
+
+def call(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command."""
+    try:
+        main(["backtest", *map(str, words)])
+        code: object = 0
+    except SystemExit as leaving:
+        code = leaving.code or 0
+    out, err = capsys.readouterr()
+    assert isinstance(code, int)
+    return code, out, err
+
+
+def test_the_command_answers_with_json_last_and_writes_fills_and_equity(tape: Path, tmp_path: Path) -> None:
+    fills, equity = tmp_path / "fills.parquet", tmp_path / "equity.parquet"
+    words = [sys.executable, "-m", "tidewright", "backtest", "--tape", str(tape), "--strategy", "grid", "--json"]
+    words += ["--set", "spread_percentage=0.01", "--set", "levels=2", "--cycle", "10s", "--latency", "50ms"]
+    words += ["--maker-fee", "0.0002", "--taker-fee", "0.0004", "--queue", "prob", "--base-inventory", "0.5"]
+    words += ["--fills", str(fills), "--equity", str(equity)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert set(answer["metrics"]) == set(DEFINITIONS)
+    assert answer["metrics"]["fills"] > 0
+    assert answer["params"] == {"spread_percentage": 0.01, "levels": 2, "base_quantity": 0.001, "max_position": 0.01}
+    assert answer["assumptions"]["maker_fee"] == 0.0002
+    assert answer["assumptions"]["queue"] == "prob (power 3)"
+    assert sum(answer["shares"].values()) == pytest.approx(1.0)
+    table, curve = pl.read_parquet(fills), pl.read_parquet(equity)
+    assert len(table) == answer["metrics"]["fills"]
+    assert curve.columns == ["ts", "equity"]
+    assert curve["equity"][-1] == answer["metrics"]["equity_end"]
+    assert len(curve) == answer["statistics"]["n_samples"]
+    assert "assumed: fees 0.0200% maker" in " ".join(done.stderr.split())
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["equity.parquet", "fills.parquet"]
+
+
+def test_values_with_commas_are_lanes(tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fills = tmp_path / "fills.parquet"
+    spreads = ["--set", "spread_percentage=0.01,0.02,0.04"]
+    code, out, _ = call(capsys, "--tape", tape, *spreads, "--cycle", "10s", "--fills", fills, "--json")
+    assert code == 0
+    answer = json.loads(out.splitlines()[-1])
+    assert answer["lanes"] == 3
+    assert all(len(values) == 3 for values in answer["metrics"].values())
+    counts = pl.read_parquet(fills).group_by("lane").len().sort("lane")["len"].to_list()
+    assert counts == answer["metrics"]["fills"]
+
+
+def test_without_json_stdout_is_empty(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = call(capsys, "--tape", tape, "--strategy", "avellaneda_stoikov")
+    assert (code, out) == (0, "")
+    assert "avellaneda_stoikov on BTCUSDT" in err
+
+
+MISTAKES = {
+    "unknown strategy": (["--strategy", "gird"], "unknown strategy 'gird'; did you mean 'grid'?"),
+    "unknown parameter": (["--set", "spread=1"], "strategy 'grid' has no parameter 'spread'"),
+    "negative spread": (["--set", "spread_percentage=-0.2"], "spread_percentage must be in"),
+    "no value": (["--set", "levels"], "--set takes name=value, was 'levels'"),
+    "no number": (["--set", "levels=many"], "--set levels must be a number"),
+    "unknown queue": (["--queue", "fifo"], "unknown queue model 'fifo'"),
+    "negative latency": (["--latency=-1ms"], "a duration must be >= 0 and finite, was '-1ms'"),
+    "a fee in words": (["--maker-fee", "low"], "fee rate must be a decimal number, was 'low'"),
+    "negative capital": (["--capital=-5"], "capital must be >= 0, was -5"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_in_one_line_and_leaves_no_file(
+    mistake: str, tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words, message = MISTAKES[mistake]
+    files = ["--fills", tmp_path / "fills.parquet", "--equity", tmp_path / "equity.parquet"]
+    code, out, err = call(capsys, "--tape", tape, *words, *files, "--json")
+    assert code == 2
+    assert out == ""
+    told = [line for line in err.splitlines() if line.strip()]
+    assert len(told) == 1 and told[0].startswith("error: ") and message in told[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mistake_leaves_the_process_without_a_traceback(tape: Path) -> None:
+    words = [sys.executable, "-m", "tidewright", "backtest", "--tape", str(tape), "--set", "spread_percentage=-1"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.strip().startswith("error: parameter spread_percentage must be in")
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_no_tape_exits_6(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = call(capsys, "--tape", tmp_path / "nowhere", "--fills", tmp_path / "fills.parquet", "--json")
+    assert (code, out) == (6, "")
+    assert err.startswith("error: no tape at") and len(err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / "qty").unlink(), "lacks the column file 'qty'"),
+        (lambda folder: (folder / "ts").write_bytes(b"12345678"), "tape column"),
+        (lambda folder: (folder / "meta.json").write_text("{"), "meta.json is damaged"),
+    ],
+    ids=["missing column", "short column", "damaged meta"],
+)
+def test_a_damaged_tape_exits_2(
+    damage: object, message: str, tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "tape"
+    folder.mkdir()
+    for file in tape.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    assert callable(damage)
+    damage(folder)
+    code, out, err = call(capsys, "--tape", folder, "--equity", tmp_path / "equity.parquet", "--json")
+    assert (code, out) == (2, "")
+    assert message in err and len(err.splitlines()) == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["tape"]
+
+
+@pytest.mark.parametrize("option", ["--fills", "--equity"])
+def test_a_file_that_cannot_be_written_is_told_and_nothing_is_left(
+    option: str, tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = call(capsys, "--tape", tape, option, tmp_path / "missing" / "x.parquet")
+    assert code == 2
+    assert "cannot write" in err and "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_tape_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = call(capsys, "--strategy", "grid")
+    assert code == 2
+    assert "--tape" in err

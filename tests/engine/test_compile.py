@@ -1,0 +1,43 @@
+"""The kernels are compiled once: no strategy, queue model, number of lanes or place of the rows asks for another."""
+
+from pathlib import Path
+
+import numba
+import pytest
+
+from tests.engine.example import SECOND, last_print, market, packet_ends
+from tidewright.engine import kernel
+from tidewright.engine.replay import Replay, ReplayConfig
+from tidewright.market.codes import GTC, LIMIT
+from tidewright.market.tape import Tape, TapeWriter
+from tidewright.risk.limits import Limits
+
+RUNS = (
+    ("grid", {"spread_percentage": 0.02}, {"queue": "risk_averse"}),
+    ("grid", {"spread_percentage": [0.01, 0.02, 0.05], "levels": [1, 2, 6]}, {"queue": "prob", "record_fills": 2}),
+    ("avellaneda_stoikov", {"gamma": [0.01] * 40}, {"queue": "prob_log", "limits": Limits()}),
+    ("avellaneda_stoikov", {}, {"queue": "front", "record_equity": 1, "entry_ns": SECOND, "window_ticks": 4096}),
+    (None, {}, {"feed_ns": 5}),
+)
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+def test_every_entry_kernel_has_one_signature(tmp_path: Path) -> None:
+    tape = market(hours=0.05, seed=2)
+    with TapeWriter(tmp_path / "tape", tape.instrument) as writer:
+        writer.append(tape.data)
+    mapped = Tape.open(tmp_path / "tape").data
+    middle = packet_ends(tape.data)[40]
+    for strategy, params, rules in RUNS:
+        for data in (tape.data, mapped):
+            config = ReplayConfig(**{"cycle_ns": 5 * SECOND, "window_ticks": 1 << 15, **rules})
+            replay = Replay(tape.instrument, config, strategy, params, quote_units=10**12)
+            replay.feed(data.rows(0, middle))
+            if strategy is None:
+                replay.submit(0, 0, LIMIT, GTC, last_print(data, middle), 100, replay.now_ns + SECOND)
+            replay = Replay.restore(tape.instrument, replay.snapshot())
+            replay.feed(data.rows(middle, len(data.ts)))
+            replay.advance(replay.now_ns + SECOND)
+            replay.finish()
+    for entry in (kernel.run, kernel.finish):
+        assert len(entry.signatures) == 1, f"{entry.__name__}: {entry.signatures}"
