@@ -94,8 +94,13 @@ def read_ready(path: Path) -> dict[str, Any]:
     """
     try:
         ready = orjson.loads(path.read_bytes())
-    except (OSError, orjson.JSONDecodeError) as error:
-        raise ConfigError(f"no paper exchange can be found by {path}: {error}") from None
+    except OSError as error:
+        raise ConfigError(
+            f"no paper exchange has its state file at {path} ({error.strerror}); "
+            f"start one with `tidewright exchange --state {path}`"
+        ) from None
+    except orjson.JSONDecodeError as error:
+        raise ConfigError(f"{path} is not a paper exchange's state: {error}") from None
     if not isinstance(ready, dict):
         raise ConfigError(f"{path} is not a paper exchange's state")
     return ready

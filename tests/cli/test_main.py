@@ -1,7 +1,11 @@
 """The command line's own promises: exit codes, hints, and a quick start."""
 
+import socket
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from tidewright.cli.main import COMMANDS
 
@@ -31,3 +35,32 @@ def test_help_does_not_load_the_heavy_parts() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["demo", "--bogus"], "no such option: --bogus"),
+        (["backtest"], "missing option '--tape'"),
+        (["exchange", "--port", "99999"], "invalid value for '--port': must be less than or equal to 65535"),
+        (["data", "import", "f", "--out", "o", "--format", "nope"], "'nope' is not one of"),
+        (["demo", "--pace", "100x"], "lockstep or 1x to 60x"),
+        (["demo", "--epoch", "0s"], "an epoch must be whole cycles"),
+        (["demo", "--strategy", "nope"], "unknown strategy 'nope'. There are"),
+    ],
+)
+def test_a_mistake_in_the_options_is_one_line_and_leaves_nothing_behind(
+    words: list[str], message: str, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "tidewright", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr and len(done.stderr.splitlines()) == 1
+    assert done.stdout == "" and not list(tmp_path.iterdir())
+
+
+def test_a_port_in_use_is_told_before_the_market_is_opened(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        done = run("exchange", "--tape", str(tmp_path / "none"), "--port", str(busy.getsockname()[1]))
+    assert done.returncode == 2
+    assert "is in use" in done.stderr

@@ -53,7 +53,7 @@ def test_real_money_needs_its_word_and_keys_from_the_environment(tmp_path):
         ("[advice]\nthreshold = 2\n", "threshold must be in"),
         ('restart = "maybe"\n', "restart must be"),
         ("", "a paper session needs"),
-        ('[venue]\nstate = "nowhere.json"\n', "no paper exchange can be found"),
+        ('[venue]\nstate = "nowhere.json"\n', "no paper exchange has its state file at"),
     ],
 )
 def test_every_mistake_is_named(tmp_path, text, message):

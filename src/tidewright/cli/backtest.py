@@ -45,9 +45,17 @@ def run(
     params = _params(set_ or [])
     known = source.instrument
     console = Console(stderr=True)
+    for path in (fills, equity):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise UsageError(f"cannot write {path}: there is no folder {path.absolute().parent}")
     bar = Progress(TextColumn("replaying"), BarColumn(), TimeElapsedColumn(), console=console, transient=True)
-    with bar:
-        job = bar.add_task("replaying", total=len(source))
+    job = bar.add_task("replaying", total=len(source))
+
+    def show(done: int, _: int) -> None:
+        bar.start()  # not before: a mistake in the options is one line, not a bar and a line
+        bar.update(job, completed=done)
+
+    try:
         result = backtest(
             source,
             strategy,
@@ -64,8 +72,10 @@ def run(
             base_inventory=base_inventory,
             record_fills=True if fills is not None else None,
             record_equity=True if equity is not None else None,
-            progress=lambda done, _: bar.update(job, completed=done),
+            progress=show,
         )
+    finally:
+        bar.stop()
     if fills is not None:
         _write(_all_fills(result), fills)
     if equity is not None:

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import logging
+import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -27,6 +28,7 @@ from tidewright.trading import state_file
 from tidewright.trading.book import Book
 from tidewright.trading.settings import AdviceSettings, SessionSettings
 from tidewright.trading.supervisor import supervise
+from tidewright.venues.paper.pacing import LOCKSTEP, parse_pace
 
 POOR: Final[dict[str, dict[str, float]]] = {
     # A first bid and ask 0.05 % apart, where two commissions alone cost 0.2 %.
@@ -91,22 +93,24 @@ def demo(
         raise UsageError(f"hours must be > 0 and at most a year, was {hours}")
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    folder = out or Path("runs") / f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    resumable = _resumable(folder)
-    market = _market(folder, tape, hours, seed, strategy, console)
+    speed = parse_pace(pace)
+    if seed < 0:
+        raise UsageError(f"seed must be >= 0, was {seed}")
     epoch_ns = parse_duration(epoch)
     # A third of an epoch to think in, beside the trading: waiting for it at once would be waiting at every epoch.
     think = max(1, epoch_ns // (3 * CYCLE))
     advice = AdviceSettings(epoch_ns, answer_cycles=think, threshold=threshold, seed=seed) if optimizer else None
-    settings = SessionSettings(
-        strategy=strategy,
-        params=market.params,
-        limits=Limits(max_position_share=POSITION_SHARE),
-        warmup_ns=market.warmup_ns,
-        duration_ns=_whole_cycles(market.hours),
-        advice=advice,
+    settings = SessionSettings(strategy=strategy, limits=Limits(max_position_share=POSITION_SHARE), advice=advice)
+    folder = out or Path("runs") / f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    resumable = _resumable(folder)
+    market = _market(folder, tape, hours, seed, strategy, console)
+    settings = replace(
+        settings, params=market.params, warmup_ns=market.warmup_ns, duration_ns=_whole_cycles(market.hours)
     )
-    result, report = asyncio.run(_run(folder, market, settings, pace, headless, resumable, console, began))
+    try:
+        result, report = asyncio.run(_run(folder, market, settings, speed, headless, resumable, console, began))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
     console.print(render(report.data, report.summary))
     console.print(f"report: {report.page}")
     if as_json:
@@ -194,17 +198,24 @@ async def _run(
     folder: Path,
     market: Market,
     settings: SessionSettings,
-    pace: str,
+    pace: float | None,
     headless: bool,
     resumable: dict[str, Any] | None,
     console: Console,
     began: float,
 ) -> tuple[dict[str, Any], Any]:
     exchange = None
+    main = asyncio.current_task()
+    assert main is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, main.cancel)  # until the session has its own
     if resumable is None:
         console.print("starting the paper exchange (its first start compiles the engine)")
         exchange = paper_process.PaperProcess(_exchange_arguments(folder, market, pace), folder / "exchange.log")
-        ready = await exchange.start()
+        try:
+            ready = await exchange.start()
+        except asyncio.CancelledError:  # Ctrl-C while it starts: it has a process group of its own
+            await exchange.stop()
+            raise
     else:
         console.print("the exchange of this run is still there: going on with its session")
         ready = resumable
@@ -221,8 +232,7 @@ async def _run(
                 display = LineDisplay(console.print)
             else:
                 display = stack.enter_context(LiveDisplay(console, f"Tidewright demo: {market.symbol}", notes))
-            speed = None if pace == "lockstep" else float(pace.lower().removesuffix("x"))
-            session, resources = bootstrap.build(folder, "demo", address, settings, speed, (keeper, display))
+            session, resources = bootstrap.build(folder, "demo", address, settings, pace, (keeper, display))
             try:
                 await supervise(session)
             finally:
@@ -237,10 +247,11 @@ async def _run(
             await paper_process.stop_pid(int(resumable["pid"]))
 
 
-def _exchange_arguments(folder: Path, market: Market, pace: str) -> list[str]:
+def _exchange_arguments(folder: Path, market: Market, pace: float | None) -> list[str]:
     return [
-        "--tape", str(market.tape), "--pace", pace, "--state", str(folder / "exchange.json"),
-        "--balance", f"{market.base}={market.base_amount}", "--balance", f"{market.quote}={QUOTE_BALANCE}",
+        "--tape", str(market.tape), "--pace", LOCKSTEP if pace is None else f"{pace:g}x",
+        "--state", str(folder / "exchange.json"), "--balance", f"{market.base}={market.base_amount}",
+        "--balance", f"{market.quote}={QUOTE_BALANCE}",
     ]  # fmt: skip
 
 

@@ -1,8 +1,10 @@
 """``tidewright exchange``: only the paper exchange, until it is stopped."""
 
 import asyncio
+import errno
 import json
 import signal
+import socket
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -44,6 +46,9 @@ def exchange(
     latencies = [parse_duration(text) for text in (entry_latency, response_latency, feed_latency)]
     file = StateFile(state) if state is not None else None
     key = file.load() if file is not None else None
+    require_free(host, port)  # the engine may have to be compiled: what is known to fail should fail first
+    if state is not None and not state.parent.is_dir():
+        raise UsageError(f"the folder of the state file does not exist: {state.parent}")
     market = _market(tape, synthetic, seed, hours)
     options = ExchangeOptions(
         host=host,
@@ -58,6 +63,25 @@ def exchange(
     )
     server = build(market, options)  # before the loop runs: Ctrl-C must work while the engine compiles
     asyncio.run(_run(server, file))
+
+
+def require_free(host: str, port: int) -> None:
+    """See whether an address can be listened on, without keeping it.
+
+    Raises
+    ------
+    UsageError
+        If it is in use or may not be used.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen(1)
+    except OSError as error:
+        why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror or error}"
+        raise UsageError(f"port {port} on {host} {why}") from None
 
 
 def parse_balances(texts: Iterable[str], instrument: Instrument) -> dict[str, str]:

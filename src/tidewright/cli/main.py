@@ -45,11 +45,14 @@ def main(arguments: list[str] | None = None) -> None:
         hint = f" Did you mean {near[0]!r}?" if near else ""
         _fail(f"unknown command {name!r}.{hint} `tidewright --help` lists them.", 2)
     try:
-        _command(name)(words[1:], prog_name=f"tidewright {name}")
+        code = _command(name)(words[1:], prog_name=f"tidewright {name}", standalone_mode=False)
     except TidewrightError as error:
         _fail(str(error), error.exit_code)
+    except typer.TyperException as error:
+        _fail_usage(error, name)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def _command(name: str) -> typer.Typer:
@@ -77,6 +80,18 @@ def _overview() -> None:
 def _fail(message: str, code: int) -> NoReturn:
     Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {_plain(message)}")
     sys.exit(code)
+
+
+def _fail_usage(error: typer.TyperException, name: str) -> NoReturn:
+    """One line for options and arguments that cannot be read; the help where a command was given none at all."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else f"tidewright {name}"
+    message = error.format_message().strip()
+    if context is not None and message == context.get_help().strip():
+        print(message, file=sys.stderr)
+        sys.exit(error.exit_code)
+    text = message.replace("Input should be", "must be").replace("Value error, ", "").rstrip(".")
+    _fail(f"{text[:1].lower()}{text[1:]}. See `{path} --help`.", error.exit_code)
 
 
 def _plain(text: str) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import time
 import tomllib
@@ -27,6 +28,7 @@ from tidewright.trading import state_file
 from tidewright.trading.settings import AdviceSettings, SessionSettings
 from tidewright.trading.supervisor import supervise
 from tidewright.venues.binance.client import BINANCE_REST, BINANCE_STREAMS, BINANCE_WS_API
+from tidewright.venues.paper.pacing import parse_pace
 
 REAL_MONEY: Final = "yes-real-money"
 KEY_VARIABLE: Final = "TIDEWRIGHT_API_KEY"
@@ -106,9 +108,11 @@ def load(path: Path, session_dir: Path | None, environment: Mapping[str, str]) -
         If it is missing, no TOML, names something unknown, or asks for real money without saying so.
     """
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"configuration {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"configuration {path} is not TOML: it is no UTF-8 text") from None
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -161,20 +165,33 @@ def _settings(data: Mapping[str, Any], live: bool) -> SessionSettings:
         limits=Limits(**limits),
         cycle_ns=parse_duration(data.get("cycle", "30s")),
         warmup_ns=parse_duration(data.get("warmup", "2h")),
-        duration_ns=round(float(data.get("hours", 0)) * HOUR),
+        duration_ns=round(_number(data.get("hours", 0), "hours") * HOUR),
         advice=AdviceSettings(
             epoch_ns=parse_duration(advice.get("epoch", "30m")),
             window_ns=parse_duration(advice.get("window", "4h")),
-            answer_cycles=int(advice.get("answer_cycles", base.answer_cycles)),
-            threshold=float(advice.get("threshold", base.threshold)),
-            candidates=int(advice.get("candidates", base.candidates)),
-            generations=int(advice.get("generations", base.generations)),
-            seed=int(advice.get("seed", base.seed)),
+            answer_cycles=_whole(advice, "answer_cycles", base.answer_cycles),
+            threshold=_number(advice.get("threshold", base.threshold), "threshold"),
+            candidates=_whole(advice, "candidates", base.candidates),
+            generations=_whole(advice, "generations", base.generations),
+            seed=_whole(advice, "seed", base.seed),
         )
         if advice.get("enabled", True)
         else None,
         adopt=restart == "adopt",
     )
+
+
+def _number(value: object, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ConfigError(f"{name} must be a number, was {value!r}")
+    return float(value)
+
+
+def _whole(table: Mapping[str, Any], name: str, default: int) -> int:
+    value = table.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigError(f"{name} must be a whole number, was {value!r}")
+    return value
 
 
 def _keys(environment: Mapping[str, str]) -> tuple[str, str]:
@@ -206,7 +223,7 @@ def _paper(
 ) -> tuple[bootstrap.VenueAddress, float | None]:
     venue, symbol = data.get("venue", {}), data.get("symbol")
     pace = venue.get("pace")
-    scale = None if pace in (None, "lockstep") else float(str(pace).lower().removesuffix("x"))
+    scale = None if pace is None else parse_pace(str(pace))
     if "state" in venue:
         ready = bootstrap.read_ready((path.parent / str(venue["state"])).resolve())
         return bootstrap.VenueAddress.from_ready(ready, symbol), scale

@@ -133,7 +133,7 @@ def strategy(name: str) -> Strategy:
     """
     if name not in STRATEGIES:
         near = difflib.get_close_matches(name, STRATEGIES, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"; did you mean {near[0]!r}?" if near else "."
         raise UsageError(f"unknown strategy {name!r}{hint} There are: {', '.join(STRATEGIES)}")
     return STRATEGIES[name]
 
@@ -162,7 +162,7 @@ def rows(name: str, params: Mapping[str, npt.ArrayLike], lanes: int | None = Non
     for key in params:
         if key not in chosen.names:
             near = difflib.get_close_matches(key, chosen.names, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = f"; did you mean {near[0]!r}?" if near else "."
             raise UsageError(f"strategy {name!r} has no parameter {key!r}{hint} It has: {', '.join(chosen.names)}")
     arrays: dict[str, F64] = {}
     for key, value in params.items():

@@ -93,6 +93,11 @@ class Session:
         return self._opened.session if self._opened is not None else self._parts.name
 
     @property
+    def at_stake(self) -> bool:
+        """Whether orders of this session may be open: it trades, or goes on with one that did."""
+        return self._opened is not None or unfinished(self._parts.database) is not None
+
+    @property
     def reconciliation(self) -> Reconciliation:
         """What was found at the start."""
         return self._opened.reconciliation if self._opened is not None else Reconciliation()

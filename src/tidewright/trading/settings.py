@@ -77,8 +77,9 @@ class SessionSettings:
         registry.rows(self.strategy, self.params, 1)
         if self.cycle_ns < 100_000_000:
             raise UsageError(f"cycle must be at least 100 ms, was {self.cycle_ns / SECOND:g} s")
-        if self.warmup_ns < 0 or self.duration_ns < 0:
-            raise UsageError("warm-up and duration must be >= 0")
+        for name, value in (("warm-up", self.warmup_ns), ("hours of trading", self.duration_ns)):
+            if value < 0:
+                raise UsageError(f"{name} must be >= 0, was {value / HOUR:g} h")
         if self.advice is not None:
             advice = self.advice
             if advice.epoch_ns < self.cycle_ns or advice.epoch_ns % self.cycle_ns:

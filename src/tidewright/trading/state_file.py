@@ -114,7 +114,7 @@ def find(folder: Path | None) -> Path:
         If there is none.
     """
     if folder is not None:
-        return folder / NAME if folder.is_dir() else folder
+        return folder if folder.is_file() else folder / NAME
     found = [file for file in Path("runs").glob(f"*/{NAME}") if file.is_file()]
     if not found:
         raise NotFoundError("no session under ./runs; name a session's folder")

@@ -32,8 +32,9 @@ async def supervise(session: Session) -> None:
     try:
         await session.run()
     except Exception as error:  # the one place where nothing may slip through: open orders are at stake
-        logger.error("the session broke (%s): cancelling its open orders", type(error).__name__)
-        await _emergency(session)
+        if session.at_stake:
+            logger.error("the session broke (%s): cancelling its open orders", type(error).__name__)
+            await _emergency(session)
         raise
     finally:
         for number in signals:

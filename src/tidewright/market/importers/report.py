@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from tidewright.market.codes import UNIT
-from tidewright.market.errors import DataError
+from tidewright.market.errors import DataError, NotFoundError
 from tidewright.market.instrument import Filters, Instrument
 from tidewright.market.tape import I64, Columns
 
@@ -96,14 +96,16 @@ def existing_files(files: list[str | Path]) -> list[Path]:
     Raises
     ------
     DataError
-        If none is given or one does not exist.
+        If none is given.
+    NotFoundError
+        If one does not exist.
     """
     if not files:
         raise DataError("no input files")
     paths = [Path(file) for file in files]
     for path in paths:
         if not path.is_file():
-            raise DataError(f"input file not found: {path}")
+            raise NotFoundError(f"no input file {path}")
     return paths
 
 
