@@ -7,6 +7,7 @@ can be deleted at any time.
 
 import hashlib
 import os
+import sys
 from pathlib import Path
 
 _KERNEL_FLOORS = ("market", "risk", "strategies", "engine", "measure")
@@ -23,7 +24,7 @@ def source_hash(root: Path) -> str:
 
 
 def configure() -> None:
-    """Point numba at the cache folder of these sources, unless the user has chosen one. Call before importing numba."""
+    """Point numba at the cache folder of these sources, unless the user has chosen one. Call before compiling."""
     if "NUMBA_CACHE_DIR" in os.environ:
         return
     base = Path(os.environ.get("XDG_CACHE_HOME", "") or Path.home() / ".cache") / "tidewright"
@@ -33,3 +34,5 @@ def configure() -> None:
     except OSError:
         return  # a read-only home: numba falls back to the folder beside the sources
     os.environ["NUMBA_CACHE_DIR"] = str(folder)
+    if "numba" in sys.modules:  # another package (a plugin of pytest, say) came first, and it read the environment then
+        sys.modules["numba"].config.CACHE_DIR = str(folder)

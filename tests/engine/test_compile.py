@@ -1,5 +1,6 @@
 """The kernels are compiled once: no strategy, queue model, number of lanes or place of the rows asks for another."""
 
+import os
 from pathlib import Path
 
 import numba
@@ -19,6 +20,10 @@ RUNS = (
     ("avellaneda_stoikov", {}, {"queue": "front", "record_equity": 1, "entry_ns": SECOND, "window_ticks": 4096}),
     (None, {}, {"feed_ns": 5}),
 )
+
+
+def test_compiled_code_is_kept_where_it_cannot_be_stale_though_numba_was_imported_first() -> None:
+    assert os.environ["NUMBA_CACHE_DIR"] == numba.config.CACHE_DIR != ""
 
 
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
