@@ -6,6 +6,9 @@ import numpy as np
 from numba import int64, njit
 
 from tidewright.engine.layout import (
+    A_PRICE,
+    A_QTY,
+    A_SLOT,
     CFG_F_LOT,
     CFG_F_TICK,
     CFG_FEE_IN_BASE,
@@ -51,17 +54,13 @@ from tidewright.engine.layout import (
     L_POSITION,
     L_QUOTE_START,
     L_SINCE,
-    L_SLOT_FREE,
     L_WINS,
-    O_CANCEL,
-    O_LANE,
-    O_NEXT,
     O_NUMBER,
-    O_SIDE,
     O_STATE,
     START,
     State,
 )
+from tidewright.engine.slots import lane_of, release, side_of
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
@@ -152,30 +151,20 @@ def book_fill(state: State, lane: int, side: int, price: int, qty: int, fee_base
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
-def free_slot(state: State, slot: int) -> None:
-    """Give an order's slot back to its lane."""
-    row = state.lane[state.order[slot, O_LANE]]
-    state.order[slot, O_STATE] = 0
-    state.order[slot, O_NEXT] = row[L_SLOT_FREE]
-    row[L_SLOT_FREE] = slot
-
-
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def know_death(state: State, slot: int) -> None:
     """A lane learns that its order is dead; the slot stays while a cancel is on its way to it."""
-    if state.order[slot, O_CANCEL] != 0:
-        return
-    lane = state.order[slot, O_LANE]
-    side = state.order[slot, O_SIDE]
-    count = state.lane[lane, L_ALIVE + side]
-    alive = state.alive[lane, side]
+    row = 2 * lane_of(state, slot) + side_of(state, slot)
+    alive = state.alive
+    count = state.lane[row >> 1, L_ALIVE + (row & 1)]
     for i in range(count):
-        if alive[i] == slot:
+        if alive[row, i, A_SLOT] == slot:
             for j in range(i, count - 1):
-                alive[j] = alive[j + 1]
-            state.lane[lane, L_ALIVE + side] = count - 1
-            break
-    free_slot(state, slot)
+                alive[row, j, A_SLOT] = alive[row, j + 1, A_SLOT]
+                alive[row, j, A_PRICE] = alive[row, j + 1, A_PRICE]
+                alive[row, j, A_QTY] = alive[row, j + 1, A_QTY]
+            state.lane[row >> 1, L_ALIVE + (row & 1)] = count - 1
+            release(state, slot)
+            return
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -235,7 +224,7 @@ def tell(
     """
     if state.cfg[CFG_STRATEGY] < 0:
         if slot >= 0:
-            free_slot(state, slot)
+            release(state, slot)
         return
     if time <= now:
         if state.lane[lane, L_KNOWN_FIRST] >= 0:

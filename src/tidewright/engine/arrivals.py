@@ -1,12 +1,12 @@
 """What reaches the venue at one instant: cancels, orders that waited for the end of a gap, then new orders."""
 
-import numpy as np
 from numba import int64, njit
 
 from tidewright.engine.checks import refusal, slots_of
 from tidewright.engine.layout import (
     BATCH_HEAD,
     BATCH_TAIL,
+    BURIED,
     C_ARRIVAL,
     C_LANE,
     C_LATE,
@@ -24,17 +24,14 @@ from tidewright.engine.layout import (
     GROW_TAKEN,
     IN_GAP,
     KNOWN_ROOM,
+    LATE,
     LOG_COUNT,
     MSG_HEAD,
     NEVER,
-    O_FLAGS,
-    O_LANE,
     O_NUMBER,
     O_PRICE,
     O_QTY,
-    O_SIDE,
     O_STATE,
-    O_TERMS,
     RESTING,
     SENT,
     T_LANE,
@@ -46,6 +43,7 @@ from tidewright.engine.layout import (
     State,
 )
 from tidewright.engine.orders import cancel, die, reject_cancel, rest, write_report
+from tidewright.engine.slots import lane_of, side_of, tif_of
 from tidewright.engine.taking import take
 from tidewright.market.codes import ACCEPTED, NO_REASON, POST_ONLY, REJECTED
 from tidewright.market.ladder import BEST, WIDTH, Ladder, index_of, next_level
@@ -54,19 +52,20 @@ from tidewright.market.ladder import BEST, WIDTH, Ladder, index_of, next_level
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
 def arrive(state: State, slot: int, now: int) -> None:
     """A new order reaches the venue outside a gap."""
-    from_index = index_of(Ladder(state.qty, state.reg), state.order[slot, O_SIDE], state.order[slot, O_PRICE])
-    reason = refusal(state, slot, from_index)
+    lane = lane_of(state, slot)
+    side = side_of(state, slot)
+    index = index_of(Ladder(state.qty, state.reg), side, state.order[slot, O_PRICE])
+    reason = refusal(state, slot, index)
     if reason != NO_REASON:
-        die(state, slot, np.int64(REJECTED), now, reason)
+        die(state, slot, int64(REJECTED), now, reason)
         return
     if state.cfg[CFG_RECORD] > 1:
-        order = state.order[slot]
-        known = now + state.cfg[CFG_RESPONSE]
-        write_report(state, ACCEPTED, slot, now, known, order[O_PRICE], order[O_QTY], 0, 0, NO_REASON)
-    if state.order[slot, O_TERMS] % 8 != POST_ONLY:
-        if not take(state, slot, from_index, now):
+        price, qty = state.order[slot, O_PRICE], state.order[slot, O_QTY]
+        write_report(state, ACCEPTED, slot, now, now + state.cfg[CFG_RESPONSE], price, qty, 0, 0, NO_REASON)
+    if tif_of(state, slot) != POST_ONLY:
+        if not take(state, slot, index, now):
             return
-    rest(state, slot, state.order[slot, O_SIDE], from_index)
+    rest(state, slot, lane, side, index)
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
@@ -87,7 +86,7 @@ def arrive_or_wait(state: State, slot: int, now: int) -> None:
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def forget_dead_waiting(state: State) -> None:
     """Close the ranks after cancels of waiting orders; there are never more living ones than slots."""
-    kept = np.int64(0)
+    kept = int64(0)
     for i in range(state.reg[WAIT_COUNT]):
         slot = state.waiting[i, 0]
         if state.order[slot, O_NUMBER] == state.waiting[i, 1] and state.order[slot, O_STATE] == WAITING:
@@ -126,19 +125,19 @@ def deliver_messages(state: State, now: int) -> int:
     if waiting:
         while first != end:
             if state.msg[first] < 0:
-                cancel(state, np.int64(~state.msg[first]), now)
+                cancel(state, int64(~state.msg[first]), now)
             first = (first + 1) % size
         admit_waiting(state, now)
         first = reg[MSG_HEAD]
     while first != end:
-        message = np.int64(state.msg[first])
+        message = int64(state.msg[first])
         if message >= 0:
             arrive_or_wait(state, message, now)
         elif not waiting:
             cancel(state, ~message, now)
         first += 1
         if first == size:
-            first = np.int64(0)
+            first = int64(0)
     reg[MSG_HEAD] = end
     if due:
         reg[BATCH_HEAD] = (reg[BATCH_HEAD] + 1) % len(state.batch)
@@ -179,7 +178,7 @@ def deliver_calls(state: State, now: int) -> int:
         if state.call[i, C_SLOT] < 0:
             slot = find_order(state, state.call[i, C_LANE], state.call[i, C_NUMBER])
             if slot >= 0 and state.order[slot, O_STATE] == SENT:
-                state.order[slot, O_FLAGS] = 1
+                state.tag[slot, LATE] = 1
                 state.call[i, C_LATE] = 1
             else:
                 cancel_call(state, i, now)
@@ -189,7 +188,7 @@ def deliver_calls(state: State, now: int) -> int:
         slot = state.call[i, C_SLOT]
         if slot < 0:
             continue
-        late = state.order[slot, O_FLAGS] == 1
+        late = state.tag[slot, LATE] == 1
         number = state.order[slot, O_NUMBER]
         arrive_or_wait(state, slot, now)
         if late:
@@ -219,7 +218,8 @@ def find_order(state: State, lane: int, number: int) -> int:
         if (
             state.order[slot, O_NUMBER] == number
             and state.order[slot, O_STATE] != FREE
-            and state.order[slot, O_LANE] == lane
+            and state.order[slot, O_STATE] != BURIED
+            and lane_of(state, slot) == lane
         ):
             return slot
     return int64(-1)
@@ -232,7 +232,7 @@ def room_for_calls(state: State, first: int, end: int, waiting: bool) -> int:
     An order takes from a level at most once, and once more for each own order in its way; the levels it can reach are
     those within the quantity of all orders of the instant plus all that was taken before.
     """
-    lots = np.int64(0)
+    lots = int64(0)
     orders = end - first
     for i in range(first, end):
         if state.call[i, C_SLOT] >= 0:
@@ -244,12 +244,12 @@ def room_for_calls(state: State, first: int, end: int, waiting: bool) -> int:
     for each in range(len(state.taken)):
         if state.taken[each, T_LANE] >= 0:
             lots += state.taken[each, T_QTY]
-    steps = np.int64(0)
+    steps = int64(0)
     for side in range(2):
         left = lots
         level = state.reg[BEST + side]
         while level >= 0 and left > 0:
             left -= state.qty[side * state.reg[WIDTH] + level]
             steps += 1
-            level = next_level(Ladder(state.qty, state.reg), np.int64(side), level - 1)
+            level = next_level(Ladder(state.qty, state.reg), int64(side), level - 1)
     return room_for(state, orders * (6 + steps) + 2 * (state.reg[RESTING] + orders), orders * (2 + steps))

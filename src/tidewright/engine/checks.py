@@ -22,23 +22,21 @@ from tidewright.engine.layout import (
     L_FEE_BASE,
     L_FEE_QUOTE,
     L_GREW,
-    L_LOCK_BUY,
-    L_LOCK_SELL,
     L_POSITION,
     L_QUOTE_START,
     L_RESTING,
     L_TAKEN,
     NEVER,
-    O_LANE,
+    O_LEAVES,
     O_PRICE,
     O_QTY,
-    O_SIDE,
     O_STATE,
-    O_TERMS,
+    O_WHOSE,
     RESTING_STATE,
     WHOLE,
     State,
 )
+from tidewright.engine.slots import kind_of, lane_of, side_of, tif_of
 from tidewright.engine.taken import taken_of
 from tidewright.market.codes import (
     FILTER_LOT,
@@ -62,8 +60,8 @@ def refusal(state: State, slot: int, index: int) -> int:
     order = state.order[slot]
     price = order[O_PRICE]
     qty = order[O_QTY]
-    row = state.lane[order[O_LANE]]
-    market = order[O_TERMS] // 8 == MARKET
+    row = state.lane[lane_of(state, slot)]
+    market = kind_of(state, slot) == MARKET
     if not market and (price <= 0 or price < cfg[CFG_MIN_PRICE] or price > cfg[CFG_MAX_PRICE]):
         return int64(FILTER_PRICE)
     if qty <= 0 or qty < cfg[CFG_MIN_QTY] or qty > cfg[CFG_MAX_QTY]:
@@ -79,7 +77,7 @@ def refusal(state: State, slot: int, index: int) -> int:
         return int64(OUTSIDE_WINDOW)
     if cfg[CFG_CHECK_BALANCE] == 1 and not affordable(state, slot, market):
         return int64(INSUFFICIENT_BALANCE)
-    if order[O_TERMS] % 8 == POST_ONLY and would_take(state, slot, index):
+    if tif_of(state, slot) == POST_ONLY and would_take(state, slot, index):
         return int64(WOULD_TAKE)
     return int64(NO_REASON)
 
@@ -89,8 +87,8 @@ def would_take(state: State, slot: int, index: int) -> bool:
     """Whether a post-only order meets the tape net of what its lane has taken, or an own order."""
     reg = state.reg
     order = state.order[slot]
-    lane = order[O_LANE]
-    other = 1 - order[O_SIDE]
+    lane = lane_of(state, slot)
+    other = 1 - side_of(state, slot)
     reach = reg[WIDTH] - 1 - index  # the order's price as an index of the other side
     level = reg[BEST + other]
     if level >= reach:
@@ -116,7 +114,7 @@ def best_own_key(state: State, lane: int, side: int) -> int:
     first, last = slots_of(state, lane)
     for slot in range(first, last):
         order = state.order[slot]
-        if order[O_STATE] == RESTING_STATE and order[O_LANE] == lane and order[O_SIDE] == side:
+        if order[O_STATE] == RESTING_STATE and lane_of(state, slot) == lane and side_of(state, slot) == side:
             best = max(best, order[O_PRICE] if side == 0 else -order[O_PRICE])
     return best
 
@@ -134,16 +132,27 @@ def slots_of(state: State, lane: int) -> tuple[int, int]:
 def affordable(state: State, slot: int, market: bool) -> bool:
     """Whether the free balance covers an order; commissions are not reserved."""
     cfg = state.cfg
-    order = state.order[slot]
-    row = state.lane[order[O_LANE]]
-    if order[O_SIDE] == 1:
-        held = row[L_BASE_START] + (row[L_POSITION] - row[L_LOCK_SELL]) * cfg[CFG_LOT_UNITS] - row[L_FEE_BASE]
-        return order[O_QTY] * cfg[CFG_LOT_UNITS] <= held
-    cost = order[O_PRICE] * order[O_QTY]
-    if market:
-        cost = walk_cost(state, slot)
-    spent = (row[L_CASH] - row[L_LOCK_BUY] - cost) * cfg[CFG_QUOTE_NUM]
+    lane = lane_of(state, slot)
+    row = state.lane[lane]
+    qty = state.order[slot, O_QTY]
+    if side_of(state, slot) == 1:
+        free = row[L_POSITION] - locked(state, lane, int64(1))
+        return qty * cfg[CFG_LOT_UNITS] <= row[L_BASE_START] + free * cfg[CFG_LOT_UNITS] - row[L_FEE_BASE]
+    cost = walk_cost(state, slot) if market else state.order[slot, O_PRICE] * qty
+    spent = (row[L_CASH] - locked(state, lane, int64(0)) - cost) * cfg[CFG_QUOTE_NUM]
     return (row[L_QUOTE_START] - row[L_FEE_QUOTE]) * cfg[CFG_QUOTE_DEN] + spent >= 0
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
+def locked(state: State, lane: int, side: int) -> int:
+    """What a lane's resting orders lock: tick*lots of bids, lots of asks."""
+    total = int64(0)
+    first, last = slots_of(state, lane)
+    for slot in range(first, last):
+        order = state.order[slot]
+        if order[O_STATE] == RESTING_STATE and order[O_WHOSE] >> 4 == 2 * lane + side:
+            total += order[O_LEAVES] * (order[O_PRICE] if side == 0 else int64(1))
+    return total
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -151,7 +160,7 @@ def walk_cost(state: State, slot: int) -> int:
     """tick*lots a market buy would pay for what the net book holds."""
     reg = state.reg
     order = state.order[slot]
-    other = 1 - order[O_SIDE]
+    other = 1 - side_of(state, slot)
     left = order[O_QTY]
     cost = int64(0)
     if reg[WHOLE] == 0:
@@ -159,7 +168,7 @@ def walk_cost(state: State, slot: int) -> int:
     level = reg[BEST + other]
     while level >= 0 and left > 0:
         position = other * reg[WIDTH] + level
-        here = min(left, state.qty[position] - taken_of(state, order[O_LANE], position))
+        here = min(left, state.qty[position] - taken_of(state, lane_of(state, slot), position))
         if here > 0:
             cost += here * (reg[0] + level if other == 0 else reg[0] + reg[WIDTH] - 1 - level)
             left -= here

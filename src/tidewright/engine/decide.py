@@ -7,8 +7,13 @@ import numpy as np
 from numba import int64, njit
 
 from tidewright.engine.accounts import catch_up_knowledge, worth
+from tidewright.engine.checks import slots_of
 from tidewright.engine.layout import (
+    A_PRICE,
+    A_QTY,
+    A_SLOT,
     BATCH_TAIL,
+    BURIED,
     CAPTURE_HEAD,
     CAPTURE_TAIL,
     CFG_CURVE,
@@ -44,7 +49,6 @@ from tidewright.engine.layout import (
     L_LIMITED,
     L_ORDERS,
     L_PENDING,
-    L_REJECTS,
     L_SAMPLES,
     L_SLOT_FREE,
     MID2,
@@ -53,15 +57,14 @@ from tidewright.engine.layout import (
     NEXT_CAPTURE,
     NEXT_DECISION,
     NUMBER,
-    O_CANCEL,
     O_LEAVES,
     O_NEXT,
+    O_NODE,
     O_NUMBER,
     O_PRICE,
     O_QTY,
-    O_SIDE,
     O_STATE,
-    O_TERMS,
+    O_WHOSE,
     SENT,
     START,
     V_ASK,
@@ -74,6 +77,7 @@ from tidewright.engine.layout import (
     WHOLE,
     State,
 )
+from tidewright.engine.nodes import sweep
 from tidewright.market.codes import POST_ONLY
 from tidewright.market.features import imbalance, observe_mid
 from tidewright.market.ladder import BEST, LOW, WIDTH
@@ -111,7 +115,7 @@ def capture_views(state: State, before: int) -> int:
         row[V_ASK_QTY] = state.qty[width + ask]
     reg[CAPTURE_TAIL] = (tail + 1) % size
     cycle = state.cfg[CFG_CYCLE]
-    steps = max(np.int64(1), -(-(before - reg[START]) // cycle))
+    steps = max(int64(1), -(-(before - reg[START]) // cycle))
     reg[NEXT_CAPTURE] = reg[START] + steps * cycle
     return DONE
 
@@ -172,7 +176,7 @@ def value_capital(state: State, mid2: int) -> None:
     """The first mid of the view: what a lane started with is worth this much, and was all the time."""
     for lane in range(len(state.lane)):
         sums = state.lane_f[lane]
-        capital = worth(state, np.int64(lane), np.int64(L_KNOWN), mid2)
+        capital = worth(state, int64(lane), int64(L_KNOWN), mid2)
         sums[F_START] = capital
         sums[F_LAST] = capital
         sums[F_NEWEST] = capital
@@ -188,9 +192,9 @@ def sample_lanes(state: State, now: int, mid2: int, new_day: bool) -> None:
     """Let every lane learn what is known by now and sample its equity."""
     for lane in range(len(state.lane)):
         if state.lane[lane, L_KNOWN_FIRST] >= 0:
-            catch_up_knowledge(state, np.int64(lane), now)
-        equity = worth(state, np.int64(lane), np.int64(L_KNOWN), mid2) if mid2 > 0 else state.lane_f[lane, F_START]
-        sample(state, np.int64(lane), equity)
+            catch_up_knowledge(state, int64(lane), now)
+        equity = worth(state, int64(lane), int64(L_KNOWN), mid2) if mid2 > 0 else state.lane_f[lane, F_START]
+        sample(state, int64(lane), equity)
         if new_day:
             state.lane_f[lane, F_DAY] = equity
         if state.cfg[CFG_CURVE] == 1:
@@ -254,10 +258,10 @@ def quote_lanes(state: State, view: View, now: int) -> None:
         )
         bids, asks = quote(strategy, seen, state.params[lane], quotes)
         if state.cfg[CFG_LIMITED] == 1:
-            bids, asks = limit(state, np.int64(lane), seen, bids, asks)
+            bids, asks = limit(state, int64(lane), seen, bids, asks)
         bids = merge(quotes.bid_price, quotes.bid_qty, bids)
         asks = merge(quotes.ask_price, quotes.ask_qty, asks)
-        send(state, np.int64(lane), bids, asks)
+        send(state, int64(lane), bids, asks)
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -291,10 +295,10 @@ def merge(price: I64, qty: I64, count: int) -> int:
     """Make several quotes on one tick one, at the place of the first, quantities added; how many are left."""
     kept = int64(0)
     for i in range(count):
-        same = np.int64(-1)
+        same = int64(-1)
         for j in range(kept):
             if price[j] == price[i]:
-                same = np.int64(j)
+                same = int64(j)
         if same >= 0:
             qty[same] += qty[i]
         else:
@@ -308,36 +312,37 @@ def merge(price: I64, qty: I64, count: int) -> int:
 def send(state: State, lane: int, bids: int, asks: int) -> None:
     """Cancel what is not wanted, then send what is missing: bids, then asks."""
     target = state.target
-    bids_there = keep_wanted(state, lane, np.int64(0), target[0], target[1], bids)
-    asks_there = keep_wanted(state, lane, np.int64(1), target[2], target[3], asks)
+    bids_there = keep_wanted(state, lane, int64(0), target[0], target[1], bids)
+    asks_there = keep_wanted(state, lane, int64(1), target[2], target[3], asks)
     for i in range(bids):
         if (bids_there >> i) & 1 == 0:
-            send_order(state, lane, np.int64(0), target[0, i], target[1, i])
+            send_order(state, lane, int64(0), target[0, i], target[1, i])
     for i in range(asks):
         if (asks_there >> i) & 1 == 0:
-            send_order(state, lane, np.int64(1), target[2, i], target[3, i])
+            send_order(state, lane, int64(1), target[2, i], target[3, i])
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def keep_wanted(state: State, lane: int, side: int, price: I64, qty: I64, count: int) -> int:
     """Send a cancel to the orders of a side that are not wanted; a mask of the targets that are there."""
-    order = state.order
+    alive = state.alive
+    row = 2 * lane + side
     there = int64(0)
     kept = int64(0)
     for i in range(state.lane[lane, L_ALIVE + side]):
-        slot = np.int64(state.alive[lane, side, i])
-        found = np.int64(-1)
+        found = int64(-1)
         for j in range(count):
-            if order[slot, O_PRICE] == price[j] and order[slot, O_QTY] == qty[j] and (there >> j) & 1 == 0:
-                found = np.int64(j)
+            if alive[row, i, A_PRICE] == price[j] and alive[row, i, A_QTY] == qty[j] and (there >> j) & 1 == 0:
+                found = int64(j)
                 break
         if found >= 0:
             there |= int64(1) << found
-            state.alive[lane, side, kept] = slot
+            alive[row, kept, A_SLOT] = alive[row, i, A_SLOT]
+            alive[row, kept, A_PRICE] = alive[row, i, A_PRICE]
+            alive[row, kept, A_QTY] = alive[row, i, A_QTY]
             kept += 1
         else:
-            order[slot, O_CANCEL] = 1
-            push(state, ~slot)
+            push(state, ~alive[row, i, A_SLOT])
     state.lane[lane, L_ALIVE + side] = kept
     return there
 
@@ -348,29 +353,38 @@ def push(state: State, message: int) -> None:
     tail = state.reg[MSG_TAIL]
     state.msg[tail] = message
     tail += 1
-    state.reg[MSG_TAIL] = tail if tail < len(state.msg) else np.int64(0)
+    state.reg[MSG_TAIL] = tail if tail < len(state.msg) else int64(0)
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def send_order(state: State, lane: int, side: int, price: int, qty: int) -> None:
     """Send a new post-only order."""
+    if state.lane[lane, L_SLOT_FREE] < 0:
+        reclaim(state, lane)
     slot = state.lane[lane, L_SLOT_FREE]
-    if slot < 0:
-        state.lane[lane, L_REJECTS] += 1
-        return
     order = state.order
     state.lane[lane, L_SLOT_FREE] = order[slot, O_NEXT]
     state.reg[NUMBER] += 1
-    order[slot, O_STATE] = SENT
-    order[slot, O_SIDE] = side
     order[slot, O_PRICE] = price
     order[slot, O_QTY] = qty
     order[slot, O_LEAVES] = qty
     order[slot, O_NUMBER] = state.reg[NUMBER]
-    order[slot, O_TERMS] = POST_ONLY
-    order[slot, O_CANCEL] = 0
+    order[slot, O_STATE] = SENT
+    order[slot, O_WHOSE] = lane * 32 + side * 16 + POST_ONLY
     count = state.lane[lane, L_ALIVE + side]
-    state.alive[lane, side, count] = slot
+    row = 2 * lane + side
+    state.alive[row, count, A_SLOT] = slot
+    state.alive[row, count, A_PRICE] = price
+    state.alive[row, count, A_QTY] = qty
     state.lane[lane, L_ALIVE + side] = count + 1
     state.lane[lane, L_ORDERS] += 1
     push(state, slot)
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
+def reclaim(state: State, lane: int) -> None:
+    """Get back the slots of dead orders that lie in the lists of living nodes; then the pool cannot be empty."""
+    first, last = slots_of(state, lane)
+    for slot in range(first, last):
+        if state.order[slot, O_STATE] == BURIED and state.order[slot, O_NODE] >= 0:
+            sweep(state, state.order[slot, O_NODE])

@@ -131,8 +131,8 @@ N_POSITION: Final = 0  # -1: its price is outside the window
 N_PACKET: Final = 1
 N_NEXT: Final = 2  # later node of the price; in the pool: next free
 N_PREV: Final = 3  # earlier node; of the first: the last
-N_FIRST: Final = 4  # orders, by arrival
-N_LAST: Final = 5
+N_FIRST: Final = 4  # list of orders: by arrival, the other way round for strategies (which have one a price)
+N_COUNT: Final = 5  # how many of them rest; the others have left
 N_PRICE: Final = 6
 N_SIDE: Final = 7
 NODE_FIELDS: Final = 8
@@ -140,27 +140,25 @@ Q_AHEAD: Final = 0  # (float64) lots ahead
 Q_TRADED: Final = 1  # prints at the price since the level's last row
 
 # -- order slots (int64) ----------------------------------------------------------------------------------------------
-O_LANE: Final = 0
-O_STATE: Final = 1
-O_SIDE: Final = 2
-O_PRICE: Final = 3
-O_QTY: Final = 4
-O_LEAVES: Final = 5
-O_NODE: Final = 6
-O_NEXT: Final = 7  # in the node; in the pool: next free slot of the lane
-O_PREV: Final = 8
-O_NUMBER: Final = 9
-O_TAG: Final = 10
-O_TERMS: Final = 11  # kind * 8 + time in force
-O_CANCEL: Final = 12  # 1: a cancel is on its way
-O_FLAGS: Final = 13  # late cancels: how many follow at the instant of its arrival
-ORDER_FIELDS: Final = 16
+O_PRICE: Final = 0
+O_QTY: Final = 1
+O_LEAVES: Final = 2
+O_NUMBER: Final = 3
+O_STATE: Final = 4
+O_NODE: Final = 5  # node whose list it is in, -1: none
+O_NEXT: Final = 6  # in the node; in the pool: next free slot of the lane
+O_WHOSE: Final = 7  # lane * 32 + side * 16 + kind * 8 + time in force: an order is one line of the processor's cache
+ORDER_FIELDS: Final = 8
+TAG: Final = 0  # (array `tag`, int64, by slot) the caller's number
+LATE: Final = 1  # 1: a cancel follows at the instant of its arrival
+TAG_FIELDS: Final = 2
 
 FREE: Final = 0
 SENT: Final = 1
 WAITING: Final = 2
 RESTING_STATE: Final = 3
 DEAD: Final = 4  # but the lane does not know it yet, or its cancel is still on its way
+BURIED: Final = 5  # of no more use, but still in its node's list: free when the node is
 
 # -- lanes (int64) ----------------------------------------------------------------------------------------------------
 L_POSITION: Final = 0  # true state: lots, tick*lots, 1e-8
@@ -170,8 +168,6 @@ L_FEE_QUOTE: Final = 3
 L_KNOWN: Final = 4  # 4: the same four as far as the lane knows
 L_SLOT_FREE: Final = 8
 L_RESTING: Final = 9
-L_LOCK_BUY: Final = 10  # tick*lots of resting bids
-L_LOCK_SELL: Final = 11  # lots of resting asks
 L_KNOWN_FIRST: Final = 12  # what it will come to know, by time
 L_TAKEN: Final = 13  # first entry of what it has taken
 L_BOUND: Final = 14  # 2: no own order of the side has a better index-like price
@@ -219,6 +215,12 @@ F_DURATION: Final = 16
 F_DAY: Final = 17  # equity at the day's start
 F_KNOWN_VALUE: Final = 18  # sum of entry prices of the known position, tick*lots
 LANE_F_FIELDS: Final = 20
+
+# -- orders a lane believes alive (int64), by 2 * lane + side ---------------------------------------------------------
+A_SLOT: Final = 0
+A_PRICE: Final = 1
+A_QTY: Final = 2
+ALIVE_FIELDS: Final = 3
 
 # -- what a lane will come to know (int64) ----------------------------------------------------------------------------
 K_NEXT: Final = 0
@@ -290,8 +292,8 @@ class State(NamedTuple):
         Registers, rules of the run.
     features
         State of :mod:`tidewright.market.features`.
-    node, node_q, order, lane, lane_f, alive, params
-        Queue nodes, order slots, lanes, slots a lane believes alive (lane, side, n), strategy parameters.
+    node, node_q, order, lane, lane_f, tag, alive, params
+        Queue nodes, order slots, lanes, callers' numbers, what lanes believe alive, strategy parameters.
     msg, batch, call, waiting
         Messages under way: ring of slots (``~slot`` a cancel), (arrival, end) of each decision's messages; calls from
         outside; orders that wait for the end of a gap.
@@ -315,7 +317,8 @@ class State(NamedTuple):
     order: I64
     lane: I64
     lane_f: F64
-    alive: I32
+    tag: I64
+    alive: I64
     params: F64
     msg: I32
     batch: I64

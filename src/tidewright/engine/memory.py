@@ -48,7 +48,8 @@ def new_state(config: ReplayConfig, cfg: I64, cfg_f: F64, params: F64, width: in
         order=np.zeros((0, at.ORDER_FIELDS), np.int64),
         lane=np.zeros((lanes, at.LANE_FIELDS), np.int64),
         lane_f=np.zeros((lanes, at.LANE_F_FIELDS), np.float64),
-        alive=np.full((lanes, 2, levels), -1, np.int32),
+        tag=np.zeros((0, at.TAG_FIELDS), np.int64),
+        alive=np.zeros((2 * lanes, levels, at.ALIVE_FIELDS), np.int64),
         params=np.ascontiguousarray(params, np.float64),
         msg=np.zeros(4 * levels * lanes * under_way + 1 if quote else 1, np.int32),
         batch=np.zeros((under_way + 1, 2), np.int64),
@@ -126,6 +127,7 @@ def _grow_orders(state: State, extra: int) -> State:
     old = len(state.order)
     state = state._replace(
         order=_longer(state.order, extra),
+        tag=_longer(state.tag, extra),
         node=_longer(state.node, extra),
         node_q=np.concatenate([state.node_q, np.zeros((extra, 2), np.float64)]),
         waiting=_longer(state.waiting, extra),
@@ -144,7 +146,7 @@ def _thread(links: npt.NDArray[np.int64], reg: I64, head: int, first: int, last:
 
 
 def _thread_slots(state: State, lane: int, first: int, last: int) -> None:
-    state.order[first:last, at.O_LANE] = lane
+    state.order[first:last, at.O_WHOSE] = lane * 32
     state.order[first:last, at.O_NODE] = -1
     _thread(state.order[:, at.O_NEXT], state.lane[lane], at.L_SLOT_FREE, first, last)
 

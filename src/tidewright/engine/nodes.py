@@ -4,14 +4,15 @@ The nodes of a price form a ring in order of arrival, the orders of a node a lis
 with a node is kept for each side, so that most rows need one comparison to see that they concern no order.
 """
 
-import numpy as np
-from numba import njit
+from numba import int64, njit
 
 from tidewright.engine.layout import (
+    BURIED,
     CFG_F_POWER,
     CFG_QUEUE,
+    CFG_STRATEGY,
+    N_COUNT,
     N_FIRST,
-    N_LAST,
     N_NEXT,
     N_PACKET,
     N_POSITION,
@@ -21,16 +22,18 @@ from tidewright.engine.layout import (
     NODE_FREE,
     O_NEXT,
     O_NODE,
-    O_PREV,
+    O_STATE,
     OWN,
     OWN_WORST,
     PACKET,
     Q_AHEAD,
     Q_TRADED,
+    RESTING_STATE,
     STRAY,
     State,
 )
 from tidewright.engine.queues import ahead_after_level, ahead_on_arrival
+from tidewright.engine.slots import give_back
 from tidewright.market.ladder import WIDTH, Ladder, price_at
 
 
@@ -39,8 +42,8 @@ def join(state: State, slot: int, side: int, index: int) -> None:
     """Let an order join the back of a price inside the window."""
     node = state.node
     position = side * state.reg[WIDTH] + index
-    head = np.int64(state.head[position])
-    found = np.int64(-1)
+    head = int64(state.head[position])
+    found = int64(-1)
     if head >= 0 and node[node[head, N_PREV], N_PACKET] == state.reg[PACKET]:
         found = node[head, N_PREV]
     else:
@@ -50,20 +53,29 @@ def join(state: State, slot: int, side: int, index: int) -> None:
         node[found, N_PRICE] = price_at(Ladder(state.qty, state.reg), side, index)
         node[found, N_SIDE] = side
         node[found, N_FIRST] = -1
-        node[found, N_LAST] = -1
+        node[found, N_COUNT] = 0
         state.node_q[found, Q_AHEAD] = ahead_on_arrival(state.cfg[CFG_QUEUE], state.qty[position])
         state.node_q[found, Q_TRADED] = 0.0
         hang(state, found, side, index)
+    enlist(state, found, slot)
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def enlist(state: State, found: int, slot: int) -> None:
+    """Put an order into a node's list. A strategy has one order a price, so its place does not matter: the front."""
+    node = state.node
     order = state.order
-    last = node[found, N_LAST]
+    first = node[found, N_FIRST]
+    node[found, N_COUNT] += 1
     order[slot, O_NODE] = found
-    order[slot, O_NEXT] = -1
-    order[slot, O_PREV] = last
-    if last >= 0:
-        order[last, O_NEXT] = slot
-    else:
+    if first < 0 or state.cfg[CFG_STRATEGY] >= 0:
+        order[slot, O_NEXT] = first
         node[found, N_FIRST] = slot
-    node[found, N_LAST] = slot
+        return
+    while order[first, O_NEXT] >= 0:
+        first = order[first, O_NEXT]
+    order[first, O_NEXT] = slot
+    order[slot, O_NEXT] = -1
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
@@ -73,7 +85,7 @@ def hang(state: State, found: int, side: int, index: int) -> None:
     reg = state.reg
     position = side * reg[WIDTH] + index
     node[found, N_POSITION] = position
-    head = np.int64(state.head[position])
+    head = int64(state.head[position])
     if head < 0:
         state.head[position] = found
         node[found, N_NEXT] = found
@@ -91,30 +103,46 @@ def hang(state: State, found: int, side: int, index: int) -> None:
     node[found, N_NEXT] = head
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def leave(state: State, slot: int) -> None:
-    """Take an order out of its queue; its node goes with the last one."""
-    node = state.node
-    order = state.order
-    found = order[slot, O_NODE]
-    before = order[slot, O_PREV]
-    after = order[slot, O_NEXT]
-    if before >= 0:
-        order[before, O_NEXT] = after
-    else:
-        node[found, N_FIRST] = after
-    if after >= 0:
-        order[after, O_PREV] = before
-    else:
-        node[found, N_LAST] = before
-    order[slot, O_NODE] = -1
-    if node[found, N_FIRST] < 0:
+    """An order no longer rests: its node goes with the last one, until then the order stays in the list unheeded."""
+    found = state.order[slot, O_NODE]
+    state.node[found, N_COUNT] -= 1
+    if state.node[found, N_COUNT] == 0:
         drop(state, found)
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
+def sweep(state: State, found: int) -> None:
+    """Take orders that no longer rest out of a node's list."""
+    order = state.order
+    before = int64(-1)
+    slot = state.node[found, N_FIRST]
+    while slot >= 0:
+        after = order[slot, O_NEXT]
+        if order[slot, O_STATE] == RESTING_STATE:
+            before = slot
+        else:
+            if before >= 0:
+                order[before, O_NEXT] = after
+            else:
+                state.node[found, N_FIRST] = after
+            order[slot, O_NODE] = -1
+            if order[slot, O_STATE] == BURIED:
+                give_back(state, slot)
+        slot = after
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def drop(state: State, found: int) -> None:
-    """Give an empty node back."""
+    """Give a node back in which no order rests, and the slots it held."""
+    slot = state.node[found, N_FIRST]
+    while slot >= 0:
+        after = state.order[slot, O_NEXT]
+        state.order[slot, O_NODE] = -1
+        if state.order[slot, O_STATE] == BURIED:
+            give_back(state, slot)
+        slot = after
     node = state.node
     reg = state.reg
     position = node[found, N_POSITION]
@@ -159,7 +187,7 @@ def next_own(state: State, side: int, index: int) -> int:
 def requeue(state: State, position: int, old: int, new: int) -> None:
     """Apply a level's row to the nodes of its price."""
     node = state.node
-    head = np.int64(state.head[position])
+    head = int64(state.head[position])
     model = state.cfg[CFG_QUEUE]
     power = state.cfg_f[CFG_F_POWER]
     each = head
@@ -188,16 +216,19 @@ def rejoin_price(state: State, position: int) -> None:
     """Merge the nodes of one price into its first and put it at the back."""
     node = state.node
     order = state.order
-    head = np.int64(state.head[position])
+    head = int64(state.head[position])
+    last = node[head, N_FIRST]
+    while order[last, O_NEXT] >= 0:
+        last = order[last, O_NEXT]
     each = node[head, N_NEXT]
     while each != head:
         slot = node[each, N_FIRST]
-        order[slot, O_PREV] = node[head, N_LAST]
-        order[node[head, N_LAST], O_NEXT] = slot
-        node[head, N_LAST] = node[each, N_LAST]
+        order[last, O_NEXT] = slot
         while slot >= 0:
             order[slot, O_NODE] = head
+            last = slot
             slot = order[slot, O_NEXT]
+        node[head, N_COUNT] += node[each, N_COUNT]
         after = node[each, N_NEXT]
         node[each, N_SIDE] = -1
         node[each, N_NEXT] = state.reg[NODE_FREE]

@@ -1,9 +1,8 @@
 """The life of an order at the venue: resting, fills, death, and the reports of them."""
 
-import numpy as np
-from numba import njit
+from numba import int64, njit
 
-from tidewright.engine.accounts import book_fill, commission, free_slot, tell
+from tidewright.engine.accounts import book_fill, commission, tell
 from tidewright.engine.layout import (
     CFG_FEE_IN_BASE,
     CFG_RECORD,
@@ -11,27 +10,23 @@ from tidewright.engine.layout import (
     DEAD,
     L_BOUND,
     L_CANCELS,
-    L_LOCK_BUY,
-    L_LOCK_SELL,
     L_REJECTS,
     L_RESTING,
     LOG_COUNT,
     LOG_FIELDS,
     LOG_SEQ,
-    O_CANCEL,
-    O_LANE,
     O_LEAVES,
     O_NUMBER,
     O_PRICE,
     O_QTY,
-    O_SIDE,
     O_STATE,
-    O_TAG,
     RESTING,
     RESTING_STATE,
+    TAG,
     State,
 )
 from tidewright.engine.nodes import join, leave
+from tidewright.engine.slots import lane_of, release, side_of
 from tidewright.market.codes import CANCEL_REJECTED, CANCELLED, FILL, NO_REASON, REJECTED, UNKNOWN_ORDER
 
 
@@ -46,96 +41,75 @@ def write_report(
     reg[LOG_COUNT] += 1
     row[0] = reg[LOG_SEQ]
     reg[LOG_SEQ] += 1
-    row[1] = order[O_LANE]
+    row[1] = lane_of(state, slot)
     row[2] = what
     row[3] = order[O_NUMBER]
-    row[4] = order[O_TAG]
+    row[4] = state.tag[slot, TAG]
     row[5] = ts
     row[6] = known
-    row[7] = order[O_SIDE]
+    row[7] = side_of(state, slot)
     row[8] = price
     row[9] = qty
     row[10] = order[O_LEAVES]
     row[11] = maker
     row[12] = fee
-    row[13] = 1 if what == FILL and (order[O_SIDE] == 1 or state.cfg[CFG_FEE_IN_BASE] == 0) else 0
+    row[13] = 1 if what == FILL and (side_of(state, slot) == 1 or state.cfg[CFG_FEE_IN_BASE] == 0) else 0
     row[14] = reason
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
 def fill(state: State, slot: int, qty: int, price: int, maker: int, ts: int, known: int) -> None:
     """Fill an order; a resting one leaves the queue with its last lot."""
-    order = state.order[slot]
-    lane = order[O_LANE]
-    side = order[O_SIDE]
+    lane = lane_of(state, slot)
+    side = side_of(state, slot)
     fee_base, fee_quote = commission(state, side, price, qty, maker)
     book_fill(state, lane, side, price, qty, fee_base, fee_quote, ts)
-    order[O_LEAVES] -= qty
-    resting = order[O_STATE] == RESTING_STATE
-    if resting:
-        lock(state, lane, side, order[O_PRICE], -qty)
+    state.order[slot, O_LEAVES] -= qty
     if state.cfg[CFG_RECORD] > 0:
         write_report(state, FILL, slot, ts, known, price, qty, maker, fee_base + fee_quote, NO_REASON)
     signed = qty if side == 0 else -qty
-    if order[O_LEAVES] > 0:
-        tell(state, lane, known, ts, np.int64(-1), signed, price, fee_base, fee_quote)
+    if state.order[slot, O_LEAVES] > 0:
+        tell(state, lane, known, ts, int64(-1), signed, price, fee_base, fee_quote)
         return
-    if resting:
-        stop_resting(state, slot)
-    order[O_STATE] = DEAD
+    end_order(state, slot, lane)
     tell(state, lane, known, ts, slot, signed, price, fee_base, fee_quote)
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
-def lock(state: State, lane: int, side: int, price: int, qty: int) -> None:
-    """Change what a lane's resting orders lock, by lots at a price."""
-    if side == 0:
-        state.lane[lane, L_LOCK_BUY] += price * qty
-    else:
-        state.lane[lane, L_LOCK_SELL] += qty
-
-
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
-def rest(state: State, slot: int, side: int, index: int) -> None:
+def rest(state: State, slot: int, lane: int, side: int, index: int) -> None:
     """Put what is left of an order into the queue of its price."""
-    order = state.order[slot]
-    row = state.lane[order[O_LANE]]
-    order[O_STATE] = RESTING_STATE
-    row[L_RESTING] += 1
+    state.order[slot, O_STATE] = RESTING_STATE
+    state.lane[lane, L_RESTING] += 1
     state.reg[RESTING] += 1
-    lock(state, order[O_LANE], side, order[O_PRICE], order[O_LEAVES])
-    key = order[O_PRICE] if side == 0 else -order[O_PRICE]
-    if key > row[L_BOUND + side]:
-        row[L_BOUND + side] = key
+    price = state.order[slot, O_PRICE]
+    key = price if side == 0 else -price
+    if key > state.lane[lane, L_BOUND + side]:
+        state.lane[lane, L_BOUND + side] = key
     join(state, slot, side, index)
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
-def stop_resting(state: State, slot: int) -> None:
-    """Take an order out of its queue; its state is the caller's to set."""
-    leave(state, slot)
-    state.lane[state.order[slot, O_LANE], L_RESTING] -= 1
-    state.reg[RESTING] -= 1
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def end_order(state: State, slot: int, lane: int) -> None:
+    """An order is dead; if it rested, it leaves its queue."""
+    rested = state.order[slot, O_STATE] == RESTING_STATE
+    state.order[slot, O_STATE] = DEAD
+    if rested:
+        leave(state, slot)
+        state.lane[lane, L_RESTING] -= 1
+        state.reg[RESTING] -= 1
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
 def die(state: State, slot: int, what: int, now: int, reason: int) -> None:
-    """End an order that was not filled to the end: cancelled, expired or rejected."""
-    order = state.order[slot]
+    """End an order that expires or is rejected."""
+    lane = lane_of(state, slot)
     known = now + state.cfg[CFG_RESPONSE]
     if state.cfg[CFG_RECORD] > 1:
-        write_report(state, what, slot, now, known, order[O_PRICE], order[O_QTY], 0, 0, reason)
-    if order[O_STATE] == RESTING_STATE:
-        lock(state, order[O_LANE], order[O_SIDE], order[O_PRICE], -order[O_LEAVES])
-        stop_resting(state, slot)
-    order[O_STATE] = DEAD
+        write_report(state, what, slot, now, known, state.order[slot, O_PRICE], state.order[slot, O_QTY], 0, 0, reason)
+    end_order(state, slot, lane)
     if what == REJECTED:
-        state.lane[order[O_LANE], L_REJECTS] += 1
-    if what == CANCELLED:
-        state.lane[order[O_LANE], L_CANCELS] += 1
-        free_slot(state, slot)
-    else:
-        tell(state, order[O_LANE], known, now, slot, np.int64(0), np.int64(0), np.int64(0), np.int64(0))
+        state.lane[lane, L_REJECTS] += 1
+    tell(state, lane, known, now, slot, int64(0), int64(0), int64(0), int64(0))
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -158,11 +132,14 @@ def reject_cancel(state: State, lane: int, number: int, now: int) -> None:
     row[14] = UNKNOWN_ORDER
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def cancel(state: State, slot: int, now: int) -> None:
     """A cancel reaches an order that rests, waits, or is dead without its lane knowing."""
-    state.order[slot, O_CANCEL] = 0
-    if state.order[slot, O_STATE] == DEAD:
-        free_slot(state, slot)
-        return
-    die(state, slot, np.int64(CANCELLED), now, np.int64(NO_REASON))
+    if state.order[slot, O_STATE] != DEAD:
+        lane = lane_of(state, slot)
+        if state.cfg[CFG_RECORD] > 1:
+            price, qty = state.order[slot, O_PRICE], state.order[slot, O_QTY]
+            write_report(state, CANCELLED, slot, now, now + state.cfg[CFG_RESPONSE], price, qty, 0, 0, NO_REASON)
+        end_order(state, slot, lane)
+        state.lane[lane, L_CANCELS] += 1
+    release(state, slot)

@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from numba import njit
+from numba import int64, njit
 
 from tidewright.engine.arrivals import room_for
 from tidewright.engine.layout import (
@@ -11,23 +11,26 @@ from tidewright.engine.layout import (
     EPOCH,
     L_PRINT,
     L_USED,
+    N_COUNT,
     N_FIRST,
     N_NEXT,
     N_PREV,
-    O_LANE,
     O_LEAVES,
     O_NEXT,
     O_PRICE,
+    O_STATE,
     OWN,
     PRINTS,
     Q_AHEAD,
     Q_TRADED,
     QUEUE_UNKNOWN,
     RESTING,
+    RESTING_STATE,
     State,
 )
-from tidewright.engine.nodes import next_own
+from tidewright.engine.nodes import next_own, sweep
 from tidewright.engine.orders import fill
+from tidewright.engine.slots import lane_of
 from tidewright.engine.taken import take_from, taken_of
 from tidewright.market.ladder import BEST, WIDTH, Ladder, next_level
 
@@ -62,7 +65,7 @@ def on_print(state: State, side: int, index: int, qty: int, ts: int, known: int)
 def fill_price(state: State, position: int, qty: int, beyond: bool, ts: int, known: int) -> None:
     """Let a print of some lots reach the orders of one price; ``beyond``: the print's price is worse than theirs."""
     node = state.node
-    each = np.int64(state.head[position])
+    each = int64(state.head[position])
     last = node[each, N_PREV]
     while True:
         after = node[each, N_NEXT]
@@ -74,7 +77,7 @@ def fill_price(state: State, position: int, qty: int, beyond: bool, ts: int, kno
         if ahead >= QUEUE_UNKNOWN:
             state.node_q[each, Q_AHEAD] = ahead
         elif ahead < np.float64(qty):
-            fill_node(state, each, qty - np.int64(math.ceil(ahead)), ts, known)
+            fill_node(state, each, qty - int64(math.ceil(ahead)), ts, known)
         if final:
             return
         each = after
@@ -84,24 +87,34 @@ def fill_price(state: State, position: int, qty: int, beyond: bool, ts: int, kno
 def fill_node(state: State, each: int, available: int, ts: int, known: int) -> None:
     """Give each lane in a node what a print has left for it."""
     order = state.order
+    stale = False
     slot = state.node[each, N_FIRST]
     while slot >= 0:
         after = order[slot, O_NEXT]
-        lane = order[slot, O_LANE]
+        if order[slot, O_STATE] != RESTING_STATE:
+            stale = True
+            slot = after
+            continue
+        lane = lane_of(state, slot)
         if state.lane[lane, L_PRINT] != state.reg[PRINTS]:
             state.lane[lane, L_PRINT] = state.reg[PRINTS]
             state.lane[lane, L_USED] = 0
         lots = min(order[slot, O_LEAVES], available - state.lane[lane, L_USED])
         if lots > 0:
             state.lane[lane, L_USED] += lots
-            fill(state, slot, lots, order[slot, O_PRICE], np.int64(1), ts, known)
+            last = state.node[each, N_COUNT] == 1 and lots == order[slot, O_LEAVES]
+            fill(state, slot, lots, order[slot, O_PRICE], int64(1), ts, known)
+            if last:  # the node is gone
+                return
         slot = after
+    if stale:
+        sweep(state, each)
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def touch_room(state: State) -> int:
     """Whether the pools can hold the fills of the touches at a packet end; see ``room_for``."""
-    levels = np.int64(0)
+    levels = int64(0)
     for side in range(2):
         if state.reg[OWN + side] < 0:
             continue
@@ -109,7 +122,7 @@ def touch_room(state: State) -> int:
         level = state.reg[BEST + 1 - side]
         while level >= reach:
             levels += 1
-            level = next_level(Ladder(state.qty, state.reg), np.int64(1 - side), level - 1)
+            level = next_level(Ladder(state.qty, state.reg), int64(1 - side), level - 1)
     if levels == 0:
         return DONE
     fills = state.reg[RESTING] * (1 + levels)
@@ -121,12 +134,12 @@ def touch(state: State, ts: int, known: int) -> None:
     """Fill own orders that a renewed opposite level reaches, at their price, from the best price and level outwards."""
     reg = state.reg
     for side in range(2):
-        other = np.int64(1 - side)
+        other = int64(1 - side)
         base = other * reg[WIDTH]
         level = reg[BEST + other]
         while level >= 0 and reg[OWN + side] >= 0 and level >= reg[WIDTH] - 1 - reg[OWN + side]:
             if state.epoch[base + level] == reg[EPOCH]:
-                touch_level(state, np.int64(side), base + level, reg[WIDTH] - 1 - level, ts, known)
+                touch_level(state, int64(side), base + level, reg[WIDTH] - 1 - level, ts, known)
             level = next_level(Ladder(state.qty, state.reg), other, level - 1)
 
 
@@ -137,7 +150,7 @@ def touch_level(state: State, side: int, level_position: int, reach: int, ts: in
     order = state.order
     own = state.reg[OWN + side]
     while own >= reach:
-        each = np.int64(state.head[side * state.reg[WIDTH] + own])
+        each = int64(state.head[side * state.reg[WIDTH] + own])
         last = node[each, N_PREV]
         while True:
             after_node = node[each, N_NEXT]
@@ -145,12 +158,18 @@ def touch_level(state: State, side: int, level_position: int, reach: int, ts: in
             slot = node[each, N_FIRST]
             while slot >= 0:
                 after = order[slot, O_NEXT]
-                lane = order[slot, O_LANE]
+                if order[slot, O_STATE] != RESTING_STATE:
+                    slot = after
+                    continue
+                lane = lane_of(state, slot)
                 net = state.qty[level_position] - taken_of(state, lane, level_position)
                 lots = min(order[slot, O_LEAVES], net)
                 if lots > 0:
                     take_from(state, lane, level_position, lots)
-                    fill(state, slot, lots, order[slot, O_PRICE], np.int64(1), ts, known)
+                    gone = node[each, N_COUNT] == 1 and lots == order[slot, O_LEAVES]
+                    fill(state, slot, lots, order[slot, O_PRICE], int64(1), ts, known)
+                    if gone:
+                        break
                 slot = after
             if final:
                 break

@@ -16,7 +16,7 @@ from tidewright.engine import layout as at
 from tidewright.engine.config import ReplayConfig
 from tidewright.engine.layout import State
 from tidewright.engine.statistics import statistics
-from tidewright.market.codes import BUY, FILL, GTC, LIMIT, PACKET_END, POST_ONLY
+from tidewright.market.codes import BUY, FILL, GTC, IOC, LIMIT, PACKET_END, POST_ONLY
 from tidewright.market.errors import DataError, UsageError
 from tidewright.market.instrument import Instrument
 from tidewright.market.ladder import LOW, WIDTH
@@ -114,7 +114,7 @@ class Replay:
         number, levels, table = _strategy(strategy, params or {}, lanes)
         slots = OUTSIDE_SLOTS
         if strategy is not None:
-            slots = 2 * levels * (1 + rules.cancels_under_way(config))
+            slots = 3 * levels * (1 + rules.cancels_under_way(config))  # a third of them may wait for their nodes
         record = 2 if strategy is None else config.record_fills
         cfg = rules.integers(instrument, config, number, slots, check_balance, record)
         cfg_f = rules.floats(instrument, config)
@@ -239,13 +239,11 @@ class Replay:
         state.lane[lane, at.L_SLOT_FREE] = order[at.O_NEXT]
         state.lane[lane, at.L_ORDERS] += 1
         order[at.O_STATE] = at.SENT
-        order[at.O_SIDE] = side
         order[at.O_PRICE] = price_ticks if kind == LIMIT else 0
         order[at.O_QTY] = order[at.O_LEAVES] = qty_lots
         order[at.O_NUMBER] = state.reg[at.NUMBER]
-        order[at.O_TAG] = tag
-        order[at.O_TERMS] = kind * 8 + (tif if kind == LIMIT else 1)
-        order[at.O_CANCEL] = order[at.O_FLAGS] = 0
+        order[at.O_WHOSE] = lane * 32 + side * 16 + kind * 8 + (tif if kind == LIMIT else IOC)
+        state.tag[slot] = (tag, 0)
         self._call(lane, slot, int(state.reg[at.NUMBER]), arrival_ns)
         return int(state.reg[at.NUMBER])
 
@@ -299,6 +297,10 @@ class Replay:
     def account(self, lane: int) -> Account:
         """True balances of a lane."""
         row = [int(value) for value in self._state.lane[lane]]
+        order = self._state.order
+        resting = order[(order[:, at.O_STATE] == at.RESTING_STATE) & (order[:, at.O_WHOSE] >> 5 == lane)]
+        sells = (resting[:, at.O_WHOSE] >> 4) & 1 == 1
+        locked_buy = sum(int(price) * int(lots) for price, lots in resting[~sells][:, [at.O_PRICE, at.O_LEAVES]])
         money, lot = self.instrument.quote_units, self.instrument.lot_units
         return Account(
             position_lots=row[at.L_POSITION],
@@ -307,8 +309,8 @@ class Replay:
             fee_quote=row[at.L_FEE_QUOTE],
             base_units=row[at.L_BASE_START] + row[at.L_POSITION] * lot - row[at.L_FEE_BASE],
             quote_units=row[at.L_QUOTE_START] + (row[at.L_CASH] * money).__floor__() - row[at.L_FEE_QUOTE],
-            base_locked=row[at.L_LOCK_SELL] * lot,
-            quote_locked=-((-row[at.L_LOCK_BUY] * money).__floor__()),
+            base_locked=int(resting[sells, at.O_LEAVES].sum()) * lot,
+            quote_locked=-((-locked_buy * money).__floor__()),
         )
 
     def statistics(self) -> dict[str, npt.NDArray[np.int64] | npt.NDArray[np.float64]]:

@@ -11,22 +11,20 @@ from tidewright.engine.layout import (
     N_NEXT,
     N_PACKET,
     NEVER,
-    O_LANE,
     O_LEAVES,
     O_NEXT,
     O_NODE,
     O_NUMBER,
     O_PRICE,
     O_QTY,
-    O_SIDE,
     O_STATE,
-    O_TERMS,
     Q_AHEAD,
     RESTING_STATE,
     WHOLE,
     State,
 )
 from tidewright.engine.orders import die, fill
+from tidewright.engine.slots import kind_of, lane_of, side_of, tif_of
 from tidewright.engine.taken import take_from, taken_of
 from tidewright.market.codes import EXPIRED, FOK, FOK_UNFILLED, IOC, MARKET, NO_LIQUIDITY, SELF_TRADE
 from tidewright.market.ladder import BEST, WIDTH, Ladder, index_of, next_level, price_at
@@ -36,10 +34,9 @@ from tidewright.market.ladder import BEST, WIDTH, Ladder, index_of, next_level, 
 def take(state: State, slot: int, index: int, now: int) -> bool:
     """Let an arriving order that is not post-only take; whether a remainder rests."""
     order = state.order
-    terms = order[slot, O_TERMS]
-    market = terms // 8 == MARKET
-    tif = terms % 8
-    other = 1 - order[slot, O_SIDE]
+    market = kind_of(state, slot) == MARKET
+    tif = tif_of(state, slot)
+    other = 1 - side_of(state, slot)
     reach = int64(1 - NEVER) if market else state.reg[WIDTH] - 1 - index
     whole = state.reg[WHOLE] == 1
     if tif == FOK and (not whole or reachable(state, slot, other, reach) < order[slot, O_QTY]):
@@ -59,7 +56,7 @@ def take(state: State, slot: int, index: int, now: int) -> bool:
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def reachable(state: State, slot: int, other: int, reach: int) -> int:
     """Lots the order could take from the tape, counted until they suffice."""
-    lane = state.order[slot, O_LANE]
+    lane = lane_of(state, slot)
     total = int64(0)
     level = state.reg[BEST + other]
     while level >= reach and total < state.order[slot, O_QTY]:
@@ -74,7 +71,7 @@ def walk(state: State, slot: int, other: int, reach: int, now: int) -> None:
     """Take level by level, best first. An own resting order in the way lets the walk have what stands ahead of it,
     expires, and lets the walk go on.
     """
-    lane = state.order[slot, O_LANE]
+    lane = lane_of(state, slot)
     width = state.reg[WIDTH]
     level = state.reg[BEST + other]
     if level < 0:
@@ -111,8 +108,8 @@ def expire_stray(state: State, lane: int, side: int, index: int, now: int) -> No
         for each in range(first, last):
             if (
                 state.order[each, O_STATE] == RESTING_STATE
-                and state.order[each, O_LANE] == lane
-                and state.order[each, O_SIDE] == side
+                and lane_of(state, each) == lane
+                and side_of(state, each) == side
                 and index_of(Ladder(state.qty, state.reg), side, state.order[each, O_PRICE]) == index
                 and (found < 0 or packet_of(state, int64(each)) < packet_of(state, found))
             ):
@@ -120,7 +117,7 @@ def expire_stray(state: State, lane: int, side: int, index: int, now: int) -> No
         if found < 0:
             return
         first_there = state.node[state.order[found, O_NODE], N_FIRST]
-        while state.order[first_there, O_LANE] != lane:
+        while lane_of(state, first_there) != lane or state.order[first_there, O_STATE] != RESTING_STATE:
             first_there = state.order[first_there, O_NEXT]
         die(state, first_there, int64(EXPIRED), now, int64(SELF_TRADE))
 
@@ -134,7 +131,7 @@ def packet_of(state: State, slot: int) -> int:
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
 def pass_own(state: State, slot: int, position: int, now: int) -> None:
     """Take what lies ahead of each own order of a price, then let it expire if the incoming order wants more."""
-    lane = state.order[slot, O_LANE]
+    lane = lane_of(state, slot)
     each = next_own_at(state, lane, position, int64(-1))
     while each >= 0 and state.order[slot, O_LEAVES] > 0:
         ahead = state.node_q[state.order[each, O_NODE], Q_AHEAD]
@@ -148,7 +145,7 @@ def pass_own(state: State, slot: int, position: int, now: int) -> None:
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def take_level(state: State, slot: int, position: int, most: int, now: int) -> None:
     """Take from one level, at most ``most`` lots, at its price."""
-    lane = state.order[slot, O_LANE]
+    lane = lane_of(state, slot)
     net = state.qty[position] - taken_of(state, lane, position)
     lots = min(state.order[slot, O_LEAVES], min(net, most))
     if lots <= 0:
@@ -168,7 +165,7 @@ def next_own_at(state: State, lane: int, position: int, after: int) -> int:
     while each >= 0:
         slot = state.node[each, N_FIRST]
         while slot >= 0:
-            if state.order[slot, O_LANE] == lane:
+            if lane_of(state, slot) == lane and state.order[slot, O_STATE] == RESTING_STATE:
                 return slot
             slot = state.order[slot, O_NEXT]
         each = state.node[each, N_NEXT]
@@ -185,8 +182,8 @@ def best_own_index(state: State, lane: int, side: int, index: int) -> int:
     for slot in range(first, last):
         if (
             state.order[slot, O_STATE] == RESTING_STATE
-            and state.order[slot, O_LANE] == lane
-            and state.order[slot, O_SIDE] == side
+            and lane_of(state, slot) == lane
+            and side_of(state, slot) == side
         ):
             own = index_of(Ladder(state.qty, state.reg), side, state.order[slot, O_PRICE])
             if best < own <= index:
