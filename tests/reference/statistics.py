@@ -3,7 +3,8 @@
 from fractions import Fraction
 from itertools import pairwise
 
-from tests.reference.model import Lane, Sample
+from tests.reference.model import Lane
+from tests.reference.records import Sample
 from tidewright.market.codes import BUY, CANCELLED, FILL, REJECTED, UNIT
 
 

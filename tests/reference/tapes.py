@@ -345,7 +345,7 @@ def random_limits(choose: Chooser) -> LimitSet:
     inf = float("inf")
     return LimitSet(
         max_position_share=choose.several(inf, 0.0713, 0.3137),
-        stop_loss=choose.several(inf, 0.0123, 0.0517),
+        stop_loss=choose.several(0.0123, inf, 0.0123, 0.0517),
         daily_loss=choose.several(inf, 0.00131, 0.0127),
         volatility_cutoff=choose.several(inf, 0.0113, 0.0411),
     )

@@ -1,0 +1,95 @@
+"""What a run is made with, and what the slow model keeps of orders, messages, fills and equity points."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tests.reference.queues import Queue
+from tests.reference.quoting import LimitSet
+
+NO_LIMITS = LimitSet()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is made with; the names of ReplayConfig."""
+
+    cycle_ns: int
+    start_ns: int | None = None
+    entry_ns: int = 0
+    response_ns: int = 0
+    feed_ns: int = 0
+    queue: str = "risk_averse"
+    queue_power: float = 3.0
+    window_ticks: int = 1024  # wider than what prices of a small tape can leave
+    limits: LimitSet = NO_LIMITS
+
+
+class Report(NamedTuple):
+    """One thing that happened to an order."""
+
+    what: int
+    number: int
+    tag: int
+    ts: int
+    known_ns: int
+    side: int
+    price: int
+    qty: int
+    leaves: int
+    maker: int
+    fee: int
+    fee_asset: int
+    reason: int
+
+
+@dataclass
+class Order:
+    """An order from sending to death."""
+
+    number: int
+    tag: int
+    side: int
+    kind: int
+    tif: int
+    price: int
+    qty: int
+    leaves: int = 0
+    queue: Queue | None = None
+    arrived: int = -1  # place in the lane's own order of arrival
+    state: str = "sent"  # sent, waiting, resting, dead
+    died_known_ns: int | None = None
+    cancel_sent: bool = False
+
+
+@dataclass
+class Message:
+    """What a lane sent: a new order or a cancel."""
+
+    arrival_ns: int
+    order: Order | None  # None: a cancel of a number nobody knows
+    is_cancel: bool
+    number: int
+
+
+@dataclass
+class Fill:
+    """One fill, as money."""
+
+    known_ns: int
+    side: int
+    price: int
+    qty: int
+    fee_base: int
+    fee_quote: int
+
+
+@dataclass
+class Sample:
+    """What an equity point is made of, at a decision or at the end."""
+
+    ts: int
+    position: int
+    cash: int
+    fee_base: int
+    fee_quote: int
+    mid2: int | None
