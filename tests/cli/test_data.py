@@ -59,7 +59,7 @@ def test_user_mistakes_get_an_exit_code_and_no_traceback(run, tmp_path):
     to_tape = ("--out", tmp_path / "t")
     cases = [
         (2, "line 1", ("import", "--format", "binance-raw", *to_tape, tmp_path / "cut")),
-        (2, "not found", ("import", "--format", "binance-raw", *to_tape, tmp_path / "none")),
+        (6, "no input file", ("import", "--format", "binance-raw", *to_tape, tmp_path / "none")),
         (2, "no parquet file", ("import", "--format", "book-snapshots", *to_tape, "--symbol", "A-B", tmp_path / "cut")),
         (2, "format", ("import", "--format", "tea", *to_tape, tmp_path / "cut")),
         (2, "hours", ("synth", *to_tape, "--hours=-1")),

@@ -17,7 +17,11 @@ from tidewright.market.instrument import units_text
 from tidewright.market.tape import Tape
 from tidewright.measure.definitions import DEFINITIONS
 from tidewright.risk.limits import Limits
+from tidewright.strategies import registry
 
+SET_HELP = "A parameter, name=value; name=a,b,c runs one lane for each value; others keep their default. " + ". ".join(
+    f"{name}: {', '.join(strategy.names)}" for name, strategy in registry.STRATEGIES.items()
+)
 SHOWN = ("total_return", "sharpe", "sortino", "max_drawdown", "sqn", "win_rate", "n_fills", "volume_quote")
 
 
@@ -26,19 +30,31 @@ def run(
     strategy: Annotated[str, typer.Option("--strategy", help="grid or avellaneda_stoikov.")] = "grid",
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", help="A parameter, name=value; name=a,b,c runs one lane for each value."),
+        typer.Option("--set", help=SET_HELP),
     ] = None,
-    cycle: Annotated[str, typer.Option("--cycle", help="Time between decisions.")] = "30s",
-    maker_fee: Annotated[str | None, typer.Option("--maker-fee", help="Rate, 0.001 is 0.1 %.")] = None,
-    taker_fee: Annotated[str | None, typer.Option("--taker-fee", help="Rate; else the instrument's.")] = None,
-    latency: Annotated[str, typer.Option("--latency", help="Of an order on its way, and of the answer.")] = "50ms",
-    queue: Annotated[str, typer.Option("--queue", help="risk_averse, prob, prob_log or front.")] = "risk_averse",
-    capital: Annotated[str, typer.Option("--capital", help="What a lane starts with, quote.")] = "10000",
-    base_inventory: Annotated[str, typer.Option("--base-inventory", help="And in base.")] = "0",
+    cycle: Annotated[str, typer.Option("--cycle", help="Market time between decisions.")] = "30s",
+    maker_fee: Annotated[
+        str | None, typer.Option("--maker-fee", help="Rate, 0.001 is 0.1 %; else the instrument's.")
+    ] = None,
+    taker_fee: Annotated[
+        str | None, typer.Option("--taker-fee", help="Rate, 0.001 is 0.1 %; else the instrument's.")
+    ] = None,
+    latency: Annotated[
+        str, typer.Option("--latency", help="Of an order on its way to the venue, and again of the answer.")
+    ] = "50ms",
+    queue: Annotated[
+        str, typer.Option("--queue", help="Place in the queue: risk_averse, prob, prob_log or front.")
+    ] = "risk_averse",
+    capital: Annotated[str, typer.Option("--capital", help="What a lane starts with, in quote.")] = "10000",
+    base_inventory: Annotated[str, typer.Option("--base-inventory", help="What a lane starts with, in base.")] = "0",
     limits: Annotated[bool, typer.Option("--limits/--no-limits", help="Apply the default risk limits.")] = False,
-    fills: Annotated[Path | None, typer.Option("--fills", help="Write the fills of the lanes as parquet.")] = None,
-    equity: Annotated[Path | None, typer.Option("--equity", help="Write the equity curve as parquet.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer with JSON as the last line of stdout.")] = False,
+    fills: Annotated[Path | None, typer.Option("--fills", help="Write the fills to this parquet file.")] = None,
+    equity: Annotated[
+        Path | None, typer.Option("--equity", help="Write the equity curve to this parquet file.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as one line of JSON; all else goes to stderr.")
+    ] = False,
 ) -> None:
     """Run one strategy over a tape and print its figures, with what was assumed."""
     source = Tape.open(tape)

@@ -101,7 +101,10 @@ def check(
     silence: Annotated[str, typer.Option(help="Report a longer time without any packet.")] = "30s",
     as_json: Json = False,
 ) -> None:
-    """Check a tape: sequence gaps, crossed or locked book, silence, skew, duplicates. Exit code 2 if it is unusable."""
+    """Check that a tape can be used; exit code 2 if not.
+
+    Looks for sequence gaps, a crossed or locked book, silence, clock skew and duplicates.
+    """
     from tidewright.market.check import check_tape
 
     silence_ns = parse_duration(silence)

@@ -70,23 +70,44 @@ class Market:
 
 
 def demo(
-    tape: Annotated[Path | None, typer.Option("--tape", help="Trade on this recorded market.")] = None,
-    pace: Annotated[str, typer.Option("--pace", help="lockstep, or 1x to 60x of wall time.")] = "lockstep",
-    hours: Annotated[
-        float | None, typer.Option("--hours", help="Market hours to trade; 24, or what the tape holds.")
+    tape: Annotated[
+        Path | None, typer.Option("--tape", help="Trade on this recorded market instead of a synthetic BTCUSDT.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of the market and of the optimizer.")] = 7,
-    headless: Annotated[bool, typer.Option("--headless", help="No live display.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")] = False,
+    pace: Annotated[
+        str, typer.Option("--pace", help="lockstep: as fast as it goes; 1x to 60x: of wall time.")
+    ] = "lockstep",
+    hours: Annotated[
+        float | None,
+        typer.Option(
+            "--hours",
+            help="Market hours to trade, after 2 h (or a quarter of a tape) of warm-up. [default: 24, or all of it]",
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Seed of the synthetic market and of the optimizer's search.")
+    ] = 7,
+    headless: Annotated[bool, typer.Option("--headless", help="Lines instead of the live display.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as one line of JSON; all else goes to stderr.")
+    ] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder of the run; one that was broken off is resumed.")
+        Path | None,
+        typer.Option("--out", help="Folder of the run; one that broke off goes on. [default: runs/demo-DATE-TIME]"),
     ] = None,
     strategy: Annotated[str, typer.Option("--strategy", help="grid or avellaneda_stoikov.")] = "grid",
-    threshold: Annotated[float, typer.Option("--threshold", help="Least confidence that is acted on.")] = 0.6,
-    epoch: Annotated[str, typer.Option("--epoch", help="Time between requests to the optimizer.")] = "30m",
-    optimizer: Annotated[bool, typer.Option("--optimizer/--no-optimizer", help="With the second agent.")] = True,
+    threshold: Annotated[
+        float, typer.Option("--threshold", help="Least confidence (0 to 1) of a proposal that is acted on.")
+    ] = 0.6,
+    epoch: Annotated[str, typer.Option("--epoch", help="Market time between requests to the optimizer.")] = "30m",
+    optimizer: Annotated[
+        bool, typer.Option("--optimizer/--no-optimizer", help="With or without the second agent.")
+    ] = True,
 ) -> None:
-    """Trade a paper exchange of our own, with poor parameters that a second agent improves while it runs."""
+    """Run the whole system on a paper exchange of its own: no account, no network, no keys.
+
+    The executor starts with poor parameters on purpose; the optimizer proposes better ones while it runs. Ctrl-C or
+    `tidewright stop` ends it in order. At the end come the figures and an HTML report.
+    """
     began = time.monotonic()
     registry.strategy(strategy)
     if hours is not None and not 0 < hours <= 24 * 366:
@@ -231,7 +252,9 @@ async def _run(
                     console.print(note)
                 display = LineDisplay(console.print)
             else:
-                display = stack.enter_context(LiveDisplay(console, f"Tidewright demo: {market.symbol}", notes))
+                display = stack.enter_context(
+                    LiveDisplay(Console(stderr=True, highlight=False), f"Tidewright demo: {market.symbol}", notes)
+                )
             session, resources = bootstrap.build(folder, "demo", address, settings, pace, (keeper, display))
             try:
                 await supervise(session)

@@ -27,18 +27,32 @@ _DEFAULT_QUOTE = "100000"
 def exchange(
     tape: Annotated[Path | None, typer.Option("--tape", help="The recorded market to replay.")] = None,
     synthetic: Annotated[bool, typer.Option("--synthetic", help="Make a market instead of replaying one.")] = False,
-    seed: Annotated[int, typer.Option("--seed", help="Of the synthetic market.")] = 1,
-    hours: Annotated[float, typer.Option("--hours", help="Length of the synthetic market.")] = 24.0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the synthetic market.")] = 1,
+    hours: Annotated[float, typer.Option("--hours", help="Market hours of the synthetic market.")] = 24.0,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="0 picks a free one.", min=0, max=65535)] = 0,
-    pace: Annotated[str, typer.Option("--pace", help="lockstep, or 1x to 60x of wall time.")] = "lockstep",
-    state: Annotated[Path | None, typer.Option("--state", help="Keep the ready line (with the key) here.")] = None,
-    balance: Annotated[
-        list[str] | None, typer.Option("--balance", help="ASSET=AMOUNT the account starts with; may be repeated.")
+    port: Annotated[int, typer.Option("--port", help="Port to listen on; 0 picks a free one.", min=0, max=65535)] = 0,
+    pace: Annotated[
+        str, typer.Option("--pace", help="lockstep: time waits for registered sessions; 1x to 60x: of wall time.")
+    ] = "lockstep",
+    state: Annotated[
+        Path | None,
+        typer.Option("--state", help="Keep the ready line (with the key) in this file, mode 600, while it runs."),
     ] = None,
-    entry_latency: Annotated[str, typer.Option("--entry-latency", help="From sending to arrival.")] = "50ms",
-    response_latency: Annotated[str, typer.Option("--response-latency", help="From arrival to knowing.")] = "50ms",
-    feed_latency: Annotated[str, typer.Option("--feed-latency", help="Of a tape without receipts.")] = "0ms",
+    balance: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--balance", help="ASSET=AMOUNT the account starts with; once an asset. [default: 1 base, 100000 quote]"
+        ),
+    ] = None,
+    entry_latency: Annotated[
+        str, typer.Option("--entry-latency", help="Market time from an order's sending to its arrival.")
+    ] = "50ms",
+    response_latency: Annotated[
+        str, typer.Option("--response-latency", help="Market time from its arrival to the answer.")
+    ] = "50ms",
+    feed_latency: Annotated[
+        str, typer.Option("--feed-latency", help="Latency of market data, for a tape without receipt times.")
+    ] = "0ms",
     queue: Annotated[str, typer.Option("--queue", help="Queue model: risk_averse or prob.")] = "risk_averse",
 ) -> None:
     """Run a paper exchange that speaks Binance's spot protocol; its address and key are one JSON line on stdout."""

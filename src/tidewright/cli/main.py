@@ -75,6 +75,7 @@ def _overview() -> None:
     console.print("usage: tidewright COMMAND [OPTIONS]   (tidewright COMMAND --help explains one)\n")
     console.print(table)
     console.print("\nStart with `tidewright demo`: no account, no network, no keys.")
+    console.print("Exit codes: 0 done, 1 error, 2 bad input, 3 not running, 4 configuration, 5 time-out, 6 not found.")
 
 
 def _fail(message: str, code: int) -> NoReturn:

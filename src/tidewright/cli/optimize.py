@@ -23,7 +23,7 @@ from tidewright.market.tape import Tape
 from tidewright.risk.limits import OFF, Limits
 
 TapeArg = Annotated[Path, typer.Option("--tape", help="The tape to search on.")]
-Strategy = Annotated[str, typer.Option("--strategy", help="Whose parameters are searched.")]
+Strategy = Annotated[str, typer.Option("--strategy", help="grid or avellaneda_stoikov.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="A parameter of the incumbent, name=value; else the default.")
 ]
@@ -34,16 +34,18 @@ Ranges = Annotated[
 Candidates = Annotated[int, typer.Option("--candidates", min=2, help="Parameter sets a generation.")]
 Generations = Annotated[int, typer.Option("--generations", min=1, help="Generations.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed of the search.")]
-Cycle = Annotated[str, typer.Option("--cycle", help="Time between decisions.")]
-Epoch = Annotated[str, typer.Option("--epoch", help="The stretch ahead that the confidence is about.")]
+Cycle = Annotated[str, typer.Option("--cycle", help="Market time between decisions.")]
+Epoch = Annotated[str, typer.Option("--epoch", help="How far ahead the confidence looks.")]
 Last = Annotated[str | None, typer.Option("--last", help="Only the last stretch of the tape, e.g. 6h.")]
-Latency = Annotated[str, typer.Option("--latency", help="Latency of an order on its way, and of the answer.")]
+Latency = Annotated[
+    str, typer.Option("--latency", help="Of an order on its way to the venue, and again of the answer.")
+]
 MakerFee = Annotated[str | None, typer.Option("--maker-fee", help="Rate, 0.001 is 0.1 %; else the instrument's.")]
-TakerFee = Annotated[str | None, typer.Option("--taker-fee", help="Rate; else the instrument's.")]
+TakerFee = Annotated[str | None, typer.Option("--taker-fee", help="Rate, 0.001 is 0.1 %; else the instrument's.")]
 Queue = Annotated[str, typer.Option("--queue", help="Queue model: risk_averse or prob.")]
-Equity = Annotated[str, typer.Option("--equity", help="Capital of a lane in quote.")]
+Equity = Annotated[str, typer.Option("--capital", "--equity", help="What a lane starts with, in quote.")]
 Limited = Annotated[bool, typer.Option("--limits/--no-limits", help="Apply the default risk limits.")]
-Json = Annotated[bool, typer.Option("--json", help="Answer with JSON as the last line of stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON; all else goes to stderr.")]
 
 
 def optimize(

@@ -24,7 +24,7 @@ Html = Annotated[
 Name = Annotated[
     str | None, typer.Option("--session", help="Which session, if the database holds several; the last if left out.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Answer with JSON as the last line of stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the figures as one line of JSON; all else goes to stderr.")]
 
 
 def report(session_path: Session = None, html: Html = None, session: Name = None, as_json: Json = False) -> None:

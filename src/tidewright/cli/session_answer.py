@@ -35,6 +35,7 @@ def answer(session: Session, folder: Path, began: float) -> tuple[dict[str, Any]
         "equity_start": now.start_equity_units / UNIT,
         "equity_end": now.equity_units / UNIT,
         "fees": now.fees_units / UNIT,
+        "traded": now.traded_units / UNIT,
         "metrics": {name: _plain(figures[name]) for name in ("sqn", "sharpe", "max_drawdown")},
         "params": now.params,
         "market_from": session.started_ns,

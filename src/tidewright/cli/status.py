@@ -15,7 +15,7 @@ Folder = Annotated[
     Path | None,
     typer.Argument(help="A session's folder; the newest under ./runs if left out.", show_default=False),
 ]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the state as one line of JSON; all else goes to stderr.")]
 
 _SHOWN = (
     "stage", "market_time", "cycles", "mid", "position", "equity_start", "equity", "realised", "unrealised", "fees",
@@ -25,7 +25,7 @@ _SHOWN = (
 
 
 def status(folder: Folder = None, as_json: Json = False) -> None:
-    """Show what a session is doing."""
+    """Show what a session is doing, or did last; exit code 3 if it is not running."""
     path = state_file.find(folder)
     state = state_file.read(path)
     running = state_file.is_running(state)

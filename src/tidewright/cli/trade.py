@@ -55,14 +55,23 @@ class TradeConfig:
 
 
 def trade(
-    config: Annotated[Path, typer.Option("--config", "-c", help="TOML file, see docs/trading.md.")],
+    config: Annotated[Path, typer.Option("--config", "-c", help="TOML file; docs/trading.md has all its keys.")],
     session_dir: Annotated[
-        Path | None, typer.Option("--session-dir", help="Folder of the session; the same one again goes on with it.")
+        Path | None,
+        typer.Option(
+            "--session-dir",
+            help="Folder of the session; the same one again goes on with it. [default: runs/NAME-OF-FILE]",
+        ),
     ] = None,
-    headless: Annotated[bool, typer.Option("--headless", help="No live display.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on the last line of stdout.")] = False,
+    headless: Annotated[bool, typer.Option("--headless", help="Lines instead of the live display.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as one line of JSON; all else goes to stderr.")
+    ] = False,
 ) -> None:
-    """Trade; the paper exchange is the default, real money needs an explicit word in the file."""
+    """Trade by a configuration file: a paper exchange, unless the file says live = "yes-real-money".
+
+    A paper session needs an exchange: tidewright exchange --synthetic --state exchange.json
+    """
     began = time.monotonic()
     chosen = load(config, session_dir, os.environ)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -86,7 +95,7 @@ async def _run(chosen: TradeConfig, headless: bool, console: Console, began: flo
             display = LineDisplay(console.print)
         else:
             title = f"Tidewright {chosen.settings.mode}: {chosen.address.symbol}"
-            display = stack.enter_context(LiveDisplay(console, title))
+            display = stack.enter_context(LiveDisplay(Console(stderr=True, highlight=False), title))
         session, resources = bootstrap.build(
             chosen.folder, chosen.name, chosen.address, chosen.settings, chosen.pace, (keeper, display)
         )

@@ -81,11 +81,12 @@ class Speed:
 def render(now: Now, instrument: Instrument | None, title: str, notes: tuple[str, ...], speed: float) -> Group:
     """The display of one moment."""
     head = Text.assemble((title, "bold"), "\n", *(f"{note}\n" for note in notes))
-    return Group(head, _figures(now, instrument, speed), _fills(now, instrument), _advice(now))
+    # The fills come last: they are what a low terminal can do without.
+    return Group(head, _figures(now, instrument, speed), _advice(now), _fills(now, instrument))
 
 
 def _figures(now: Now, instrument: Instrument | None, speed: float) -> Table:
-    table = Table.grid(padding=(0, 3))
+    table = Table.grid(padding=(0, 2))
     gain = now.equity_units - now.start_equity_units if now.start_equity_units else 0
     quote = instrument.quote if instrument else ""
     due = f" of {now.cycles_due}" if now.cycles_due else ""
@@ -93,19 +94,24 @@ def _figures(now: Now, instrument: Instrument | None, speed: float) -> Table:
     table.add_row("stage", now.stage, "cycle", f"{now.cycle}{due}")
     table.add_row("mid", _price(now.mid2, instrument), "position", _lots(now.position_lots, instrument))
     table.add_row("equity", f"{_money(now.equity_units)} {quote}", "gain", f"{_money(gain, sign=True)} {quote}")
+    # What was held at the start gains and loses with the price, whatever is traded: it must not pass for skill.
     table.add_row(
-        "realised / unrealised",
-        f"{_money(now.realised_units, sign=True)} / {_money(now.unrealised_units, sign=True)}",
-        "fees",
-        f"{_money(now.fees_units)} {quote}",
+        "of it traded",
+        f"{_money(now.traded_units, sign=True)} {quote} after fees",
+        "start balance",
+        f"{_money(gain - now.traded_units, sign=True)} {quote}",
     )
     table.add_row(
-        "orders",
-        f"{now.orders} placed, {now.cancels} cancelled, {now.rejected} rejected",
-        "open quotes",
-        str(len(now.quotes)),
+        "realised", f"{_money(now.realised_units, sign=True)} {quote}",
+        "unrealised", f"{_money(now.unrealised_units, sign=True)} {quote}",
+    )  # fmt: skip
+    table.add_row("orders", f"{now.orders} placed, {now.cancels} cancelled", "open quotes", str(len(now.quotes)))
+    table.add_row(
+        "fills",
+        f"{now.fills}, fees {_money(now.fees_units)} {quote}",
+        "rejected, errors",
+        f"{now.rejected}, {now.errors}",
     )
-    table.add_row("fills", str(now.fills), "errors", str(now.errors))
     if now.why:
         table.add_row("held back", Text(now.why, "yellow"))
     return table
@@ -131,7 +137,7 @@ def _advice(now: Now) -> Text:
     params = ", ".join(f"{name} {value:g}" for name, value in now.params.items())
     counts = f"{now.proposals} proposals, {now.accepted} accepted, {now.refused} refused"
     return Text.assemble(
-        f"parameters  {params}\n", f"optimizer   {counts}\n", f"last        {now.advice or 'none yet'}"
+        f"parameters  {params}\n", f"optimizer   {counts}\n", f"last answer {now.advice or 'none yet'}\n"
     )
 
 

@@ -45,6 +45,11 @@ class Now:
     advice: str = ""
     why: str = ""
 
+    @property
+    def traded_units(self) -> int:
+        """What trading alone has earned, after fees: without the price of what was held at the start, 1e-8 quote."""
+        return self.realised_units + self.unrealised_units - self.fees_units
+
 
 class Observer(Protocol):
     """Sees the session after each cycle; must not change it."""
