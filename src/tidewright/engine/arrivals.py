@@ -28,6 +28,7 @@ from tidewright.engine.layout import (
     LOG_COUNT,
     MSG_HEAD,
     NEVER,
+    O_NODE,
     O_NUMBER,
     O_PRICE,
     O_QTY,
@@ -43,6 +44,7 @@ from tidewright.engine.layout import (
     State,
 )
 from tidewright.engine.orders import cancel, die, reject_cancel, rest, write_report
+from tidewright.engine.prefetch import fetch
 from tidewright.engine.slots import lane_of, side_of, tif_of
 from tidewright.engine.taking import take
 from tidewright.market.codes import ACCEPTED, NO_REASON, POST_ONLY, REJECTED
@@ -108,6 +110,24 @@ def admit_waiting(state: State, now: int) -> None:
             arrive(state, slot, now)
 
 
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def fetch_ahead(state: State, place: int) -> None:
+    """Fetch what the messages a little further on will need; behind the last one lie old ones, which do no harm."""
+    if place + 8 >= len(state.msg):
+        return
+    message = int64(state.msg[place + 8])
+    fetch(state.order, message if message >= 0 else ~message)
+    message = int64(state.msg[place + 4])
+    if message < 0:
+        fetch(state.node, max(int64(0), state.order[~message, O_NODE]))
+        return
+    side = side_of(state, message)
+    index = index_of(Ladder(state.qty, state.reg), side, state.order[message, O_PRICE])
+    if 0 <= index < state.reg[WIDTH]:
+        fetch(state.head, side * state.reg[WIDTH] + index)
+        fetch(state.qty, side * state.reg[WIDTH] + index)
+
+
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
 def deliver_messages(state: State, now: int) -> int:
     """Let what the strategies sent for this instant arrive; GROW_... and nothing has happened if there is no room."""
@@ -130,6 +150,7 @@ def deliver_messages(state: State, now: int) -> int:
         admit_waiting(state, now)
         first = reg[MSG_HEAD]
     while first != end:
+        fetch_ahead(state, first)
         message = int64(state.msg[first])
         if message >= 0:
             arrive_or_wait(state, message, now)

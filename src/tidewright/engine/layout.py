@@ -286,8 +286,9 @@ class State(NamedTuple):
     qty
         Levels of the true book, with the first registers a :class:`tidewright.market.ladder.Ladder`.
     mark, head, taken_head, epoch
-        By position: whether there are nodes (1) or taken quantities (2); first queue node; first taken entry; epoch
-        in which the level was last raised to more than 0 as far as touches need it.
+        By position: whether there are nodes (1) or taken quantities (2); first queue node + 1 and first taken entry
+        + 1, 0 for none, so that prices nobody uses cost no memory; epoch in which the level was last set to more than
+        0, as far as touches need it.
     reg, cfg, cfg_f
         Registers, rules of the run.
     features

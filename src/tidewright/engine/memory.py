@@ -36,8 +36,8 @@ def new_state(config: ReplayConfig, cfg: I64, cfg_f: F64, params: F64, width: in
     state = State(
         qty=new_ladder(width, reg).qty,
         mark=np.zeros(2 * width, np.uint8),
-        head=np.full(2 * width, -1, np.int32),
-        taken_head=np.full(2 * width, -1, np.int32),
+        head=np.zeros(2 * width, np.int32),
+        taken_head=np.zeros(2 * width, np.int32),
         epoch=np.zeros(2 * width, np.int32),
         reg=reg,
         cfg=cfg,
@@ -84,8 +84,8 @@ def resize_window(state: State, width: int) -> State:
     return state._replace(
         qty=new_ladder(width, state.reg).qty,
         mark=np.zeros(2 * width, np.uint8),
-        head=np.full(2 * width, -1, np.int32),
-        taken_head=np.full(2 * width, -1, np.int32),
+        head=np.zeros(2 * width, np.int32),
+        taken_head=np.zeros(2 * width, np.int32),
         epoch=np.zeros(2 * width, np.int32),
     )
 

@@ -42,7 +42,7 @@ def join(state: State, slot: int, side: int, index: int) -> None:
     """Let an order join the back of a price inside the window."""
     node = state.node
     position = side * state.reg[WIDTH] + index
-    head = int64(state.head[position])
+    head = int64(state.head[position]) - 1
     found = int64(-1)
     if head >= 0 and node[node[head, N_PREV], N_PACKET] == state.reg[PACKET]:
         found = node[head, N_PREV]
@@ -85,9 +85,9 @@ def hang(state: State, found: int, side: int, index: int) -> None:
     reg = state.reg
     position = side * reg[WIDTH] + index
     node[found, N_POSITION] = position
-    head = int64(state.head[position])
+    head = int64(state.head[position]) - 1
     if head < 0:
-        state.head[position] = found
+        state.head[position] = found + 1
         node[found, N_NEXT] = found
         node[found, N_PREV] = found
         state.mark[position] |= 1
@@ -151,7 +151,7 @@ def drop(state: State, found: int) -> None:
     else:
         after = node[found, N_NEXT]
         if after == found:
-            state.head[position] = -1
+            state.head[position] = 0
             state.mark[position] &= 2
             side = node[found, N_SIDE]
             index = position - side * reg[WIDTH]
@@ -164,8 +164,8 @@ def drop(state: State, found: int) -> None:
             before = node[found, N_PREV]
             node[before, N_NEXT] = after
             node[after, N_PREV] = before
-            if state.head[position] == found:
-                state.head[position] = after
+            if state.head[position] == found + 1:
+                state.head[position] = after + 1
     node[found, N_SIDE] = -1
     node[found, N_NEXT] = reg[NODE_FREE]
     reg[NODE_FREE] = found
@@ -187,7 +187,7 @@ def next_own(state: State, side: int, index: int) -> int:
 def requeue(state: State, position: int, old: int, new: int) -> None:
     """Apply a level's row to the nodes of its price."""
     node = state.node
-    head = int64(state.head[position])
+    head = int64(state.head[position]) - 1
     model = state.cfg[CFG_QUEUE]
     power = state.cfg_f[CFG_F_POWER]
     each = head
@@ -216,7 +216,7 @@ def rejoin_price(state: State, position: int) -> None:
     """Merge the nodes of one price into its first and put it at the back."""
     node = state.node
     order = state.order
-    head = int64(state.head[position])
+    head = int64(state.head[position]) - 1
     last = node[head, N_FIRST]
     while order[last, O_NEXT] >= 0:
         last = order[last, O_NEXT]

@@ -65,7 +65,7 @@ def on_print(state: State, side: int, index: int, qty: int, ts: int, known: int)
 def fill_price(state: State, position: int, qty: int, beyond: bool, ts: int, known: int) -> None:
     """Let a print of some lots reach the orders of one price; ``beyond``: the print's price is worse than theirs."""
     node = state.node
-    each = int64(state.head[position])
+    each = int64(state.head[position]) - 1
     last = node[each, N_PREV]
     while True:
         after = node[each, N_NEXT]
@@ -150,7 +150,7 @@ def touch_level(state: State, side: int, level_position: int, reach: int, ts: in
     order = state.order
     own = state.reg[OWN + side]
     while own >= reach:
-        each = int64(state.head[side * state.reg[WIDTH] + own])
+        each = int64(state.head[side * state.reg[WIDTH] + own]) - 1
         last = node[each, N_PREV]
         while True:
             after_node = node[each, N_NEXT]

@@ -53,14 +53,14 @@ def take_from(state: State, lane: int, position: int, qty: int) -> None:
     if first >= 0:
         taken[first, T_PREV] = each
     state.lane[lane, L_TAKEN] = each
-    head = int64(state.taken_head[position])
+    head = int64(state.taken_head[position]) - 1
     taken[each, T_LEVEL_NEXT] = head
     taken[each, T_LEVEL_PREV] = -1
     if head >= 0:
         taken[head, T_LEVEL_PREV] = each
     else:
         state.mark[position] |= 2
-    state.taken_head[position] = each
+    state.taken_head[position] = each + 1
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -81,7 +81,7 @@ def forget(state: State, each: int) -> None:
     if before >= 0:
         taken[before, T_LEVEL_NEXT] = after
     elif position >= 0:
-        state.taken_head[position] = after
+        state.taken_head[position] = after + 1
         if after < 0:
             state.mark[position] &= 1
     if after >= 0:
@@ -95,7 +95,7 @@ def forget(state: State, each: int) -> None:
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
 def correct_taken(state: State, position: int, old: int, new: int) -> None:
     """A row that raises a level forgives as much as it adds, one that lowers it caps what counts as taken."""
-    each = int64(state.taken_head[position])
+    each = int64(state.taken_head[position]) - 1
     while each >= 0:
         after = state.taken[each, T_LEVEL_NEXT]
         left = state.taken[each, T_QTY]

@@ -160,7 +160,7 @@ def take_level(state: State, slot: int, position: int, most: int, now: int) -> N
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
 def next_own_at(state: State, lane: int, position: int, after: int) -> int:
     """First order of a lane in the queue of a price, -1: none."""
-    head = int64(state.head[position])
+    head = int64(state.head[position]) - 1
     each = head
     while each >= 0:
         slot = state.node[each, N_FIRST]

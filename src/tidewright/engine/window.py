@@ -21,8 +21,8 @@ def move(state: State, low: int) -> None:
     if not placed or up == 0:
         return
     shift(state.mark, width, up, 0)
-    shift(state.head, width, up, -1)
-    shift(state.taken_head, width, up, -1)
+    shift(state.head, width, up, 0)
+    shift(state.taken_head, width, up, 0)
     shift(state.epoch, width, up, 0)
     reg[at.KNOWN_FROM : at.KNOWN_FROM + 2] = width
     _move_taken(state, width, up)
@@ -79,9 +79,9 @@ def _hang(state: State, each: int, position: int) -> None:
     node = state.node
     state.node_q[each] = (at.QUEUE_UNKNOWN, 0.0)
     node[each, at.N_POSITION] = position
-    head = int(state.head[position])
+    head = int(state.head[position]) - 1
     if head < 0:
-        state.head[position] = each
+        state.head[position] = each + 1
         state.mark[position] |= 1
         node[each, at.N_NEXT] = node[each, at.N_PREV] = each
         return
