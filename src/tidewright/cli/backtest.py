@@ -91,7 +91,8 @@ def run(
             progress=show,
         )
     finally:
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()
     if fills is not None:
         _write(_all_fills(result), fills)
     if equity is not None:

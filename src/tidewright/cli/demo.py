@@ -243,7 +243,12 @@ async def _run(
     try:
         address = bootstrap.VenueAddress.from_ready(ready, market.symbol)
         notes = _notes(market, settings)
-        about = {"mode": "paper", "folder": str(folder), "venue": address.public(), "exchange_pid": ready.get("pid")}
+        about = {
+            "mode": "paper",
+            "folder": str(folder),
+            "venue": address.public(),
+            "exchange_pid": exchange.pid if exchange is not None else ready["pid"],
+        }
         keeper = state_file.StateFile(folder / state_file.NAME, about)
         display: LiveDisplay | LineDisplay
         with contextlib.ExitStack() as stack:

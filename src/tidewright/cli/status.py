@@ -19,6 +19,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the state as one line 
 
 _SHOWN = (
     "stage", "market_time", "cycles", "mid", "position", "equity_start", "equity", "realised", "unrealised", "fees",
+    "traded",
     "orders", "cancels", "rejected", "fills", "open_orders", "proposals", "accepted", "refused", "errors", "why",
     "advice",
 )  # fmt: skip

@@ -62,6 +62,7 @@ def figures(now: Now, instrument: Instrument | None) -> dict[str, Any]:
         "realised": units_text(now.realised_units),
         "unrealised": units_text(now.unrealised_units),
         "fees": units_text(now.fees_units),
+        "traded": units_text(now.traded_units),
         "orders": now.orders,
         "fills": now.fills,
         "cancels": now.cancels,
