@@ -116,7 +116,7 @@ class Matching(Ledger):
     def window_moved(self) -> None:
         """ "a level that left the window is unknown when it returns: orders there rejoin at the back" """
         for order in self.resting():
-            if not self.book.inside(order.price) or (order.side, order.price) in self.book.unknown:
+            if not self.book.inside(order.price):
                 order.queue = None
         for side in (BUY, SELL):
             for price in [p for p in self.taken[side] if not self.book.inside(p)]:

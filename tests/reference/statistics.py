@@ -33,7 +33,7 @@ def slow_statistics(lane: Lane) -> dict[str, float]:
         "equity_start": curve[0][1],
         "equity_end": curve[-1][1],
         "max_drawdown": drawdown,
-        "span_ns": Fraction(curve[-1][0] - curve[0][0]),
+        "span_ns": Fraction(max(0, curve[-1][0] - curve[0][0])),
         "n_limited": Fraction(lane.limited),
         **activity(lane),
         **closed_trades(lane),
