@@ -25,6 +25,7 @@ class ModelEngine:
             response_ns=options.response_ns,
             feed_ns=options.feed_ns,
             queue=options.queue,
+            window_ticks=1 << 15,  # the engine's own choice is as wide: orders far from the market must be able to rest
         )
         self.model = Model(
             without_filters(instrument),
