@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 import numpy as np
-from tidewright.engine.replay import Replay, ReplayConfig
 
+from tidewright.engine.replay import Replay, ReplayConfig
 from tidewright.market.codes import UNIT
 from tidewright.market.tape import Tape
 
