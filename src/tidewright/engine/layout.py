@@ -86,7 +86,6 @@ STATE_GAP: Final = 1
 STATE_ONE_SIDED: Final = 2
 STATE_CROSSED: Final = 3
 STATE_OUT: Final = 4  # one-sided or empty, but the missing side was seen outside the window
-STATE_COUNT: Final = 6
 
 # -- rules of a run (int64) -------------------------------------------------------------------------------------------
 CFG_CYCLE: Final = 0
@@ -259,7 +258,6 @@ C_SLOT: Final = 1  # order slot of a new order; -1: a cancel
 C_LANE: Final = 2
 C_NUMBER: Final = 3
 C_LATE: Final = 4  # 1: a cancel that waits for the arrival of its order
-C_REDUCE: Final = 5  # > 0: not a cancel but a reduction to this quantity
 CALL_FIELDS: Final = 6
 
 # -- log (int64): reports, columns of REPORT --------------------------------------------------------------------------

@@ -72,22 +72,6 @@ UNKNOWN_ORDER: Final = 11
 NO_SLOT: Final = 12
 FILTER_PERCENT_PRICE: Final = 13
 
-REASON_NAMES: Final = (
-    "",
-    "FILTER_PRICE",
-    "FILTER_LOT",
-    "FILTER_NOTIONAL",
-    "FILTER_MAX_ORDERS",
-    "INSUFFICIENT_BALANCE",
-    "WOULD_TAKE",
-    "OUTSIDE_WINDOW",
-    "NO_LIQUIDITY",
-    "FOK_UNFILLED",
-    "SELF_TRADE",
-    "UNKNOWN_ORDER",
-    "NO_SLOT",
-    "FILTER_PERCENT_PRICE",
-)
 
 # Assets a fee is taken in.
 FEE_BASE: Final = 0

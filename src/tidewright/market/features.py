@@ -41,17 +41,17 @@ def observe_mid(state: F64, mid2: int) -> tuple[float, float]:
         weighted mean of squared returns a cycle (0 before the first return).
     """
     mid = np.float64(mid2)
-    if state[0] > 0.0:
-        change = math.log(mid / state[0])
+    if state[LAST_MID2] > 0.0:
+        change = math.log(mid / state[LAST_MID2])
         square = change * change
-        if state[2] == 0.0:
-            state[1] = square
+        if state[RETURNS] == 0.0:
+            state[VARIANCE] = square
         else:
-            state[1] += 0.06 * (square - state[1])
-        state[2] += 1.0
-        state[3] = change
-    state[0] = mid
-    return state[3], math.sqrt(state[1])
+            state[VARIANCE] += DECAY * (square - state[VARIANCE])
+        state[RETURNS] += 1.0
+        state[PRICE_CHANGE] = change
+    state[LAST_MID2] = mid
+    return state[PRICE_CHANGE], math.sqrt(state[VARIANCE])
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]

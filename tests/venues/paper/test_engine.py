@@ -12,7 +12,7 @@ from tests.venues.paper.markets import INSTRUMENT, START, make_tape
 from tests.venues.paper.model_engine import model_engine
 from tidewright.market.clock import MILLISECOND, SECOND
 from tidewright.market.instrument import Instrument
-from tidewright.venues.paper.desk import report_fields
+from tidewright.venues.paper.desk import Report
 from tidewright.venues.paper.engine import make_engine
 from tidewright.venues.paper.orders import ExecutionEvent
 
@@ -79,7 +79,7 @@ def test_answers_events_and_money_are_those_of_the_slow_model(tmp_path: Path, se
 def test_the_engine_reports_the_fields_that_the_exchange_reads() -> None:
     from tidewright.engine.replay import REPORT
 
-    assert report_fields(REPORT)
+    assert REPORT.names == Report._fields
 
 
 def test_an_order_sent_in_a_gap_is_new_and_arrives_when_the_gap_ends(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import heapq
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
 from tidewright.market import codes
@@ -345,8 +344,3 @@ class Desk:
             return
         self._sequence += 1
         heapq.heappush(self._heap, (known_ns, self._sequence, account, event))
-
-
-def report_fields(dtype: np.dtype[Any]) -> bool:
-    """Whether an engine's report type has the fields, in the order, that :class:`Report` expects."""
-    return dtype.names == Report._fields
