@@ -217,6 +217,11 @@ class TapeWriter:
         """Rows written so far."""
         return self._rows
 
+    @property
+    def folder(self) -> Path:
+        """Where the rows lie while they are written: another folder than ``path`` until a closed tape gets its name."""
+        return self._folder
+
     def append(self, data: Columns) -> None:
         """Append rows; they are visible to readers only after :meth:`publish`.
 

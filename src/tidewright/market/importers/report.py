@@ -49,6 +49,10 @@ class ImportReport:
         What was inferred or corrected, as in the tape's ``meta.json``.
     seconds
         Wall time it took.
+    detail
+        What the recording held, as in the tape's ``meta.json``.
+    check
+        Whether the tape can be used and what :func:`tidewright.market.check.check_tape` found unusual about it.
     """
 
     path: str
@@ -59,6 +63,8 @@ class ImportReport:
     gaps: int
     notes: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    detail: str = ""
+    check: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

@@ -1,0 +1,244 @@
+"""Columns of a table, checked value by value: what is wrong is reported with file and line (or row).
+
+Text files come as strings and are converted here; typed files (parquet, feather) come as they are. The numbers are
+float64: a decimal text of up to 15 digits survives that exactly once it is rounded to ticks or lots.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from tidewright.market.clock import SECOND
+from tidewright.market.errors import DataError
+from tidewright.market.importers.files import Block, line_blocks
+from tidewright.market.tape import F64, I64, U8
+
+_SEPARATOR: Final = b","
+# A time above the first bound is ns, above the second µs, above the third ms, else s; each bound lies in 1973.
+_NS_FROM, _US_FROM, _MS_FROM = 10**17, 10**14, 10**11
+_EARLIEST: Final = 1_230_768_000 * SECOND  # 2009-01-01, the year of the first bitcoin: a time before is a mistake,
+_LATEST: Final = 4_102_444_800 * SECOND  # and so is one after 2100-01-01
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Some rows of one file.
+
+    Attributes
+    ----------
+    path
+        The file.
+    frame
+        The columns.
+    line
+        int64, each row's number in the file, from 1.
+    unit
+        What the numbers count: ``line`` or ``row``.
+    """
+
+    path: Path
+    frame: pl.DataFrame
+    line: I64
+    unit: str = "line"
+
+    def __len__(self) -> int:
+        return len(self.line)
+
+    def fail(self, row: int, problem: str) -> NoReturn:
+        """Report a problem of one row.
+
+        Raises
+        ------
+        DataError
+            Always.
+        """
+        raise DataError(f"{self.path}, {self.unit} {self.line[row]}: {problem}")
+
+    def require(self, good: npt.NDArray[np.bool_] | np.bool_, name: str, rule: str) -> None:
+        """Report the first row that breaks a rule."""
+        if not good.all():
+            row = int(np.argmin(good))
+            self.fail(row, f"{name} must be {rule}, was {self._value(name, row)!r}")
+
+    def _value(self, name: str, row: int) -> Any:
+        value = self.frame[name][row]
+        return "" if value is None else value
+
+    def numbers(self, name: str) -> F64:
+        """A column of finite numbers."""
+        values = self.frame[name].cast(pl.Float64, strict=False).to_numpy()
+        self.require(np.isfinite(values), name, "a finite number")
+        return values
+
+    def optional(self, name: str) -> F64:
+        """A column of numbers that may be empty: NaN there."""
+        column = self.frame[name]
+        values = column.cast(pl.Float64, strict=False)
+        empty = column.is_null() if column.dtype != pl.String else column.is_null() | (column == "")
+        self.require((values.is_not_null() | empty).to_numpy(), name, "a number or empty")
+        return values.fill_null(float("nan")).to_numpy()
+
+    def prices(self, name: str) -> F64:
+        """A column of prices: > 0."""
+        values = self.numbers(name)
+        self.require(values > 0, name, "> 0")
+        return values
+
+    def quantities(self, name: str) -> F64:
+        """A column of quantities: >= 0, under 1e15."""
+        values = self.numbers(name)
+        self.require((values >= 0) & (values < 1e15), name, ">= 0 and under 1e15")
+        return values
+
+    def integers(self, name: str) -> I64:
+        """A column of whole numbers."""
+        column = self.frame[name].cast(pl.Int64, strict=False)
+        self.require(column.is_not_null().to_numpy(), name, "a whole number")
+        return column.to_numpy()
+
+    def times(self, name: str) -> I64:
+        """A column of times as ns: whole numbers of s, ms, µs or ns (told by size), ISO 8601 texts, or typed times."""
+        column = self.frame[name]
+        if column.dtype == pl.Date:
+            column = column.cast(pl.Datetime("ns"))
+        if isinstance(column.dtype, pl.Datetime):
+            epochs = column.dt.epoch("ns")
+            self.require(epochs.is_not_null().to_numpy(), name, "a time")
+            return self._sane(epochs.to_numpy(), name)
+        if column.dtype == pl.String:
+            whole = column.str.strip_chars().cast(pl.Int64, strict=False)
+            if len(whole) and whole[0] is None:
+                return self._sane(self._texts(column, name), name)
+            self.require(whole.is_not_null().to_numpy(), name, "a time")
+            return self._sane(to_ns(whole.to_numpy()), name)
+        if column.dtype.is_float():
+            seconds = self.numbers(name)
+            fractions = seconds != np.floor(seconds)
+            if fractions.any():
+                self.require(seconds < _MS_FROM, name, "a time in s where it has a fraction")
+                return self._sane(np.rint(seconds * 1e6).astype(np.int64) * 1_000, name)
+        return self._sane(to_ns(self.integers(name)), name)
+
+    def _texts(self, column: pl.Series, name: str) -> I64:
+        parsed = column.str.strip_chars().str.to_datetime(time_unit="ns", time_zone="UTC", strict=False)
+        self.require(parsed.is_not_null().to_numpy(), name, "a time (a number, or ISO 8601)")
+        return parsed.dt.epoch("ns").to_numpy()
+
+    def _sane(self, values: I64, name: str) -> I64:
+        self.require((values >= _EARLIEST) & (values < _LATEST), name, "a time between 2009 and 2100")
+        return values
+
+    def codes(self, name: str, words: Mapping[str, int], rule: str) -> U8:
+        """A column of words as codes; case does not count.
+
+        Raises
+        ------
+        DataError
+            If a word is not in the table.
+        """
+        column = self.frame[name].cast(pl.String).str.strip_chars().str.to_lowercase().fill_null("")
+        coded = column.replace_strict(dict(words), default=None, return_dtype=pl.UInt8)
+        self.require(coded.is_not_null().to_numpy(), name, rule)
+        return coded.to_numpy()
+
+
+def to_ns(values: I64) -> I64:
+    """Nanoseconds of whole numbers of s, ms, µs or ns since 1970, told apart by their size, value by value."""
+    scale = np.select([values >= _NS_FROM, values >= _US_FROM, values >= _MS_FROM], [1, 1_000, 1_000_000], SECOND)
+    highest = _LATEST // scale  # what lies beyond it would not fit into 64 bits
+    return np.where(values > highest, _LATEST, np.minimum(values, highest) * scale)
+
+
+class Header(NamedTuple):
+    """What the columns of a text file are called, and whether its first line says so."""
+
+    names: list[str]
+    present: bool
+
+
+def first_fields(path: Path) -> list[str]:
+    """The fields of a text file's first line.
+
+    Raises
+    ------
+    DataError
+        If the file is empty or no text.
+    """
+    for block in line_blocks(path, size=1 << 16):
+        line = block.text.split(b"\n", 1)[0].strip(b"\r\xef\xbb\xbf")
+        try:
+            return [field.strip().strip('"') for field in line.decode().split(_SEPARATOR.decode())]
+        except UnicodeDecodeError:
+            raise DataError(f"{path}, line 1: not a text file") from None
+    raise DataError(f"{path} is empty")
+
+
+def read_csv(
+    path: Path, header: Header, wanted: Sequence[str], progress: Callable[[float], None] | None = None
+) -> Iterator[Table]:
+    """The wanted columns of a text file, block by block, as strings; empty lines are passed over.
+
+    Raises
+    ------
+    DataError
+        If a wanted column is missing or a line has too many fields; packed data that ends early.
+    """
+    missing = [name for name in wanted if name not in header.names]
+    if missing:
+        raise DataError(f"{path}, line 1: lacks the columns {', '.join(missing)}; it has {', '.join(header.names)}")
+    names = [name or f"unnamed {i}" for i, name in enumerate(header.names)]
+    for block in line_blocks(path, progress):
+        if block.line == 1 and header.present:
+            block = Block(2, block.text.partition(b"\n")[2])
+        if not block.text.strip():
+            continue
+        try:
+            frame = pl.read_csv(block.text, has_header=False, schema=dict.fromkeys(names, pl.String))
+        except pl.exceptions.PolarsError as error:
+            raise _too_many(path, block, len(names), error) from None
+        line = np.arange(block.line, block.line + len(frame), dtype=np.int64)
+        empty = frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
+        frame = frame.select(wanted)
+        if empty.any():
+            frame, line = frame.filter(~empty), line[~empty.to_numpy()]
+        if len(frame):
+            yield Table(path, frame, line)
+
+
+def _too_many(path: Path, block: Block, fields: int, error: Exception) -> DataError:
+    for number, text in enumerate(block.text.split(b"\n"), block.line):
+        if text.count(_SEPARATOR) >= fields:
+            return DataError(f"{path}, line {number}: must have {fields} fields, has {text.count(_SEPARATOR) + 1}")
+    return DataError(f"{path}, from line {block.line}: not a table of {fields} columns ({str(error).splitlines()[0]})")
+
+
+def read_typed(path: Path, rows: int = 500_000, progress: Callable[[float], None] | None = None) -> Iterator[Table]:
+    """The columns of a parquet or feather file, part by part.
+
+    Raises
+    ------
+    DataError
+        If the file is cut off or neither.
+    """
+    with open(path, "rb") as raw:
+        magic = raw.read(6)
+    try:
+        if magic.startswith(b"PAR1"):
+            frame = pl.read_parquet(path)
+        elif magic == b"ARROW1":
+            frame = pl.read_ipc(path)
+        else:
+            raise DataError(f"{path} is no parquet file and no feather file")
+    except (pl.exceptions.PolarsError, OSError) as error:
+        text = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{path} is cut off or damaged: {text}") from None
+    for start in range(0, len(frame), rows):
+        part = frame.slice(start, rows)
+        yield Table(path, part, np.arange(start + 1, start + len(part) + 1, dtype=np.int64), "row")
+        if progress is not None:
+            progress((start + len(part)) / len(frame))
