@@ -1,4 +1,4 @@
-"""``tidewright data``: import, show, check and synthesise tapes."""
+"""``tidewright data``: import, record, show, check and synthesise tapes."""
 
 import sys
 import time
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from tidewright.cli.record import record
 from tidewright.market.clock import parse_duration
 from tidewright.market.tape import Tape
 
@@ -22,7 +23,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Import, show, check and synthesise tapes.",
+    help="Import, record, show, check and synthesise tapes.",
 )
 
 _SHOW_PROGRESS_AFTER: Final = 2.0  # seconds
@@ -85,6 +86,9 @@ def import_(
                 progress=progress,
             )
     _answer(report.to_json(), as_json, f"Imported {report.symbol}")
+
+
+app.command()(record)
 
 
 @app.command()

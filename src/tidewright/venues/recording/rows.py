@@ -1,0 +1,77 @@
+"""Collecting the rows of one instrument, packet by packet, until they are written."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tidewright.market.codes import PACKET_END
+from tidewright.market.tape import COLUMN_TYPES, Columns
+
+
+class PacketBuffer:
+    """Rows in order of receipt whose venue time never falls.
+
+    Attributes
+    ----------
+    last_ts
+        Venue time of the newest packet, nanoseconds; 0 before the first.
+    clamped
+        Packets whose venue time lay before that of a packet received earlier: they were given the later time.
+    """
+
+    def __init__(self) -> None:
+        self.last_ts = self.clamped = 0
+        self._clear()
+
+    def _clear(self) -> None:
+        self._kind, self._flags = bytearray(), bytearray()
+        self._price: list[int] = []
+        self._qty: list[int] = []
+        self._packets: list[tuple[int, int, int]] = []  # ts, ts_local, rows
+
+    def add(
+        self,
+        ts_ns: int,
+        ts_local_ns: int,
+        kinds: Sequence[int],
+        prices: Sequence[int],
+        quantities: Sequence[int],
+        flags: Sequence[int] | None = None,
+    ) -> None:
+        """Add one packet, at least one row.
+
+        Parameters
+        ----------
+        ts_ns, ts_local_ns
+            Venue time and receipt, nanoseconds.
+        kinds
+            Row kinds of :mod:`tidewright.market.codes`.
+        prices, quantities
+            Integer ticks and lots, as long as ``kinds``.
+        flags
+            Of each row, none by default; the packet's end is added here.
+        """
+        if ts_ns < self.last_ts:
+            self.clamped += 1
+            ts_ns = self.last_ts
+        self.last_ts = ts_ns
+        self._kind += bytes(kinds)
+        self._flags += bytes(len(kinds)) if flags is None else bytes(flags)
+        self._flags[-1] |= PACKET_END
+        self._price += prices
+        self._qty += quantities
+        self._packets.append((ts_ns, ts_local_ns, len(kinds)))
+
+    def take(self) -> Columns:
+        """Rows since the last call, whole packets, in order."""
+        times = np.array(self._packets, np.int64).reshape(-1, 3)
+        data = Columns(
+            np.repeat(times[:, 0], times[:, 2]),
+            np.repeat(times[:, 1], times[:, 2]),
+            np.frombuffer(bytes(self._kind), COLUMN_TYPES["kind"]),
+            np.frombuffer(bytes(self._flags), COLUMN_TYPES["flags"]),
+            np.array(self._price, np.int64),
+            np.array(self._qty, np.int64),
+        )
+        self._clear()
+        return data
