@@ -1,6 +1,8 @@
 """Recorded best quotes as tape rows: a row only where a side changed, the first pair as the book's beginning."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -55,6 +57,23 @@ def best_quotes(parts: Iterator[Quotes], counts: dict[str, int]) -> Batches:
         ``snapshots_inferred`` and ``quotes_without_change`` are counted in it.
     """
     return begin_book(_changes(parts, counts), counts)
+
+
+def sorted_quotes(parts: Iterator[Quotes]) -> Iterator[Quotes]:
+    """All quotes in one part, in order of time. Takes the memory of all of them."""
+    listed = [part for part in parts if len(part.ts)]
+    if not listed:
+        return
+    recorded = [part.ts_local for part in listed if part.ts_local is not None]
+    ts, values = np.concatenate([part.ts for part in listed]), np.concatenate([part.values for part in listed])
+    local = np.concatenate(recorded) if recorded else None
+    index = np.argsort(ts if local is None else local, kind="stable")
+    table = listed[0].table
+    if len(listed) > 1:
+        line = np.concatenate([part.table.line for part in listed])
+        table = replace(table, path=Path("the sorted rows"), line=line)
+    table = replace(table, frame=table.frame.clear(), line=table.line[index])
+    yield Quotes(table, ts[index], None if local is None else local[index], values[index])
 
 
 def _changes(parts: Iterator[Quotes], counts: dict[str, int]) -> Batches:

@@ -71,6 +71,13 @@ class ImportReport:
         return asdict(self)
 
 
+def part_of(progress: Progress | None, number: int, count: int) -> Progress | None:
+    """Progress within part ``number`` (from 0) of ``count``."""
+    if progress is None:
+        return None
+    return lambda done: progress((number + done) / count)
+
+
 def split_symbol(symbol: str) -> tuple[str, str]:
     """Base and quote asset of ``BTCUSDT``, ``BTC-USD`` or ``BTC/USD``.
 

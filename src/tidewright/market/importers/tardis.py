@@ -10,7 +10,7 @@ sight, not gone.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +24,7 @@ from tidewright.market.importers.contracts import is_coin_margined, parse_kind, 
 from tidewright.market.importers.csv_table import Header, Table, first_fields, read_csv
 from tidewright.market.importers.feeds import Batch, Batches, Feed, packets_by_time, reset_at_snapshots, rows
 from tidewright.market.importers.quotes import Quotes, best_quotes
-from tidewright.market.importers.report import ImportReport, Progress, existing_files
+from tidewright.market.importers.report import ImportReport, Progress, existing_files, part_of
 from tidewright.market.importers.snapshot_feed import SnapshotLevels, snapshot_differences
 from tidewright.market.importers.writing import Recording, write_recording
 from tidewright.market.instrument import Instrument, Kind
@@ -202,7 +202,7 @@ def _tables(
     symbol: str,
     chosen: bool,
     wanted: tuple[str, ...],
-    progress: Callable[[float], None] | None,
+    progress: Progress | None,
 ) -> Iterator[Table]:
     """Rows of the symbol, file after file.
 
@@ -212,8 +212,7 @@ def _tables(
         If there are others, and the symbol was not chosen but taken from the first row.
     """
     for i, path in enumerate(paths):
-        share = None if progress is None else partial(_share, progress, i, len(paths))
-        for table in read_csv(path, Header(first_fields(path), True), wanted, share):
+        for table in read_csv(path, Header(first_fields(path), True), wanted, part_of(progress, i, len(paths))):
             mine = (table.frame["symbol"] == symbol).fill_null(False)
             if not chosen:
                 table.require(mine.to_numpy(), "symbol", f"{symbol} in all rows, or one has to be chosen; it")
@@ -221,10 +220,6 @@ def _tables(
                 yield table
             elif mine.any():
                 yield Table(table.path, table.frame.filter(mine), table.line[mine.to_numpy()])
-
-
-def _share(progress: Callable[[float], None], number: int, count: int, done: float) -> None:
-    progress((number + done) / count)
 
 
 def _trades(table: Table) -> Batch:

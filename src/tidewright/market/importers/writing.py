@@ -156,27 +156,28 @@ def write_recording(
         If ``out`` exists.
     """
     begun = time.monotonic()
-    steps, clock = _survey(recording, base_latency_ns, progress)
+    steps, skew = _survey(recording, base_latency_ns, progress)
     for name in recording.counts:  # what the first reading counted is counted again by the second
         recording.counts[name] = 0
     instrument = recording.make_instrument(steps.tick_size, steps.lot_size)
     quotes = AssumedQuotes(quote_ticks) if quote_ticks else None
     detail = recording.detail + (" (assumed quotes)" if quotes else "")
     rounded = [0]
+    clock = skew.notes() if skew else {"receipts": "not recorded: a feed latency has to be assumed"}
     with TapeWriter(out, instrument, detail=detail, source=recording.source) as writer:
         sink = RowSink(writer)
         readers = [feed.read(_part(progress, i, recording.feeds, 1)) for i, feed in enumerate(recording.feeds)]
-        for data in merged([_whole_steps(reader, instrument, clock, rounded) for reader in readers]):
+        for data in merged([_whole_steps(reader, instrument, skew, rounded) for reader in readers]):
             sink.write(quotes.around(data) if quotes else data)
         if not writer.rows:
             raise DataError(f"{recording.source} holds no usable row")
         notes = {
-            **recording.notes,
             **recording.counts,
             "quantities_rounded_up_to_a_lot": rounded[0],
             **sink.notes(),
-            **clock.notes(),
+            **clock,
             **(quotes.notes() if quotes else {}),
+            **recording.notes,
         }
         report = sink.finish(notes, begun)
     if progress is not None:
@@ -194,7 +195,10 @@ def _part(progress: Progress | None, feed: int, feeds: Sequence[Feed], reading: 
     return lambda done: progress(low + (high - low) * (feed + done) / len(feeds))
 
 
-def _survey(recording: Recording, base_latency_ns: int, progress: Progress | None) -> tuple[StepSurvey, ReceiptClock]:
+def _survey(
+    recording: Recording, base_latency_ns: int, progress: Progress | None
+) -> tuple[StepSurvey, ReceiptClock | None]:
+    """Decimals of prices and quantities, and the receiver's clock if there are receipts."""
     steps = StepSurvey()
     times: list[I64] = []
     receipts: list[I64] = []
@@ -208,12 +212,14 @@ def _survey(recording: Recording, base_latency_ns: int, progress: Progress | Non
     if not times:
         raise DataError(f"{recording.source} holds no usable row")
     ts, local = np.concatenate(times), np.concatenate(receipts)
+    if not len(ts):
+        return steps, None
     thin = max(1, len(ts) // _MOST_SAMPLES)
     return steps, estimate(local[::thin], ts[::thin], base_latency_ns)
 
 
 def _whole_steps(
-    batches: Batches, instrument: Instrument, clock: ReceiptClock, rounded: list[int]
+    batches: Batches, instrument: Instrument, clock: ReceiptClock | None, rounded: list[int]
 ) -> Iterator[Ordered]:
     """Ticks and lots of a feed's rows, and receipts on the venue's clock."""
     for batch in in_order(batches):
@@ -224,5 +230,7 @@ def _whole_steps(
         ticks[priced] = to_ticks(batch.price[priced], instrument.tick_size, where)
         lots[priced], off = to_lots(batch.qty[priced], instrument.lot_size)
         rounded[0] += off
-        local = np.where(batch.ts_local == 0, 0, clock.correct(batch.ts_local)) if len(clock.times) else batch.ts_local
+        local = batch.ts_local
+        if clock is not None and len(clock.times):
+            local = np.where(local == 0, 0, clock.correct(local))
         yield Ordered(batch.order, Columns(batch.ts, local, batch.kind, batch.flags, ticks, lots))

@@ -1,0 +1,127 @@
+"""Import of freqtrade's candles: ``<PAIR>-<timeframe>.feather`` (or .parquet, .json, .json.gz).
+
+Feather and parquet files have the columns date, open, high, low, close, volume; JSON files are one array of
+``[ms, open, high, low, close, volume]``. What bars become on a tape: :mod:`tidewright.market.importers.bars`.
+"""
+
+import gzip
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import orjson
+import polars as pl
+
+from tidewright.market.errors import DataError, UsageError
+from tidewright.market.importers.bars import Bars, write_bars
+from tidewright.market.importers.contracts import parse_kind, recorded_instrument
+from tidewright.market.importers.csv_table import Table, read_typed
+from tidewright.market.importers.files import DAMAGED, unpacked
+from tidewright.market.importers.report import ImportReport, Progress, existing_files, part_of
+from tidewright.market.instrument import Instrument
+
+_COLUMNS: Final = ("date", "open", "high", "low", "close", "volume")
+_NAME: Final = re.compile(r"^([A-Z0-9]+(?:_[A-Z0-9]+){0,2}?)[-_](\d+)([smhdw])(?:[-_.].*)?$", re.IGNORECASE)
+_FUTURES: Final = re.compile(r"-(futures|mark|index|premiumIndex|funding_rate)\.", re.IGNORECASE)
+
+
+def import_freqtrade(
+    files: list[str | Path],
+    out: str | Path,
+    *,
+    tick_size: str | None = None,
+    lot_size: str | None = None,
+    venue: str | None = None,
+    symbol: str | None = None,
+    kind: str | None = None,
+    quote_ticks: int = 0,
+    progress: Progress | None = None,
+) -> ImportReport:
+    """Write a tape from candles of one pair and timeframe.
+
+    Parameters
+    ----------
+    files
+        In any order; they may not overlap.
+    tick_size, lot_size
+        Decimal texts; else the finest decimal of the prices, and the decimals that 99.9 % of the volumes fit.
+    symbol
+        The pair; else taken from the file's name.
+    kind
+        ``spot``, ``linear`` or ``inverse``; else linear for files of futures, spot for all others.
+    quote_ticks
+        Assume best quotes this many ticks apart around every print; 0: none.
+
+    Raises
+    ------
+    DataError
+        If a file is missing, damaged, of another form, or holds an impossible bar. Nothing is written.
+    UsageError
+        If ``out`` exists or the pair cannot be told.
+    """
+    paths = existing_files(files)
+    symbol = symbol or _pair(paths)
+    wanted = parse_kind(kind) or ("linear" if _FUTURES.search(paths[0].name) else "spot")
+    bars: list[Bars] = []
+    for i, path in enumerate(paths):
+        bars += [_bars(table) for table in _tables(path, part_of(progress, i, 2 * len(paths)))]
+    bars = sorted((part for part in bars if len(part.start)), key=lambda part: int(part.start[0]))
+
+    def instrument(tick: str, lot: str) -> Instrument:
+        return recorded_instrument(venue or "unknown", symbol, tick_size or tick, lot_size or lot, wanted)
+
+    source = f"freqtrade: {', '.join(path.name for path in paths)}"
+    told = None if progress is None else lambda done: progress(0.5 + done / 2)
+    return write_bars(bars, out, source, instrument, quote_ticks=quote_ticks, progress=told)
+
+
+def _pair(paths: list[Path]) -> str:
+    names = {match[1].upper() for path in paths if (match := _NAME.match(path.name))}
+    if len(names) != 1:
+        raise UsageError(
+            f"the files' names tell {'several pairs (' + ', '.join(sorted(names)) + ')' if names else 'no pair'}: "
+            f"give a symbol, e.g. BTC/USDT"
+        )
+    base, _, rest = names.pop().partition("_")
+    return f"{base}/{rest.partition('_')[0]}" if rest else base
+
+
+def _tables(path: Path, progress: Progress | None) -> list[Table]:
+    with open(path, "rb") as raw:
+        magic = raw.read(6)
+    if magic.startswith(b"PAR1") or magic == b"ARROW1":
+        tables = list(read_typed(path, progress=progress))
+    else:
+        tables = [_json(path)]
+    for table in tables:
+        missing = [name for name in _COLUMNS if name not in table.frame.columns]
+        if missing:
+            raise DataError(f"{path} lacks the columns {', '.join(missing)}; it has {', '.join(table.frame.columns)}")
+    return tables
+
+
+def _json(path: Path) -> Table:
+    try:
+        with unpacked(path) as read:
+            candles: Any = orjson.loads(b"".join(iter(lambda: read(1 << 24), b"")))
+    except (*DAMAGED, gzip.BadGzipFile) as error:
+        raise DataError(f"{path}: the packed data is cut off or damaged ({error})") from None
+    except orjson.JSONDecodeError as error:
+        raise DataError(f"{path}: neither feather, parquet nor JSON, or cut off ({error})") from None
+    if not isinstance(candles, list):
+        raise DataError(f"{path} must be a JSON array of candles")
+    for row, candle in enumerate(candles, 1):
+        if not isinstance(candle, list) or len(candle) < len(_COLUMNS):
+            raise DataError(f"{path}, row {row}: a candle is [ms, open, high, low, close, volume], was {candle!r:.80}")
+    columns: dict[str, list[Any]] = {name: [c[i] for c in candles] for i, name in enumerate(_COLUMNS)}
+    try:
+        frame = pl.DataFrame(columns, strict=False)
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"{path}: candles must hold numbers ({str(error).splitlines()[0]})") from None
+    return Table(path, frame, np.arange(1, len(frame) + 1, dtype=np.int64), "row")
+
+
+def _bars(table: Table) -> Bars:
+    ordered = Table(table.path, table.frame.select(_COLUMNS), table.line, table.unit)
+    return Bars.of(ordered, ordered.times("date"), ("open", "high", "low", "close"), "volume")
