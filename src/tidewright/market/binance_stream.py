@@ -80,7 +80,7 @@ class BinanceStream:
         self._prices = FixedPoint(instrument.tick_size, "price", "tick size")
         self._quantities = FixedPoint(instrument.lot_size, "quantity", "lot size", round_up=True)
         self._needs_snapshot = True
-        self._depth_id = self._ticker_id = self._trade_id = 0
+        self._depth_id = self._snapshot_id = self._ticker_id = self._trade_id = 0
         self._ticker: tuple[int, int, int, int] | None = None  # bid, its quantity, ask, its quantity
         self._ticker_fresh = False  # no depth was applied since the ticker
         self._last_ts = 0
@@ -198,7 +198,7 @@ class BinanceStream:
             self.stale += last_update_id <= self._depth_id
             return False
         ahead = [p for p, _ in self._pending if "U" in p and p["u"] > last_update_id]
-        if ahead and ahead[0]["U"] > last_update_id + 1:
+        if ahead and not self._follows(ahead[0], last_update_id, after_snapshot=True):
             self.stale += 1
             return False
         bid_rows = [(self._prices[p], q) for p, t in bids if (q := self._quantities[t])]
@@ -238,7 +238,7 @@ class BinanceStream:
         ask_rows = sorted((p, q) for p, q in asks.items() if q)
         if not bid_rows or not ask_rows or bid_rows[0][0] >= ask_rows[0][0] or (with_ticker and not ticked):
             return False
-        ts = max((venue_ns(p["E"]) for p, _ in self._pending if "E" in p), default=0)
+        ts = max((self._time(p) for p, _ in self._pending if "E" in p), default=0)
         self._pending.clear()  # all of it is in the levels
         return self._start(newest, bid_rows, ask_rows, SNAPSHOT | INFERRED, ts, ts_local_ns)
 
@@ -284,26 +284,32 @@ class BinanceStream:
                 prices.append(ticker[i])
                 quantities.append(ticker[i + 1])
         if kinds:
-            self._emit(
-                venue_ns(payload["E"]) if "E" in payload else self._last_ts, ts_local, kinds, prices, quantities, 0
-            )
+            ts = self._time(payload) if "E" in payload else self._last_ts
+            self._emit(ts, ts_local, kinds, prices, quantities, 0)
         self._ticker, self._ticker_id, self._ticker_fresh = ticker, update_id, True
 
     def _on_depth(self, payload: dict[str, Any], ts_local: int) -> None:
-        first, last = payload["U"], payload["u"]
         if self._needs_snapshot:
             self._wait(payload, ts_local)
             return
-        if last <= self._depth_id:
+        if payload["u"] <= self._depth_id:
             self.stale += 1
             return
-        if first > self._depth_id + 1:
-            self._gap(venue_ns(payload["E"]), ts_local)
+        if not self._follows(payload, self._depth_id, after_snapshot=self._depth_id == self._snapshot_id):
+            self._gap(self._time(payload), ts_local)
             self._wait(payload, ts_local)
             if self._spare_snapshot is not None:
-                self.on_snapshot(*self._spare_snapshot, venue_ns(payload["E"]), ts_local)
+                self.on_snapshot(*self._spare_snapshot, self._time(payload), ts_local)
             return
         self._apply_depth(payload, ts_local)
+
+    def _follows(self, payload: dict[str, Any], last_id: int, *, after_snapshot: bool) -> bool:
+        """Whether a depth update that is newer than ``last_id`` misses nothing after it."""
+        return bool(payload["U"] <= last_id + 1)
+
+    def _time(self, payload: dict[str, Any]) -> int:
+        """Venue time of a depth update or ticker, nanoseconds."""
+        return venue_ns(payload["E"])
 
     def _apply_depth(self, payload: dict[str, Any], ts_local: int) -> None:
         bids, asks, last = payload["b"], payload["a"], payload["u"]
@@ -319,8 +325,7 @@ class BinanceStream:
             ask_prices, ask_quantities = [p for p, _ in kept_asks], [q for _, q in kept_asks]
         kinds = [BID] * len(prices) + [ASK] * len(ask_prices)
         if kinds:
-            ts = venue_ns(payload["E"])
-            self._emit(ts, ts_local, kinds, prices + ask_prices, quantities + ask_quantities, 0)
+            self._emit(self._time(payload), ts_local, kinds, prices + ask_prices, quantities + ask_quantities, 0)
         self._depth_id, self._ticker_fresh = last, False
 
     # -- rows ---------------------------------------------------------------------------------------------------------
@@ -355,6 +360,7 @@ class BinanceStream:
         self._flags[-len(kinds)] &= PACKET_END  # the reset itself is no member of the snapshot
         self._needs_snapshot, self._spare_snapshot = False, None
         self._depth_id, self._ticker_id, self._ticker = last_update_id, 0, None
+        self._snapshot_id = last_update_id
         waiting, self._pending = self._pending, []
         for payload, received in waiting:
             # what waited could be used only now: its receipt is the snapshot's

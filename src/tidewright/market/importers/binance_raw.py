@@ -1,11 +1,15 @@
-"""Import of Binance spot captures: depth@100ms, trade, bookTicker and REST snapshots as raw lines.
+"""Import of Binance captures, spot and futures: depth, trades, bookTicker, mark price and REST snapshots as raw lines.
 
 The capture is read twice: first everything is checked and measured (symbol, steps, clock), then rows are written. A
 file that is cut off is found in the first pass, before anything is on the disk.
 
-``bookTicker`` carries no venue time. Such a row is placed at its corrected receipt less the shortest latency (the
-latest it can have been sent), but never before the venue time of the message received before it nor after that of the
-message received after it, so order of receipt is kept.
+Futures are told by their messages (``pu`` of a depth update, ``X`` of a trade) and COIN-M by its symbols; how their
+streams differ is said in :mod:`tidewright.market.importers.futures_stream`. ``aggTrade`` stands in where a capture
+holds no ``trade``.
+
+Spot's ``bookTicker`` carries no venue time. Such a row is placed at its corrected receipt less the shortest latency
+(the latest it can have been sent), but never before the venue time of the message received before it nor after that of
+the message received after it, so order of receipt is kept.
 """
 
 import time
@@ -19,22 +23,20 @@ import numpy as np
 
 from tidewright.market.binance_stream import BinanceStream, venue_ns
 from tidewright.market.clock import MILLISECOND
-from tidewright.market.codes import BEST_ASK, BEST_BID, GAP, PACKET_END, TRADE_BUY, TRADE_UNKNOWN
+from tidewright.market.codes import BEST_ASK, BEST_BID
 from tidewright.market.errors import DataError
+from tidewright.market.importers.contracts import is_coin_margined, parse_kind, recorded_instrument
+from tidewright.market.importers.futures_stream import FuturesStream
 from tidewright.market.importers.raw_lines import Line, read_lines
 from tidewright.market.importers.receipt_clock import ReceiptClock, estimate
-from tidewright.market.importers.report import (
-    ImportReport,
-    Progress,
-    existing_files,
-    make_instrument,
-    raise_receipts,
-    step_text,
-)
+from tidewright.market.importers.report import ImportReport, Progress, existing_files, part_of, step_text
+from tidewright.market.importers.steps import LOT_SHARE
+from tidewright.market.importers.writing import RowSink
+from tidewright.market.instrument import Kind
 from tidewright.market.tape import Columns, TapeWriter, concatenate
 
 _CHUNK: Final = 20_000  # lines between two writes
-_LOT_SHARE: Final = 0.999  # quantities that the inferred lot has to fit
+_VENUES: Final = {"spot": "binance", "linear": "binanceusdm", "inverse": "binancecoinm"}
 
 
 @dataclass
@@ -46,6 +48,7 @@ class _Survey:
     price_decimals: int = 0
     quantity_decimals: Counter[int] = field(default_factory=Counter)
     snapshots: int = 0
+    futures: bool = False
     first_ts: int = 0
     receipts: list[int] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
@@ -64,13 +67,17 @@ class _Survey:
             return
         kind = payload.get("e", "bookTicker")
         self.kinds[kind] += 1
+        self.futures = self.futures or "pu" in payload or "X" in payload or "ps" in payload
         if kind == "depthUpdate":
             self._levels(payload["b"] + payload["a"])
-        elif kind == "trade":
+        elif kind in ("trade", "aggTrade"):
+            if payload.get("X", "MARKET") != "MARKET":
+                return  # the futures' other prints come with price 0 at times
             self._levels([(payload["p"], payload["q"])])
         elif kind == "bookTicker":
             self._levels([(payload["b"], payload["B"]), (payload["a"], payload["A"])])
-            return
+            if not self.futures:
+                return
         if "E" in payload:
             self.receipts.append(line.ts_local)
             self.times.append(venue_ns(payload["E"]))
@@ -80,9 +87,15 @@ class _Survey:
             self.price_decimals = max(self.price_decimals, _decimals(price))
             self.quantity_decimals[_decimals(quantity)] += 1
 
+    def concluded_kind(self, symbol: str) -> Kind:
+        """Kind of the instrument, by its symbol and messages."""
+        if is_coin_margined(symbol):
+            return "inverse"
+        return "linear" if self.futures else "spot"
+
     def lot_decimals(self) -> int:
         """Decimals that fit nearly all quantities: old orders may be finer than today's lot."""
-        need, seen = _LOT_SHARE * self.quantity_decimals.total(), 0
+        need, seen = LOT_SHARE * self.quantity_decimals.total(), 0
         for decimals in sorted(self.quantity_decimals):
             seen += self.quantity_decimals[decimals]
             if seen >= need:
@@ -96,8 +109,10 @@ def import_binance_raw(
     *,
     tick_size: str | None = None,
     lot_size: str | None = None,
-    venue: str = "binance",
+    venue: str | None = None,
     symbol: str | None = None,
+    kind: str | None = None,
+    contract_size: str | None = None,
     base_latency_ns: int = MILLISECOND,
     progress: Progress | None = None,
 ) -> ImportReport:
@@ -113,6 +128,10 @@ def import_binance_raw(
         Decimal texts; else the finest decimal of the prices, and the decimals that 99.9 % of the quantities fit.
     symbol
         Whose messages to take where a capture holds several.
+    venue
+        Name; else ``binance``, ``binanceusdm`` or ``binancecoinm``.
+    kind, contract_size
+        ``spot``, ``linear`` or ``inverse``, else told by symbol and messages; and the size of a contract.
     base_latency_ns
         Shortest latency assumed where the receiver's clock has to be corrected, ns.
     progress
@@ -126,38 +145,31 @@ def import_binance_raw(
         If ``out`` exists.
     """
     begun = time.monotonic()
+    wanted = parse_kind(kind)
     paths = sorted(existing_files(files), key=_first_receipt)
     survey = _survey(paths, symbol, progress)
     symbol = symbol or next(iter(survey.symbols))
+    concluded = wanted or survey.concluded_kind(symbol)
     tick_size = tick_size or step_text(survey.price_decimals)
     lot_size = lot_size or step_text(survey.lot_decimals())
     clock = estimate(np.array(survey.receipts, np.int64), np.array(survey.times, np.int64), base_latency_ns)
     survey.first_ts = survey.times[0]
     survey.receipts, survey.times = [], []
-    stream = BinanceStream(make_instrument(venue, symbol, tick_size, lot_size))
+    venue = venue or _VENUES[concluded]
+    instrument = recorded_instrument(venue, symbol, tick_size, lot_size, concluded, contract_size)
+    stream = BinanceStream(instrument) if concluded == "spot" else FuturesStream(instrument)
     source = f"binance-raw: {', '.join(path.name for path in paths)}"
     counts: Counter[str] = Counter()
-    with TapeWriter(out, stream.instrument, detail=_detail(survey), source=source) as writer:
-        for data in _timed(_decode(paths, stream, survey, symbol, counts, progress), clock):
-            data, raised = raise_receipts(data)
-            counts["raised"] += raised
-            counts["trades"] += int(np.sum((data.kind >= TRADE_BUY) & (data.kind <= TRADE_UNKNOWN)))
-            counts["gaps"] += int(np.sum(data.kind == GAP))
-            counts["packets"] += int(np.sum(data.flags & PACKET_END != 0))
-            writer.append(data)
+    with TapeWriter(out, instrument, detail=_detail(survey), source=source) as writer:
+        sink = RowSink(writer)
+        parts = _decode(paths, stream, survey, symbol, counts, progress)
+        for data in _timed(parts, clock, untimed_tickers=concluded == "spot"):
+            sink.write(data)
         if not writer.rows:
             raise DataError(f"{source} holds no usable message of {symbol}")
-        writer.notes = _notes(stream, survey, clock, counts)
-    return ImportReport(
-        str(out),
-        symbol,
-        writer.rows,
-        counts["packets"],
-        counts["trades"],
-        counts["gaps"],
-        writer.notes,
-        round(time.monotonic() - begun, 2),
-    )
+        counts["raised"] = sink.raised_receipts
+        notes = {"instrument_kind": concluded, **_notes(stream, survey, clock, counts)}
+        return sink.finish(notes, begun)
 
 
 def _first_receipt(path: Path) -> int:
@@ -166,18 +178,11 @@ def _first_receipt(path: Path) -> int:
     raise DataError(f"{path} is empty")
 
 
-def _share(progress: Progress | None, number: int, count: int) -> Progress | None:
-    """Progress within part ``number`` of ``count``."""
-    if progress is None:
-        return None
-    return lambda done: progress((number + done) / count)
-
-
 def _survey(paths: list[Path], symbol: str | None, progress: Progress | None) -> _Survey:
     survey = _Survey()
     for i, path in enumerate(paths):
         number = 0
-        for number, line in enumerate(read_lines(path, _share(progress, i, 2 * len(paths))), 1):
+        for number, line in enumerate(read_lines(path, part_of(progress, i, 2 * len(paths))), 1):
             try:
                 survey.add(line, symbol)
             except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -205,16 +210,17 @@ def _decode(
     progress: Progress | None,
 ) -> Iterator[Columns]:
     several, tickers, lines, tries = len(survey.symbols) > 1, survey.kinds["bookTicker"] > 0, 0, 0
+    aggregated = not survey.kinds["trade"]
     for i, path in enumerate(paths):
-        for line in read_lines(path, _share(progress, len(paths) + i, 2 * len(paths))):
+        for line in read_lines(path, part_of(progress, len(paths) + i, 2 * len(paths))):
             lines += 1
             payload = line.payload
             if line.is_snapshot:
                 counts["snapshots"] += 1
-                ts = 0 if stream.last_ts else survey.first_ts
+                ts = venue_ns(payload["T"]) if "T" in payload else 0 if stream.last_ts else survey.first_ts
                 stream.on_snapshot(payload["lastUpdateId"], payload["bids"], payload["asks"], ts, line.ts_local)
             elif not several or payload.get("s") == symbol:
-                stream.on_message(payload, line.ts_local)
+                stream.on_message(_as_trade(payload) if aggregated else payload, line.ts_local)
             if stream.needs_snapshot and counts["snapshots"] == survey.snapshots:
                 # no snapshot is left in the capture: start from what there is
                 tries += 1
@@ -227,14 +233,22 @@ def _decode(
     yield stream.take()
 
 
-def _timed(parts: Iterator[Columns], clock: ReceiptClock) -> Iterator[Columns]:
-    """Correct receipts and place the rows without a venue time.
+def _as_trade(payload: dict[str, Any]) -> dict[str, Any]:
+    """An aggregated trade as one print, told apart by its own id."""
+    return {**payload, "e": "trade", "t": payload["a"]} if payload.get("e") == "aggTrade" else payload
+
+
+def _timed(parts: Iterator[Columns], clock: ReceiptClock, *, untimed_tickers: bool) -> Iterator[Columns]:
+    """Correct receipts and place the rows without a venue time, which are spot's tickers.
 
     What follows the last timed row waits for the next part.
     """
     tail, last_ts = None, 0
     for part in parts:
         data = part._replace(ts_local=clock.correct(part.ts_local))
+        if not untimed_tickers:
+            yield data
+            continue
         data = data if tail is None else concatenate([tail, data])
         timed = np.flatnonzero((data.kind != BEST_BID) & (data.kind != BEST_ASK))
         if not len(timed):
@@ -276,8 +290,9 @@ def _decimals(text: str) -> int:
 
 
 def _detail(survey: _Survey) -> str:
-    parts = {"depthUpdate": "L2", "trade": "trades", "bookTicker": "best bid/ask"}
-    return "+".join(word for kind, word in parts.items() if survey.kinds[kind])
+    trades = ("trade", "trades") if survey.kinds["trade"] else ("aggTrade", "aggregated trades")
+    parts = (("depthUpdate", "L2"), trades, ("bookTicker", "best bid/ask"), ("markPriceUpdate", "mark price"))
+    return "+".join(word for kind, word in parts if survey.kinds[kind])
 
 
 def _notes(stream: BinanceStream, survey: _Survey, clock: ReceiptClock, counts: Counter[str]) -> dict[str, Any]:
@@ -293,7 +308,9 @@ def _notes(stream: BinanceStream, survey: _Survey, clock: ReceiptClock, counts: 
         "receipts_raised_to_venue_time": counts["raised"],
         **clock.notes(),
     }
-    if survey.kinds["bookTicker"]:
+    if isinstance(stream, FuturesStream):
+        notes["prints_of_insurance_fund_and_deleveraging_dropped"] = stream.other_trades
+    elif survey.kinds["bookTicker"]:
         notes["book_ticker_time"] = "inferred: receipt less the shortest latency, kept between its neighbours"
     if stream.needs_snapshot:
         notes["ends_in_a_gap"] = True

@@ -20,33 +20,24 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from tidewright.market.clock import MILLISECOND, SECOND
-from tidewright.market.codes import GAP, PACKET_END, TRADE_BUY, TRADE_UNKNOWN
+from tidewright.market.codes import TRADE_UNKNOWN
 from tidewright.market.errors import DataError, UsageError
 from tidewright.market.importers.receipt_clock import ReceiptClock, estimate
-from tidewright.market.importers.report import (
-    ImportReport,
-    Progress,
-    existing_files,
-    make_instrument,
-    raise_receipts,
-    step_text,
-)
+from tidewright.market.importers.report import ImportReport, Progress, existing_files, make_instrument
 from tidewright.market.importers.snapshot_kernel import KNOWN, TRADE, Books, Trades, merge, new_merge
+from tidewright.market.importers.steps import StepSurvey, Where, to_lots, to_ticks
+from tidewright.market.importers.writing import RowSink
 from tidewright.market.instrument import Instrument
-from tidewright.market.tape import COLUMN_TYPES, I64, Columns, TapeWriter
-
-F64 = npt.NDArray[np.float64]
+from tidewright.market.tape import COLUMN_TYPES, F64, I64, Columns, TapeWriter
 
 _TIMES: Final = ("timestamp", "received_at")
 _BOOK: Final = ("bid_prices", "bid_quantities", "ask_prices", "ask_quantities")
 _PRINT: Final = ("price", "quantity")
 _CHUNK: Final = 10_000  # snapshots at a time
 _SAMPLE: Final = 5_000  # snapshots of each file that tick and lot are inferred from
-_MOST_DECIMALS: Final = 8
 
 
 @dataclass
@@ -79,7 +70,8 @@ def import_book_snapshots(
     out
         The tape folder, which must not exist.
     tick_size, lot_size
-        Decimal texts; else the coarsest powers of ten that fit a sample of the books and all trades.
+        Decimal texts; else, of a sample of the books and all trades, the finest decimal of the prices and the decimals
+        that 99.9 % of the quantities fit.
     venue, symbol
         Names; else taken from the files' folder, if it is named ``<venue>_<symbol>``.
     hole_ns
@@ -104,32 +96,19 @@ def import_book_snapshots(
     recording = _open(paths)
     instrument = _instrument(recording, venue, symbol, tick_size, lot_size)
     source = f"book-snapshots: {', '.join(path.name for path in paths)}"
-    counts = dict.fromkeys(("packets", "trades", "unknown", "gaps", "raised", "rounded", "snapshots"), 0)
+    counts = dict.fromkeys(("unknown", "raised", "rounded", "snapshots"), 0)
     times, receipts = _book_times(recording)
     clock = estimate(receipts, times, base_latency_ns)
     interval = int(np.median(np.diff(times))) if len(times) > 1 else 0
     depth = max(len(levels) for _, frame in recording.books for name in _BOOK[::2] for levels in _longest(frame[name]))
     detail = f"{depth} levels every {interval / MILLISECOND:.0f} ms + trades (degraded)"
     with TapeWriter(out, instrument, detail=detail, source=source) as writer:
+        sink = RowSink(writer)
         for data in _rows(recording, instrument, clock, depth, hole_ns, min(interval, hole_ns), counts, progress):
-            data, raised = raise_receipts(data)
-            counts["raised"] += raised
-            counts["packets"] += int(np.sum(data.flags & PACKET_END != 0))
-            counts["trades"] += int(np.sum((data.kind >= TRADE_BUY) & (data.kind <= TRADE_UNKNOWN)))
             counts["unknown"] += int(np.sum(data.kind == TRADE_UNKNOWN))
-            counts["gaps"] += int(np.sum(data.kind == GAP))
-            writer.append(data)
-        writer.notes = _notes(counts, recording, clock, hole_ns)
-    return ImportReport(
-        str(out),
-        symbol,
-        writer.rows,
-        counts["packets"],
-        counts["trades"],
-        counts["gaps"],
-        writer.notes,
-        round(time.monotonic() - begun, 2),
-    )
+            sink.write(data)
+        counts["raised"] = sink.raised_receipts
+        return sink.finish(_notes(counts, recording, clock, hole_ns), begun)
 
 
 def _names(paths: list[Path], venue: str | None, symbol: str | None) -> tuple[str, str]:
@@ -193,15 +172,15 @@ def _book_times(recording: _Recording) -> tuple[I64, I64]:
 def _instrument(
     recording: _Recording, venue: str, symbol: str, tick_size: str | None, lot_size: str | None
 ) -> Instrument:
-    samples = [frame.head(_SAMPLE) for _, frame in recording.books]
-    prices = [_flat(frame[name]) for frame in samples for name in _BOOK[::2]]
-    quantities = [_flat(frame[name]) for frame in samples for name in _BOOK[1::2]]
+    steps = StepSurvey()
+    for frame in (frame.head(_SAMPLE) for _, frame in recording.books):
+        steps.add(
+            np.concatenate([_flat(frame[name]) for name in _BOOK[::2]]),
+            np.concatenate([_flat(frame[name]) for name in _BOOK[1::2]]),
+        )
     if recording.trades is not None:
-        prices.append(recording.trades["price"].to_numpy())
-        quantities.append(recording.trades["quantity"].to_numpy())
-    tick_size = tick_size or step_text(_decimals(np.concatenate(prices)))
-    lot_size = lot_size or step_text(_decimals(np.concatenate(quantities)))
-    return make_instrument(venue, symbol, tick_size, lot_size)
+        steps.add(recording.trades["price"].to_numpy(), recording.trades["quantity"].to_numpy())
+    return make_instrument(venue, symbol, tick_size or steps.tick_size, lot_size or steps.lot_size)
 
 
 def _longest(lists: pl.Series) -> pl.Series:
@@ -213,34 +192,14 @@ def _flat(lists: pl.Series) -> F64:
     return lists.explode().drop_nulls().cast(pl.Float64).to_numpy()
 
 
-def _decimals(values: F64) -> int:
-    """Fewest decimals that write all values."""
-    for decimals in range(_MOST_DECIMALS):
-        scaled = values * 10.0**decimals
-        if np.all(np.abs(scaled - np.rint(scaled)) < 1e-6 * np.maximum(1.0, np.abs(scaled) * 1e-6)):
-            return decimals
-    return _MOST_DECIMALS
-
-
-def _ticks(path: str, values: F64, step: str) -> I64:
-    """Ticks of prices; they come as floats, so "on the grid" means to a ten-thousandth of a tick."""
-    scaled = values / float(step)
-    ticks = np.rint(scaled)
-    off = np.flatnonzero(~(np.abs(scaled - ticks) <= 1e-4) | (ticks <= 0))
-    if len(off):
-        raise DataError(f"{path}: price must be > 0 and a multiple of the tick size {step}, was {values[off[0]]!r}")
-    return ticks.astype(np.int64)
-
-
 def _lots(path: str, values: F64, step: str, counts: dict[str, int]) -> I64:
     """Lots of quantities; what lies between two is rounded up and counted."""
-    if not np.all((values >= 0) & (values < 1e12)):
-        raise DataError(f"{path}: quantity must be >= 0 and finite, was {values[~(values >= 0)][:1]}")
-    scaled = values / float(step)
-    lots = np.rint(scaled)
-    off = np.abs(scaled - lots) > 1e-4
-    counts["rounded"] += int(off.sum())
-    return np.where(off, np.ceil(scaled), lots).astype(np.int64)
+    good = (values >= 0) & (values < 1e12)
+    if not good.all():
+        raise DataError(f"{path}: quantity must be >= 0 and finite, was {values[~good][0]!r}")
+    lots, rounded = to_lots(values, step)
+    counts["rounded"] += rounded
+    return lots
 
 
 def _load_trades(recording: _Recording, instrument: Instrument, clock: ReceiptClock, counts: dict[str, int]) -> Trades:
@@ -250,7 +209,7 @@ def _load_trades(recording: _Recording, instrument: Instrument, clock: ReceiptCl
     return Trades(
         frame["timestamp"].to_numpy(writable=True),
         clock.correct(frame["received_at"].to_numpy(writable=True)),
-        _ticks("trades", frame["price"].cast(pl.Float64).to_numpy(), instrument.tick_size),
+        to_ticks(frame["price"].cast(pl.Float64).to_numpy(), instrument.tick_size, Where("trades")),
         _lots("trades", frame["quantity"].cast(pl.Float64).to_numpy(), instrument.lot_size, counts),
     )
 
@@ -264,7 +223,7 @@ def _load_books(
         if not np.array_equal(lengths, frame[quantities].list.len().to_numpy()):
             raise DataError(f"{path}: {prices} and {quantities} must have the same lengths")
         starts[side, 1:] = np.cumsum(lengths)
-        ticks = _ticks(str(path), _flat(frame[prices]), instrument.tick_size)
+        ticks = to_ticks(_flat(frame[prices]), instrument.tick_size, Where(path))
         rising = np.diff(ticks) * (-1 if side == 0 else 1) > 0
         rising[starts[side, 1:-1][(lengths[1:] > 0) & (starts[side, 1:-1] > 0)] - 1] = True  # between two snapshots
         if not rising.all():
