@@ -4,7 +4,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from tidewright.cli.importing import Format, import_files
 from tidewright.cli.record import record
 from tidewright.market.clock import parse_duration
 from tidewright.market.tape import Tape
@@ -29,13 +29,6 @@ app = typer.Typer(
 _SHOW_PROGRESS_AFTER: Final = 2.0  # seconds
 
 
-class Format(StrEnum):
-    """Recordings that can be imported."""
-
-    BINANCE_RAW = "binance-raw"
-    BOOK_SNAPSHOTS = "book-snapshots"
-
-
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as one line of JSON.")]
 Out = Annotated[Path, typer.Option("--out", help="The tape folder to write; it must not exist.")]
 TapePath = Annotated[Path, typer.Argument(metavar="TAPE", help="A tape folder.")]
@@ -49,43 +42,59 @@ def import_(
     tick: Annotated[str | None, typer.Option(help="Price step; else inferred from the prices.")] = None,
     lot: Annotated[str | None, typer.Option(help="Quantity step; else inferred from the quantities.")] = None,
     venue: Annotated[str | None, typer.Option(help="Name of the venue.")] = None,
-    symbol: Annotated[str | None, typer.Option(help="Whose messages to take; book-snapshots: its name.")] = None,
-    hole: Annotated[str, typer.Option(help="book-snapshots: a longer time without a book is a gap.")] = "2s",
-    base_latency: Annotated[str, typer.Option(help="Shortest latency, where receipts must be corrected.")] = "1ms",
+    symbol: Annotated[
+        str | None, typer.Option(help="Its name, where the files do not say; which one, where they hold several.")
+    ] = None,
+    kind: Annotated[str | None, typer.Option(help="spot, linear or inverse; else concluded.")] = None,
+    contract_size: Annotated[
+        str | None, typer.Option(help="Of one contract: base units (linear) or quote units (inverse).")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="table: what its columns are called, e.g. ts=time,price=px,qty=size,side=side.")
+    ] = None,
+    rows: Annotated[
+        str | None, typer.Option(help="table: trades, levels, quotes or bars; else as the columns suggest.")
+    ] = None,
+    quotes: Annotated[
+        int | None,
+        typer.Option(help="Trades and bars: assume best quotes this many ticks apart around every print.", min=1),
+    ] = None,
+    sort: Annotated[
+        bool, typer.Option("--sort", help="Put trades and quotes in order of time first; takes the memory of all rows.")
+    ] = False,
+    hole: Annotated[
+        str | None, typer.Option(help="book-snapshots: a longer time without a book is a gap. Default 2s.")
+    ] = None,
+    base_latency: Annotated[
+        str | None, typer.Option(help="Shortest latency, where receipts must be corrected. Default 1ms.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write a tape from recorded market data."""
-    paths: list[str | Path] = list(files)
-    latency = parse_duration(base_latency)
+    """Write a tape from recorded market data, and check it."""
+    from tidewright.market.importers.column_map import parse_columns
+
+    options = {
+        "tick_size": tick,
+        "lot_size": lot,
+        "venue": venue,
+        "symbol": symbol,
+        "kind": kind,
+        "contract_size": contract_size,
+        "columns": None if columns is None else parse_columns(columns),
+        "rows": rows,
+        "quote_ticks": quotes,
+        "sort": sort or None,
+        "hole_ns": None if hole is None else parse_duration(hole),
+        "base_latency_ns": None if base_latency is None else parse_duration(base_latency),
+    }
     with _progress(f"importing {out}") as progress:
-        if format_ is Format.BINANCE_RAW:
-            from tidewright.market.importers.binance_raw import import_binance_raw
-
-            report = import_binance_raw(
-                paths,
-                out,
-                tick_size=tick,
-                lot_size=lot,
-                venue=venue or "binance",
-                symbol=symbol,
-                base_latency_ns=latency,
-                progress=progress,
-            )
-        else:
-            from tidewright.market.importers.book_snapshots import import_book_snapshots
-
-            report = import_book_snapshots(
-                paths,
-                out,
-                tick_size=tick,
-                lot_size=lot,
-                venue=venue,
-                symbol=symbol,
-                hole_ns=parse_duration(hole),
-                base_latency_ns=latency,
-                progress=progress,
-            )
-    _answer(report.to_json(), as_json, f"Imported {report.symbol}")
+        report = import_files(format_, files, out, options, progress).to_json()
+    if as_json:
+        _print_json(report)
+        return
+    findings = report.pop("check")["findings"]
+    _answer(report, False, f"Imported {report['symbol']}")
+    _print_findings(findings)
 
 
 app.command()(record)
@@ -120,8 +129,7 @@ def check(
         console = Console(highlight=False, markup=False, soft_wrap=True)
         for text in found.problems:
             console.print(f"problem: {text}", style="bold red")
-        for text in found.findings:
-            console.print(f"finding: {text}")
+        _print_findings(found.findings)
         console.print("usable" if found.usable else "unusable", style="bold")
     if not found.usable:
         raise typer.Exit(2)
@@ -175,6 +183,12 @@ def _progress(label: str) -> Iterator[Callable[[float], None]]:
     finally:
         if bar.live.is_started:
             bar.stop()
+
+
+def _print_findings(findings: list[str]) -> None:
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    for text in findings:
+        console.print(f"finding: {text}")
 
 
 def _print_json(value: Any) -> None:

@@ -16,6 +16,7 @@ from tidewright.market.clock import MILLISECOND
 from tidewright.market.codes import ASK, BID, PACKET_END, SNAPSHOT, TRADE_BUY, TRADE_SELL, TRADE_UNKNOWN
 from tidewright.market.errors import DataError, UsageError
 from tidewright.market.importers.bars import Bars, write_bars
+from tidewright.market.importers.column_map import OPTIONAL, ROWS, table_form
 from tidewright.market.importers.contracts import parse_kind, recorded_instrument
 from tidewright.market.importers.csv_table import Header, Table, first_fields, read_csv, read_typed
 from tidewright.market.importers.feeds import (
@@ -33,18 +34,6 @@ from tidewright.market.importers.report import ImportReport, Progress, existing_
 from tidewright.market.importers.writing import Recording, write_recording
 from tidewright.market.instrument import Instrument
 
-ROWS: Final[dict[str, tuple[str, ...]]] = {
-    "bars": ("ts", "open", "high", "low", "close", "volume"),
-    "quotes": ("ts", "bid_price", "bid_qty", "ask_price", "ask_qty"),
-    "levels": ("ts", "side", "price", "qty"),
-    "trades": ("ts", "price", "qty"),
-}
-_OPTIONAL: Final[dict[str, tuple[str, ...]]] = {
-    "bars": (),
-    "quotes": ("local",),
-    "levels": ("local", "snapshot"),
-    "trades": ("local", "side", "buyer_maker"),
-}
 _AGGRESSORS: Final = {
     **dict.fromkeys(("buy", "b", "bid", "buyer", "1"), TRADE_BUY),
     **dict.fromkeys(("sell", "s", "ask", "a", "seller", "-1"), TRADE_SELL),
@@ -57,28 +46,6 @@ _SIDES: Final = {
 _TRUE, _FALSE = ("true", "t", "1", "yes"), ("false", "f", "0", "no")
 _TRUTH: Final = {**dict.fromkeys(_TRUE, 1), **dict.fromkeys((*_FALSE, ""), 0)}
 _MAKER: Final = {**dict.fromkeys(_TRUE, TRADE_SELL), **dict.fromkeys(_FALSE, TRADE_BUY)}
-
-
-def parse_columns(text: str) -> dict[str, str]:
-    """The column map of ``ts=time,price=px,...``.
-
-    Raises
-    ------
-    UsageError
-        If a part is no ``name=column``, a name is unknown or comes twice.
-    """
-    known = {name for names in (*ROWS.values(), *_OPTIONAL.values()) for name in names}
-    columns: dict[str, str] = {}
-    for part in text.split(","):
-        name, equals, column = (word.strip() for word in part.partition("="))
-        if not (name and equals and column):
-            raise UsageError(f"columns are given as name=column,name=column,..., was {part!r}")
-        if name not in known:
-            raise UsageError(f"columns can be named {', '.join(sorted(known))}, not {name!r}")
-        if name in columns:
-            raise UsageError(f"the column for {name} is given twice")
-        columns[name] = column
-    return columns
 
 
 def import_table(
@@ -107,7 +74,7 @@ def import_table(
     symbol
         The instrument's name.
     columns
-        Our name of each column to the file's, as :func:`parse_columns` gives it.
+        Our name of each column to the file's, as :func:`tidewright.market.importers.column_map.parse_columns` gives it.
     rows
         ``trades``, ``levels``, ``quotes`` or ``bars``; else what the names given suggest (price and qty: trades,
         with ``snapshot``: levels).
@@ -129,7 +96,7 @@ def import_table(
     UsageError
         If ``out`` exists, or the map names too few columns.
     """
-    form = _form(columns, rows)
+    form = table_form(columns, rows)
     wanted = parse_kind(kind) or "spot"
     if not symbol:
         raise UsageError("a table does not name its symbol: give one, e.g. BTC-USD")
@@ -142,7 +109,7 @@ def import_table(
 
     source = f"table of {form}: {', '.join(path.name for path in ordered)}"
     notes: dict[str, Any] = {"columns": dict(columns), "instrument_kind": wanted}
-    used = tuple(dict.fromkeys(columns[name] for name in (*ROWS[form], *_OPTIONAL[form]) if name in columns))
+    used = tuple(dict.fromkeys(columns[name] for name in (*ROWS[form], *OPTIONAL[form]) if name in columns))
 
     def tables(told: Progress | None) -> Iterator[Table]:
         for i, path in enumerate(ordered):
@@ -163,24 +130,6 @@ def import_table(
         quote_ticks=quote_ticks if form == "trades" else 0,
         progress=progress,
     )
-
-
-def _form(columns: Mapping[str, str], rows: str | None) -> str:
-    if rows is not None and rows not in ROWS:
-        raise UsageError(f"the rows of a table are one of {', '.join(ROWS)}, was {rows!r}")
-    suggested = "levels" if "snapshot" in columns else "trades" if "price" in columns else "quotes"
-    form = rows or ("bars" if "open" in columns else suggested)
-    missing = [name for name in ROWS[form] if name not in columns]
-    if missing:
-        raise UsageError(
-            f"a table of {form} needs the columns {', '.join(ROWS[form])}; not given: {', '.join(missing)}"
-        )
-    surplus = set(columns) - set(ROWS[form]) - set(_OPTIONAL[form])
-    if surplus:
-        raise UsageError(f"a table of {form} has no use for the columns {', '.join(sorted(surplus))}")
-    if "side" in columns and "buyer_maker" in columns:
-        raise UsageError("side and buyer_maker say the same: give one of them")
-    return form
 
 
 def _first_time(path: Path, columns: Mapping[str, str]) -> int:
