@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.engine.fake_ray import FakeRay
 from tidewright.agents.optimizer.judge import Settings, ShadowJudge
 from tidewright.agents.optimizer.windows import Window
+from tidewright.engine.cluster import Cluster
+from tidewright.engine.sweep import Threads
 from tidewright.market.clock import MINUTE, SECOND
 from tidewright.market.codes import UNIT
 from tidewright.market.errors import UsageError
@@ -70,6 +73,19 @@ def test_a_lane_alone_is_the_same_lane_among_others(tape: Tape, window: Window) 
     one = judge(tape, window.start_ns).evaluate(window, alone, 1, record=True)
     all_ = judge(tape, window.start_ns).evaluate(window, LANES, 4, record=True)
     np.testing.assert_array_equal(one.increments[:, 0], all_.increments[:, 2])
+
+
+def test_where_lanes_run_changes_nothing(tape: Tape, window: Window) -> None:
+    wealthy = replace(SETTINGS, limits=Limits(None, None, None, None), equity=100_000 * UNIT, base=UNIT)
+    for settings in (SETTINGS, replace(wealthy, check_balance=True)):
+        here = judge(tape, window.start_ns, settings)
+        for runner, ran in ((Threads(2), "2 threads"), (Cluster(ray=FakeRay()), "Ray: cohorts: 1")):
+            there = ShadowJudge(tape, len(tape), "grid", settings, window.start_ns, runner=runner)
+            one, other = (item.evaluate(window, LANES, 4, record=True) for item in (here, there))
+            for name, column in one.statistics.items():
+                assert column.tobytes() == other.statistics[name].tobytes(), name
+            assert one.increments.tobytes() == other.increments.tobytes()
+            assert here.ran == "1 thread" and there.ran.startswith(ran)
 
 
 def test_what_the_inventory_does_is_no_merit_of_a_lane(tape: Tape, window: Window) -> None:

@@ -1,12 +1,15 @@
 """``tidewright optimize`` on the command line."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from tests.engine.test_cluster import needs_ray
 from tidewright.cli.optimize import optimize
 from tidewright.market.errors import NotFoundError, TidewrightError, UsageError
 from tidewright.market.synthetic import synthesize
@@ -34,7 +37,9 @@ def test_the_search_answers_with_finalists_in_and_out_of_sample(tape: str) -> No
     assert answer["in_sample"]["window"]["end_ns"] < answer["out_of_sample"]["window"]["start_ns"]
     assert 0.0 <= answer["confidence_score"] <= 1.0
     assert "incumbent" in result.stderr and "out of sample" in result.stderr
-    assert RUNNER.invoke(APP, arguments).stdout == result.stdout
+    threaded = RUNNER.invoke(APP, [*arguments, "--threads", "2"])
+    assert threaded.stdout == result.stdout, "the same again, wherever it ran"
+    assert "judged in: 1 thread\n" in result.stderr and "judged in: 2 threads\n" in threaded.stderr
 
 
 @pytest.mark.parametrize(
@@ -50,6 +55,7 @@ def test_the_search_answers_with_finalists_in_and_out_of_sample(tape: str) -> No
         (["--cycle", "0s"], UsageError, "must be > 0"),
         (["--queue", "magic"], UsageError, "queue"),
         (["--maker-fee", "many"], UsageError, "--maker-fee"),
+        (["--threads", "2", "--ray", "local"], UsageError, "give one of the two"),
     ],
 )
 def test_a_wrong_option_is_a_clear_error(tape: str, arguments: list[str], kind: type, words: str) -> None:
@@ -60,3 +66,15 @@ def test_a_wrong_option_is_a_clear_error(tape: str, arguments: list[str], kind: 
 
 def test_a_missing_tape_is_not_found(tmp_path: Path) -> None:
     assert isinstance(RUNNER.invoke(APP, ["--tape", str(tmp_path)]).exception, NotFoundError)
+
+
+@needs_ray
+@pytest.mark.slow
+def test_on_a_ray_of_two_workers_stdout_is_the_same_one_line(tape: str) -> None:
+    command = [sys.executable, "-m", "tidewright", "optimize", "--tape", tape, "--json", "--candidates", "128"]
+    alone, spread = (
+        subprocess.run([*command, *where], capture_output=True, text=True, check=True, timeout=300)
+        for where in (["--threads", "1"], ["--ray", "local"])
+    )
+    assert spread.stdout == alone.stdout and len(alone.stdout.splitlines()) == 1
+    assert "judged in: Ray" in spread.stderr and "tape read by path" in spread.stderr

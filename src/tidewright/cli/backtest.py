@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from tidewright.cli.ray_option import Ray, Threads, WithRay
 from tidewright.engine.backtest import BacktestResult, backtest
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import units_text
@@ -19,12 +20,15 @@ from tidewright.measure.definitions import DEFINITIONS
 from tidewright.risk.limits import Limits
 from tidewright.strategies import registry
 
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
 SET_HELP = "A parameter, name=value; name=a,b,c runs one lane for each value; others keep their default. " + ". ".join(
     f"{name}: {', '.join(strategy.names)}" for name, strategy in registry.STRATEGIES.items()
 )
 SHOWN = ("total_return", "sharpe", "sortino", "max_drawdown", "sqn", "win_rate", "n_fills", "volume_quote")
 
 
+@app.command(cls=WithRay)
 def run(
     tape: Annotated[Path, typer.Option("--tape", help="The tape to replay.")],
     strategy: Annotated[str, typer.Option("--strategy", help="grid or avellaneda_stoikov.")] = "grid",
@@ -52,6 +56,8 @@ def run(
     equity: Annotated[
         Path | None, typer.Option("--equity", help="Write the equity curve to this parquet file.")
     ] = None,
+    threads: Threads = None,
+    ray: Ray = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as one line of JSON; all else goes to stderr.")
     ] = False,
@@ -88,6 +94,8 @@ def run(
             base_inventory=base_inventory,
             record_fills=True if fills is not None else None,
             record_equity=True if equity is not None else None,
+            threads=threads,
+            ray=ray,
             progress=show,
         )
     finally:
@@ -174,6 +182,7 @@ def _show(console: Console, result: BacktestResult) -> None:
     )
     spent = ", ".join(f"{name.replace('_', ' ')} {share:.1%}" for name, share in result.shares.items() if share > 0)
     console.print(f"book: {spent}")
+    console.print(f"ran in: {result.ran}")
 
 
 def _cell(name: str, value: Any) -> str:

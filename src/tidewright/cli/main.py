@@ -20,8 +20,8 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "stop": ("tidewright.cli.status", "stop", "end a running session: cancel what is open, report"),
     "report": ("tidewright.cli.report", "report", "figures and the HTML page of a session"),
     "exchange": ("tidewright.cli.exchange", "exchange", "only the paper exchange; it speaks Binance's spot protocol"),
-    "backtest": ("tidewright.cli.backtest", "run", "one strategy over a tape, one lane or many"),
-    "optimize": ("tidewright.cli.optimize", "optimize", "search parameters on a tape, in and out of sample"),
+    "backtest": ("tidewright.cli.backtest", "app", "one strategy over a tape, one lane or many"),
+    "optimize": ("tidewright.cli.optimize", "app", "search parameters on a tape, in and out of sample"),
     "data": ("tidewright.cli.data", "app", "import, show, check and synthesise tapes"),
     "messages": ("tidewright.cli.messages", "app", "validate messages between agents, print their schema"),
 }

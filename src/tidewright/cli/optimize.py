@@ -16,11 +16,15 @@ from tidewright.agents.optimizer.objective import TOO_FEW
 from tidewright.agents.optimizer.space import of_strategy, parse
 from tidewright.agents.optimizer.study import Findings, Lane, Plan, complete, study
 from tidewright.agents.optimizer.windows import split
+from tidewright.cli.ray_option import Ray, Threads, WithRay
+from tidewright.engine.sweep import runner
 from tidewright.market.clock import iso, parse_duration
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import text_units
 from tidewright.market.tape import Tape
 from tidewright.risk.limits import OFF, Limits
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 TapeArg = Annotated[Path, typer.Option("--tape", help="The tape to search on.")]
 Strategy = Annotated[str, typer.Option("--strategy", help="grid or avellaneda_stoikov.")]
@@ -48,6 +52,7 @@ Limited = Annotated[bool, typer.Option("--limits/--no-limits", help="Apply the d
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON; all else goes to stderr.")]
 
 
+@app.command(cls=WithRay)
 def optimize(
     tape: TapeArg,
     strategy: Strategy = "grid",
@@ -65,6 +70,8 @@ def optimize(
     queue: Queue = "risk_averse",
     equity: Equity = "10000",
     limits: Limited = False,
+    threads: Threads = None,
+    ray: Ray = None,
     as_json: Json = False,
 ) -> None:
     """Search parameters on a tape: bred in sample, the best few judged out of sample beside the incumbent."""
@@ -95,12 +102,14 @@ def optimize(
         generations=generations,
         seed=seed,
     )
-    judge = ShadowJudge(source, len(source), strategy, settings, parts.inside.start_ns)
+    where = runner(threads, ray)
+    judge = ShadowJudge(source, len(source), strategy, settings, parts.inside.start_ns, runner=where)
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
         console = Console(stderr=True, highlight=False, width=160)  # a table cut to a narrow pipe says nothing
     found = _with_progress(console, judge, plan)
     _print(console, plan, found)
+    console.print(f"judged in: {judge.ran}")
     if as_json:
         print(orjson.dumps(_answer(plan, found)).decode())
 

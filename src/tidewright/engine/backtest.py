@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewright.engine.config import ReplayConfig
-from tidewright.engine.replay import Replay
+from tidewright.engine.sweep import Job, Result, Rows, runner
 from tidewright.market.clock import iso, parse_duration
 from tidewright.market.codes import FEE_BASE, PACKET_END, SELL, UNIT
 from tidewright.market.errors import UsageError
@@ -22,7 +22,6 @@ from tidewright.strategies import registry
 if TYPE_CHECKING:
     import polars as pl
 
-CHUNK: Final = 1 << 18  # rows fed at once: bounds memory and paces the progress bar
 RECORDED_LANES: Final = 16  # up to so many lanes keep their fills and equity unless told otherwise
 
 Rate = str | int | float | Decimal
@@ -48,6 +47,8 @@ class BacktestResult:
         All that was assumed: fees, latencies, queue model, limits, tape detail, shares inferred, cohort plan.
     equity_ts, equity_values
         Times (n,) int64 ns and equity (n, lanes) float64 quote, if recorded.
+    ran
+        Where it ran, for people: "2 threads". All else is the same bytes wherever it ran.
     """
 
     instrument: Instrument
@@ -60,6 +61,7 @@ class BacktestResult:
     equity_ts: I64 | None
     equity_values: F64 | None
     _fills: npt.NDArray[np.void] | None
+    ran: str = ""
 
     @property
     def lanes(self) -> int:
@@ -90,7 +92,8 @@ class BacktestResult:
         -------
         pl.DataFrame
             ts, known_ts (int64 ns), side (buy, sell), price, qty, fee (decimal text), fee_asset, maker, order,
-            price_ticks, qty_lots (int64).
+            price_ticks, qty_lots (int64). ``order`` counts the lane's orders that filled, from 1, in the order in
+            which they were sent.
 
         Raises
         ------
@@ -103,7 +106,8 @@ class BacktestResult:
             raise UsageError("fills were not recorded: pass record_fills=True")
         if not 0 <= lane < self.lanes:
             raise UsageError(f"lane must be in 0..{self.lanes - 1}, was {lane}")
-        rows, known = self._fills[self._fills["lane"] == lane], self.instrument
+        begin, stop = np.searchsorted(self._fills["lane"], (lane, lane + 1))
+        rows, known = self._fills[begin:stop], self.instrument
         return pl.DataFrame(
             {
                 "ts": rows["ts"],
@@ -143,6 +147,8 @@ def backtest(
     window_ticks: int = 0,
     record_fills: bool | None = None,
     record_equity: bool | None = None,
+    threads: int | None = None,
+    ray: bool | str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> BacktestResult:
     """Run a strategy over a tape.
@@ -169,6 +175,12 @@ def backtest(
         Refuse orders the free balance does not cover; otherwise balances may go negative.
     record_fills, record_equity
         Keep every fill, every equity sample; ``None``: for up to 16 lanes.
+    threads
+        Threads that share the lanes; ``None``: one, or with many lanes as many as there are cores. The results are the
+        same bytes for any number.
+    ray
+        Spread the lanes over a Ray cluster instead: its address, or ``True`` for the one that runs here or a new one on
+        this machine's cores; see :mod:`tidewright.engine.cluster`. The same bytes again.
     progress
         Called with rows done and rows in all.
 
@@ -198,29 +210,29 @@ def backtest(
         record_fills=int(keep_fills),
         record_equity=int(keep_equity),
     )
-    replay = Replay(
+    job = Job(
         instrument,
         config,
         strategy,
         dict(params or {}),
+        len(table),
         base_units=_units(base_inventory, "base_inventory"),
         quote_units=_units(capital, "capital"),
         check_balance=check_balance,
     )
-    _run(replay, data, progress)
-    statistics = replay.statistics()
-    equity_ts, equity = replay.equity() if keep_equity else (None, None)
+    result = runner(threads, ray).run(Rows(data, tape.path), job, progress)
     return BacktestResult(
         instrument=instrument,
         strategy=strategy,
         params=dict(zip(registry.strategy(strategy).names, table.T.copy(), strict=True)),
-        metrics=from_statistics(statistics, config.cycle_ns),
-        statistics=statistics,
-        shares=replay.shares(),
-        assumptions=_assumptions(tape, replay, capital, base_inventory),
-        equity_ts=equity_ts,
-        equity_values=equity,
-        _fills=replay.fills() if keep_fills else None,
+        metrics=from_statistics(result.statistics, config.cycle_ns),
+        statistics=result.statistics,
+        shares=result.shares,
+        assumptions=_assumptions(tape, job, result, capital, base_inventory),
+        equity_ts=result.equity_ts if keep_equity else None,
+        equity_values=result.equity if keep_equity else None,
+        _fills=result.reports if keep_fills else None,
+        ran=result.ran,
     )
 
 
@@ -239,19 +251,6 @@ def _span(tape: Tape, end: int | None) -> Columns:
     return data.rows(0, stop)
 
 
-def _run(replay: Replay, data: Columns, progress: Callable[[int, int], None] | None) -> None:
-    total = len(data.ts)
-    ends = np.flatnonzero(data.flags & PACKET_END) + 1
-    row = 0
-    while row < total:
-        stop = int(ends[min(int(np.searchsorted(ends, row + CHUNK)), len(ends) - 1)])
-        replay.feed(data.rows(row, stop))
-        row = stop
-        if progress is not None:
-            progress(row, total)
-    replay.finish()
-
-
 def _rate(rate: Rate) -> int:
     return text_units(str(rate), "fee rate")
 
@@ -263,9 +262,9 @@ def _units(amount: Rate, what: str) -> int:
     return units
 
 
-def _assumptions(tape: Tape, replay: Replay, capital: Rate, base_inventory: Rate) -> dict[str, Any]:
+def _assumptions(tape: Tape, job: Job, result: Result, capital: Rate, base_inventory: Rate) -> dict[str, Any]:
     """All that a reader must know to believe, or doubt, the figures."""
-    config, instrument, counts = replay.config, replay.instrument, replay.counts()
+    config, instrument, counts = job.config, job.instrument, result.counts
     limits = config.limits
     return {
         "tape": {
@@ -292,7 +291,7 @@ def _assumptions(tape: Tape, replay: Replay, capital: Rate, base_inventory: Rate
         "base_inventory": str(base_inventory),
         "market_impact": "none: own orders never move the tape",
         "funding": "not on the tape" if instrument.kind != "spot" else "none (spot)",
-        "cohorts": f"1 window, {replay.lanes} lanes, no warm-up, decisions every {config.cycle_ns / 1e9:g} s",
+        "cohorts": f"1 window, {job.lanes} lanes, no warm-up, decisions every {config.cycle_ns / 1e9:g} s",
     }
 
 

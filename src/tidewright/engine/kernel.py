@@ -85,7 +85,7 @@ from tidewright.market.ladder import BEST, LOW, WIDTH, WORST, Ladder, index_of
 from tidewright.market.tape import I64, U8
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@njit(cache=True, _nrt=False, nogil=True)  # type: ignore[misc]
 def run(
     address: int, ts: I64, ts_local: I64, kind: U8, flags: U8, price: I64, qty: I64, start: int, until: int
 ) -> tuple[int, int]:
@@ -429,7 +429,7 @@ def apply_print(state: State, code: int, price: int, qty: int) -> int:
     return DONE
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@njit(cache=True, _nrt=False, nogil=True)  # type: ignore[misc]
 def finish(address: int) -> int:
     """One final equity point takes the true state, replacing a decision's at the same time; DONE or GROW_CURVE."""
     state = state_at(address)

@@ -12,15 +12,17 @@ from tidewright.coordination.process import ChildChannel
 from tidewright.market.errors import DataError, TidewrightError
 
 
-def serve(channel: ChildChannel, memory_file: Path | None) -> None:
+def serve(channel: ChildChannel, memory_file: Path | None, threads: int = 1) -> None:
     """Answer every request until stdin ends; what is not a message is answered with a status that says so.
 
     Parameters
     ----------
     memory_file
         Where trials, forecasts and outcomes are kept over a restart; written before the answer goes out.
+    threads
+        Threads that share the lanes.
     """
-    optimizer = Optimizer(Memory() if memory_file is None else Memory.load(memory_file))
+    optimizer = Optimizer(Memory() if memory_file is None else Memory.load(memory_file), threads=threads)
     now_ns = 0
     for item in channel.receive():
         if isinstance(item, DataError):
@@ -43,10 +45,11 @@ def main() -> None:
     """Run the agent."""
     parser = argparse.ArgumentParser(prog="tidewright.agents.optimizer", description=__doc__)
     parser.add_argument("--memory", type=Path, help="file that keeps trials and forecasts over a restart")
+    parser.add_argument("--threads", type=int, default=1, help="threads that share the lanes; answers do not change")
     arguments = parser.parse_args()
     channel = ChildChannel.standard()
     try:
-        serve(channel, arguments.memory)
+        serve(channel, arguments.memory, arguments.threads)
     except BrokenPipeError:
         os._exit(0)  # the session has gone; a normal exit would try to flush to it once more
     except KeyboardInterrupt:

@@ -16,6 +16,7 @@ from tidewright.agents.optimizer.study import Findings, Lane, Plan, complete, st
 from tidewright.agents.optimizer.windows import Split, Window, split
 from tidewright.coordination.messages import Message, OptimizeRequestMessage, message
 from tidewright.coordination.payloads import OptimizeRequest
+from tidewright.engine.sweep import Runner, Threads
 from tidewright.market.clock import SECOND, iso
 from tidewright.market.errors import TidewrightError, UsageError
 from tidewright.market.instrument import text_units
@@ -41,11 +42,13 @@ class Optimizer:
         What it knows from before.
     judge_of
         Makes the judge of a request; its second argument is the earliest time that will be judged.
+    threads
+        Threads that share the lanes; one by default, because the session needs a core too. It changes no answer.
     """
 
-    def __init__(self, memory: Memory | None = None, judge_of: JudgeOf | None = None) -> None:
+    def __init__(self, memory: Memory | None = None, judge_of: JudgeOf | None = None, threads: int = 1) -> None:
         self.memory = memory or Memory()
-        self._judge_of = judge_of or _Shadows().judge_of
+        self._judge_of = judge_of or _Shadows(Threads(threads)).judge_of
 
     def answer(self, request: OptimizeRequestMessage) -> Message:
         """A ``parameter_update``, or a ``status`` that says why not."""
@@ -167,14 +170,15 @@ class Optimizer:
 class _Shadows:
     """Judges of one session share the fold of the tape's beginning."""
 
-    def __init__(self) -> None:
+    def __init__(self, runner: Runner) -> None:
         self._last: ShadowJudge | None = None
+        self._runner = runner
 
     def judge_of(self, data: OptimizeRequest, earliest_ns: int) -> Judge:
         tape = Tape.open(data.tape)
         if data.rows > len(tape):
             raise UsageError(f"rows must be at most the {len(tape)} of tape {data.tape}, was {data.rows}")
-        self._last = ShadowJudge(tape, data.rows, data.strategy, settings(data), earliest_ns, self._last)
+        self._last = ShadowJudge(tape, data.rows, data.strategy, settings(data), earliest_ns, self._last, self._runner)
         return self._last
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from tidewright.agents.optimizer.fold import BookFold
 from tidewright.agents.optimizer.windows import Window
 from tidewright.engine.config import ReplayConfig
-from tidewright.engine.replay import Replay
+from tidewright.engine.sweep import Job, Rows, Runner, Threads
 from tidewright.market.codes import UNIT
 from tidewright.market.errors import UsageError
 from tidewright.market.tape import Tape
@@ -105,6 +105,13 @@ class ShadowJudge:
         No window begins before this time.
     before
         An earlier judge of the same growing tape, whose fold is carried on.
+    runner
+        Where lanes run; ``None``: in one thread. It changes no result.
+
+    Attributes
+    ----------
+    ran
+        Where the judgement of most lanes ran, for people.
     """
 
     def __init__(
@@ -115,10 +122,14 @@ class ShadowJudge:
         settings: Settings,
         earliest_ns: int,
         before: "ShadowJudge | None" = None,
+        runner: Runner | None = None,
     ) -> None:
         if not 0 < rows <= len(tape):
             raise UsageError(f"rows must be within the {len(tape)} rows of the tape, was {rows}")
         self._path = tape.path
+        self._runner = runner or Threads(1)
+        self.ran = ""
+        self._most = 0
         self._data = tape.data.rows(0, rows)
         known = tape.instrument
         maker = known.maker_fee if settings.maker_fee is None else settings.maker_fee
@@ -151,25 +162,29 @@ class ShadowJudge:
             limits=None if settings.limits == OFF else settings.limits,
             record_equity=int(record),
         )
-        replay = Replay(
+        stop = int(np.searchsorted(self._data.ts, window.end_ns, side="right"))
+        first = self._fold.row
+        rows = Rows(self._data.rows(first, max(stop, first)), self._path, first)
+        job = Job(
             self._instrument,
             config,
-            strategy=self._strategy,
-            params=params,
-            lanes=lanes,
+            self._strategy,
+            params,
+            lanes,
             base_units=self._base,
             quote_units=self._quote,
             check_balance=settings.check_balance,
+            opening=self._fold.snapshot(),
+            until_ns=window.end_ns,
         )
-        replay.feed(self._fold.snapshot())
-        stop = int(np.searchsorted(self._data.ts, window.end_ns, side="right"))
-        replay.feed(self._data.rows(self._fold.row, max(stop, self._fold.row)))
-        replay.advance(window.end_ns)
-        statistics = replay.statistics()
+        result = self._runner.run(rows, job)
+        if lanes >= self._most:
+            self._most, self.ran = lanes, result.ran
+        statistics = result.statistics
         if not record:
             return Judgement(statistics)
         start = np.asarray(statistics["equity_start"], np.float64)
-        return Judgement(statistics, np.concatenate([start[None, :], replay.equity()[1]]))
+        return Judgement(statistics, np.concatenate([start[None, :], result.equity]))
 
     def _with_idle(self, params: Params, lanes: int) -> Params:
         """The parameter sets and one more that quotes nothing: it shows what holding the inventory is worth."""
