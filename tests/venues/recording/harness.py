@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from tests.venues.recording.markets import Book
+from tests.venues.recording.markets import Book, held
 from tests.venues.recording.servers import LocalBinance, LocalCoinbase, LocalKraken, LocalVenue
 from tidewright.market.clock import WallClock
 from tidewright.market.codes import ASK, BEST_ASK, BEST_BID, BID, RESET
@@ -119,15 +119,24 @@ def same(book: Book, other: Book) -> bool:
     return all(book[side] == other[side] for side in ("bid", "ask"))
 
 
+def shown(server: LocalVenue, tape: Tape) -> Book:
+    """The venue's book as far as it shows it and a tape holds it."""
+    symbol = tape.instrument.symbol
+    book = server.view(symbol) if isinstance(server, LocalKraken) else server.books[symbol]
+    return {side: held(levels, tape.instrument.tick_size, tape.instrument.lot_size) for side, levels in book.items()}
+
+
 async def caught_up(server: LocalVenue, out: Path) -> None:
     """Wait until every symbol's tape ends with the venue's book."""
-    name = {LocalBinance: "binance", LocalCoinbase: "coinbase", LocalKraken: "kraken"}[type(server)]
+    name = type(server).__name__.removeprefix("Local").lower()
+    rows: dict[str, int] = {}
 
     def is_there() -> bool:
         try:
             for symbol in server.market.books:
-                book = server.view(symbol) if isinstance(server, LocalKraken) else server.books[symbol]
-                if not same(book_of(tapes(out, name, symbol)[-1]), book):
+                tape = tapes(out, name, symbol)[-1]
+                before, rows[symbol] = rows.get(symbol), len(tape)
+                if before != len(tape) or not same(book_of(tape), shown(server, tape)):
                     return False
         except NotFoundError:
             return False

@@ -8,7 +8,7 @@ import random
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,24 @@ class Market:
     info: Any  # answer of the venue's instrument request
     update_ids: dict[str, int] = field(default_factory=dict)
     past_trades: dict[str, list[Event]] = field(default_factory=dict)
+
+
+def held(levels: Levels, tick: str, lot: str) -> Levels:
+    """What a tape holds of a venue's levels: those on the tick, quantities between two lots rounded up."""
+    step = Decimal(lot)
+    return {
+        price: (qty / step).to_integral_value(ROUND_CEILING) * step
+        for price, qty in levels.items()
+        if not price % Decimal(tick)
+    }
+
+
+def nearest(book: Book, count: int) -> Book:
+    """The best levels of a large book."""
+    return {
+        "bid": dict(sorted(book["bid"].items(), reverse=True)[:count]),
+        "ask": dict(sorted(book["ask"].items())[:count]),
+    }
 
 
 def apply(book: Book, levels: list[tuple[str, str, str]]) -> None:
@@ -209,6 +227,7 @@ def coinbase_market() -> Market:
                 if event["type"] == "snapshot":
                     market.books[symbol] = {"bid": {}, "ask": {}}
                     apply(market.books[symbol], levels)
+                    market.books[symbol] = nearest(market.books[symbol], 1_000)
                 else:
                     market.events.append(Event(symbol, 0, levels, raw=message))
             elif message["channel"] == "market_trades":

@@ -30,7 +30,8 @@ class LocalVenue:
 
     def __init__(self, market: Market) -> None:
         self.market, self.books, self.position = market, deepcopy(market.books), 0
-        self.sockets: list[web.WebSocketResponse] = []  # subscribed and open
+        self.sockets: list[web.WebSocketResponse] = []  # open and subscribed to books
+        self.trade_sockets: list[web.WebSocketResponse] = []  # open and subscribed to trades
         self.connections = 0
         self.drop = self.corrupt = False
         self.received: list[Any] = []
@@ -56,9 +57,11 @@ class LocalVenue:
         await self._runner.cleanup()
 
     async def disconnect(self) -> None:
-        for socket in list(self.sockets):
-            await socket.close()
+        closing = set(self.sockets) | set(self.trade_sockets)
         self.sockets.clear()
+        self.trade_sockets.clear()
+        for socket in closing:
+            await socket.close()
 
     async def _rest(self, request: web.Request) -> web.Response:
         status, body = self.answer(request.path, dict(request.query))
@@ -77,8 +80,9 @@ class LocalVenue:
                 await self.on_request(socket, asked)
             elif message.type is WSMsgType.PONG:
                 self.pongs.append(bytes(message.data))
-        if socket in self.sockets:
-            self.sockets.remove(socket)
+        for subscribers in (self.sockets, self.trade_sockets):
+            if socket in subscribers:
+                subscribers.remove(socket)
         return socket
 
     async def subscribed(self, connections: int = 1, timeout_s: float = 5.0) -> None:
@@ -92,12 +96,12 @@ class LocalVenue:
         stop = len(self.market.events) if count is None else self.position + count
         for event in self.market.events[self.position : stop]:
             self.position += 1
-            checked = self.checked(event.symbol)
+            checked = self.checked(event.symbol) if self.drop else None
             text = self.message(event)
             apply(self.books[event.symbol], event.levels)
-            dropped = self.drop and bool(event.levels) and checked != self.checked(event.symbol)
+            dropped = self.drop and checked != self.checked(event.symbol)
             self.drop = self.drop and not dropped
-            for socket in list(self.sockets):
+            for socket in list(self.trade_sockets if event.trade is not None else self.sockets):
                 await self.send(socket, event, text, dropped)
             await asyncio.sleep(pause_s)
 
@@ -106,7 +110,7 @@ class LocalVenue:
             await socket.send_str(text)
 
     def checked(self, symbol: str) -> Any:
-        """Part of the book whose loss the venue's protocol shows at once; ``drop`` waits for a message that changes it."""
+        """The part of the book whose loss shows at once; ``drop`` waits for a message that changes it."""
         return {side: dict(levels) for side, levels in self.books[symbol].items()}
 
     # -- what differs --------------------------------------------------------------------------------------------------
@@ -158,6 +162,7 @@ class LocalBinance(LocalVenue):
 
     async def on_connect(self, socket: web.WebSocketResponse) -> None:
         self.sockets.append(socket)
+        self.trade_sockets.append(socket)
 
     def message(self, event: Event) -> Any:
         if event.levels or event.ids[1]:
@@ -200,11 +205,12 @@ class LocalCoinbase(LocalVenue):
     async def on_request(self, socket: web.WebSocketResponse, asked: Any) -> None:
         channel, symbols = asked["channel"], asked["product_ids"]
         if channel == "level2":
+            self.sockets.append(socket)
             for symbol in symbols:
                 levels = [(side, p, q) for side, book in self.books[symbol].items() for p, q in book.items()]
                 await self._number(socket, self._levels(symbol, "snapshot", levels))
-            self.sockets.append(socket)
         elif channel == "market_trades":
+            self.trade_sockets.append(socket)
             for symbol in symbols:
                 trades = [self._trade(event) for event in reversed(self.past.get(symbol, [])[-100:])]
                 if trades:
@@ -279,7 +285,10 @@ class LocalKraken(LocalVenue):
 
     def view(self, symbol: str) -> Book:
         """What a subscriber holds."""
-        return _best(self.books[symbol], self.depth)
+        book = self.books[symbol]
+        if self.depth >= max(len(book["bid"]), len(book["ask"])):
+            return {side: dict(levels) for side, levels in book.items()}
+        return _best(book, self.depth)
 
     async def on_connect(self, socket: web.WebSocketResponse) -> None:
         await socket.send_str('{"channel":"status","type":"update","data":[{"system":"online"}]}')
@@ -293,6 +302,9 @@ class LocalKraken(LocalVenue):
         await socket.send_str(orjson.dumps(answer).decode())
         if unknown or asked["method"] == "unsubscribe":
             return
+        subscribers = self.sockets if params["channel"] == "book" else self.trade_sockets
+        if socket not in subscribers:
+            subscribers.append(socket)
         for symbol in params["symbol"]:
             if params["channel"] == "book":
                 self.depth = params["depth"]
@@ -301,8 +313,6 @@ class LocalKraken(LocalVenue):
                 await socket.send_str(self._book(symbol, "snapshot", levels, 0))
             elif self.past.get(symbol):
                 await socket.send_str(self._trades(self.past[symbol][-50:], "snapshot"))
-        if params["channel"] == "book" and socket not in self.sockets:
-            self.sockets.append(socket)
 
     def _book(self, symbol: str, kind: str, levels: Any, ts_ns: int) -> str:
         price_decimals, qty_decimals = self.decimals[symbol]

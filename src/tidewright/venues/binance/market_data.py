@@ -23,6 +23,7 @@ from tidewright.market.instrument import Instrument
 from tidewright.market.tape import Columns, columns, concatenate
 from tidewright.venues.binance import reports
 from tidewright.venues.recording.connection import ReconnectError
+from tidewright.venues.recording.grid import PriceGrid
 from tidewright.venues.recording.limits import Backoff, Limits, RateLimiter
 from tidewright.venues.recording.rest import PublicRest
 
@@ -71,7 +72,7 @@ def snapshot_weight(levels: int) -> int:
 
 
 class PlacedStream:
-    """A :class:`BinanceStream` whose ``bookTicker`` rows get a venue time between their neighbours'.
+    """A :class:`BinanceStream` without levels off the tick, whose ``bookTicker`` rows get a venue time.
 
     They carry none. As in the importer of captures they are placed at their receipt less the shortest latency, but
     never before the venue time received before them nor after the one received after them. For that they wait for
@@ -79,8 +80,8 @@ class PlacedStream:
     the last minutes, so a receiver's clock that runs ahead or behind does no harm.
     """
 
-    def __init__(self, stream: BinanceStream) -> None:
-        self.stream = stream
+    def __init__(self, stream: BinanceStream, grid: PriceGrid) -> None:
+        self.stream, self._grid = stream, grid
         self._held = columns([])
         self._last_ts = 0
         self._shortest = [np.iinfo(np.int64).max] * 2  # of the minute before and of this one
@@ -106,7 +107,30 @@ class PlacedStream:
             "missing_trade_ids": stream.missing_trades,
             "venue_times_raised": stream.clamped,
             "quantities_rounded_up_to_a_lot": stream.off_grid,
+            "levels_off_the_tick_dropped": self._grid.dropped,
         }
+
+    def on_message(self, payload: dict[str, Any], received_ns: int) -> None:
+        """Decode one raw message; of a depth update the levels on the tick."""
+        if payload.get("e") == "depthUpdate":
+            bids, asks = (self._on_tick(payload, side, snapshot=False) for side in ("b", "a"))
+            if bids is not payload["b"] or asks is not payload["a"]:
+                payload = {**payload, "b": bids, "a": asks}
+        self.stream.on_message(payload, received_ns)
+
+    def on_snapshot(self, body: dict[str, Any], ts_ns: int, received_ns: int) -> bool:
+        """A depth snapshot's levels on the tick; whether they were used."""
+        bids, asks = (self._on_tick(body, side, snapshot=True) for side in ("bids", "asks"))
+        return self.stream.on_snapshot(int(body["lastUpdateId"]), bids, asks, ts_ns, received_ns)
+
+    def _on_tick(self, payload: dict[str, Any], side: str, *, snapshot: bool) -> list[list[str]]:
+        try:
+            levels: list[list[str]] = payload[side]
+            return self._grid.keep(levels, [price for price, _ in levels], snapshot=snapshot)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, DataError):
+                raise
+            raise DataError(f"malformed Binance message ({type(error).__name__}: {error}): {payload!r:.300}") from None
 
     def take(self, *, final: bool) -> Columns:
         """Whole packets whose venue times are settled; ``final``: all."""
@@ -150,7 +174,7 @@ class BinanceSocket:
         names = [item.symbol.lower() for item in instruments]
         kinds = ("depth@100ms", "trade", "bookTicker")
         self.url = f"{url}/stream?streams=" + "/".join(f"{name}@{kind}" for name in names for kind in kinds)
-        self.streams = {item.symbol: PlacedStream(BinanceStream(item)) for item in instruments}
+        self.streams = {item.symbol: PlacedStream(BinanceStream(item), PriceGrid(item)) for item in instruments}
         self.healthy = False
         self._depth, self._limits, self._clock, self._first_update = depth, limits, clock, first_update_s
         self._sent: dict[str, int] = {}  # newest venue time of each symbol on this connection
@@ -186,7 +210,7 @@ class BinanceSocket:
         placed = self.streams.get(payload.get("s", ""))
         if placed is None:
             raise DataError(f"a message of no subscribed symbol: {text:.200}")
-        placed.stream.on_message(payload, received_ns)
+        placed.on_message(payload, received_ns)
         if "E" in payload:
             self._sent[payload["s"]] = venue_ns(payload["E"])
 
@@ -217,14 +241,8 @@ class BinanceSocket:
         """Whether a snapshot came that fits the updates."""
         try:
             body = await rest.get("/api/v3/depth", {"symbol": symbol, "limit": str(self._depth)})
-            stream, ts = self.streams[symbol].stream, self._sent.get(symbol, 0)
-            return stream.on_snapshot(
-                int(body["lastUpdateId"]),
-                body["bids"],
-                body["asks"],
-                ts or self._clock.market_ns(),
-                self._clock.wall_ns(),
-            )
+            ts = self._sent.get(symbol, 0) or self._clock.market_ns()
+            return self.streams[symbol].on_snapshot(body, ts, self._clock.wall_ns())
         except VenueError as error:
             if not self.healthy:
                 raise

@@ -22,7 +22,7 @@ from tidewright.market.codes import ASK, BID
 from tidewright.market.errors import DataError, NotFoundError, UsageError, VenueError
 from tidewright.market.instrument import Filters, Instrument
 from tidewright.venues.recording.connection import ReconnectError
-from tidewright.venues.recording.levels import Level, LevelStream
+from tidewright.venues.recording.levels import LevelStream
 from tidewright.venues.recording.limits import Limits
 from tidewright.venues.recording.rest import PublicRest
 from tidewright.venues.recording.times import text_ns
@@ -118,12 +118,10 @@ class CoinbaseSocket:
         stream = self.streams.get(event["product_id"])
         if stream is None:
             return
-        prices, quantities = stream.prices, stream.quantities
-        updates = event["updates"]
-        levels: list[Level] = [
-            (_SIDES[row["side"]], prices[row["price_level"]], quantities[row["new_quantity"]]) for row in updates
-        ]
-        if event["type"] == "snapshot":
+        updates, snapshot = event["updates"], event["type"] == "snapshot"
+        rows = [(_SIDES[row["side"]], row["price_level"], row["new_quantity"]) for row in updates]
+        levels = stream.levels(rows, snapshot=snapshot)
+        if snapshot:
             # levels of a snapshot may bear the times of their last changes: the newest, never one before the epoch
             newest = max((row["event_time"] for row in updates), default="")
             stream.gap(received_ns)

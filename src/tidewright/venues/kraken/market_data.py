@@ -76,7 +76,9 @@ class KrakenStream(LevelStream):
 
     def on_book(self, data: dict[str, Any], *, snapshot: bool, received_ns: int) -> bool:
         """A book message; ``False``: the checksum failed and the symbol has to be subscribed anew."""
-        levels = self._levels(BID, data["bids"]) + self._levels(ASK, data["asks"])
+        rows = [(BID, _digits(row["price"]), _digits(row["qty"])) for row in data["bids"]]
+        rows += [(ASK, _digits(row["price"]), _digits(row["qty"])) for row in data["asks"]]
+        levels = self.levels(rows, snapshot=snapshot)
         ts = text_ns(data["timestamp"]) if "timestamp" in data else 0
         checksum = int(data["checksum"])
         if snapshot:
@@ -100,10 +102,6 @@ class KrakenStream(LevelStream):
             self.checksum_failures += 1
             self.gap(received_ns)
         return right
-
-    def _levels(self, kind: int, rows: Sequence[dict[str, Any]]) -> list[Level]:
-        prices, quantities = self.prices, self.quantities
-        return [(kind, prices[_digits(row["price"])], quantities[_digits(row["qty"])]) for row in rows]
 
     def _cut(self) -> list[Level]:
         """Remove what lies beyond the subscribed depth."""

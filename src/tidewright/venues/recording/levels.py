@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 
 from tidewright.market.codes import GAP, RESET, SNAPSHOT, TRADE_BUY, TRADE_SELL
+from tidewright.market.errors import DataError
 from tidewright.market.fixed_point import FixedPoint
 from tidewright.market.instrument import Instrument
 from tidewright.market.tape import Columns
+from tidewright.venues.recording.grid import PriceGrid
 from tidewright.venues.recording.rows import PacketBuffer
 
 Level = tuple[int, int, int]  # BID or ASK, ticks, lots
@@ -17,8 +19,8 @@ class LevelStream:
     Parameters
     ----------
     instrument
-        Gives tick and lot. A price off the tick is an error; a quantity between two lots is taken for the higher one
-        and counted.
+        Gives tick and lot. A level between two ticks is left out and counted, a print there is an error; a quantity
+        between two lots is taken for the higher one and counted.
     last_trade_id
         Trades up to this one are on the tape already.
     """
@@ -27,6 +29,7 @@ class LevelStream:
         self.instrument = instrument
         self.prices = FixedPoint(instrument.tick_size, "price", "tick size")
         self.quantities = FixedPoint(instrument.lot_size, "quantity", "lot size", round_up=True)
+        self._grid = PriceGrid(instrument)
         self._rows = PacketBuffer()
         self._needs_snapshot = True
         self._trade_id = last_trade_id
@@ -61,7 +64,23 @@ class LevelStream:
             "trades_recovered_late": self._late_trades,
             "venue_times_raised": self._rows.clamped,
             "quantities_rounded_up_to_a_lot": self.quantities.rounded,
+            "levels_off_the_tick_dropped": self._grid.dropped,
         }
+
+    def levels(self, rows: list[tuple[int, str, str]], *, snapshot: bool) -> list[Level]:
+        """Levels from kind, price text and quantity text, without those left over from a finer tick.
+
+        Raises
+        ------
+        DataError
+            If a number is malformed, or so many prices of a snapshot are off the tick that the tick must be wrong.
+        """
+        prices, quantities = self.prices, self.quantities
+        try:
+            return [(kind, prices[price], quantities[qty]) for kind, price, qty in rows]
+        except DataError:
+            kept = self._grid.keep(rows, [price for _, price, _ in rows], snapshot=snapshot)
+            return [(kind, prices[price], quantities[qty]) for kind, price, qty in kept]
 
     def gap(self, ts_local_ns: int) -> None:
         """Something was missed: the book, if there is one, is void from here on."""
