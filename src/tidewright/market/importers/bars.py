@@ -106,8 +106,6 @@ def bar_prints(parts: Iterator[Bars], length_ns: int, lot: float, counts: dict[s
         count = len(part.start)
         if not count:
             continue
-        after = np.diff(part.start, prepend=part.start[0])
-        part.table.require((after > 0) | (np.arange(count) == 0), part.table.frame.columns[0], "later than before")
         part.table.require(part.start >= last_end, part.table.frame.columns[0], "after the end of the bar before")
         ends_before = np.concatenate(([last_end or part.start[0]], part.start[:-1] + length_ns))
         missing = (part.start - ends_before) // length_ns
@@ -189,6 +187,11 @@ def write_bars(
     DataError
         If there is none, or its length cannot be told.
     """
+    last = 0
+    for part in bars:
+        rising = np.diff(part.start, prepend=last) > 0
+        part.table.require(rising, part.table.frame.columns[0], "later than that of the bar before")
+        last = int(part.start[-1]) if len(part.start) else last
     length_ns = length_ns or timeframe(np.concatenate([part.start for part in bars] or [np.empty(0, np.int64)]))
     if length_ns <= 0:
         raise DataError(f"{source}: at least two bars in order of time are needed to tell their length")

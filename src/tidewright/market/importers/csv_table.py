@@ -111,23 +111,32 @@ class Table:
             self.require(epochs.is_not_null().to_numpy(), name, "a time")
             return self._sane(epochs.to_numpy(), name)
         if column.dtype == pl.String:
-            whole = column.str.strip_chars().cast(pl.Int64, strict=False)
-            if len(whole) and whole[0] is None:
-                return self._sane(self._texts(column, name), name)
-            self.require(whole.is_not_null().to_numpy(), name, "a time")
-            return self._sane(to_ns(whole.to_numpy()), name)
+            return self._sane(self._texts(column.str.strip_chars(), name), name)
         if column.dtype.is_float():
-            seconds = self.numbers(name)
-            fractions = seconds != np.floor(seconds)
-            if fractions.any():
-                self.require(seconds < _MS_FROM, name, "a time in s where it has a fraction")
-                return self._sane(np.rint(seconds * 1e6).astype(np.int64) * 1_000, name)
+            return self._sane(self._fractions(column, name), name)
         return self._sane(to_ns(self.integers(name)), name)
 
     def _texts(self, column: pl.Series, name: str) -> I64:
-        parsed = column.str.strip_chars().str.to_datetime(time_unit="ns", time_zone="UTC", strict=False)
-        self.require(parsed.is_not_null().to_numpy(), name, "a time (a number, or ISO 8601)")
-        return parsed.dt.epoch("ns").to_numpy()
+        whole = column.cast(pl.Int64, strict=False)
+        if not whole.null_count():
+            return to_ns(whole.to_numpy())
+        numbers = column.cast(pl.Float64, strict=False)
+        if numbers[0] is None:
+            parsed = column.str.to_datetime(time_unit="ns", time_zone="UTC", strict=False)
+            self.require(parsed.is_not_null().to_numpy(), name, "a time (a number, or ISO 8601)")
+            return parsed.dt.epoch("ns").to_numpy()
+        if whole[0] is not None and numbers.null_count():
+            self.require(whole.is_not_null().to_numpy(), name, "a time")
+        return self._fractions(numbers, name)
+
+    def _fractions(self, column: pl.Series, name: str) -> I64:
+        """Times as floats: seconds to the µs where they have a fraction, else as whole numbers."""
+        values = column.to_numpy()
+        self.require(np.isfinite(values), name, "a time")
+        if (values != np.floor(values)).any():
+            self.require(values < _MS_FROM, name, "a time in s where it has a fraction")
+            return np.rint(values * 1e6).astype(np.int64) * 1_000
+        return to_ns(np.minimum(values, 9e18).astype(np.int64))
 
     def _sane(self, values: I64, name: str) -> I64:
         self.require((values >= _EARLIEST) & (values < _LATEST), name, "a time between 2009 and 2100")

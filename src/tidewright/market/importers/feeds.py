@@ -1,5 +1,7 @@
-"""Feeds: the rows of one kind of file in time order, put into packets and merged with the other kinds by time.
+"""Feeds: the rows of one kind of file in time order, put into packets and merged with the other kinds by venue time.
 
+A feed is sorted by receipt where that was recorded: its rows keep that order, for each builds on the ones before. Feeds
+are merged by venue time: messages of two streams overtake each other on their way, and the venue matches by its own.
 A feed is read twice, once to measure it and once to write it, so nothing needs to fit into memory at once.
 """
 
@@ -258,9 +260,9 @@ def _columns(arrays: Sequence[npt.NDArray[Any]]) -> Columns:
 
 
 def merged(feeds: Sequence[Iterator[Ordered]]) -> Iterator[Columns]:
-    """Rows of all feeds by time; at equal times the earlier feed's come first. Packets stay whole.
+    """Rows of all feeds by their order; where it is equal the earlier feed's come first.
 
-    A feed's rows of one time are in one packet or in several of one feed, so sorting by time cannot mix packets.
+    All rows of a packet must have one order: then packets stay whole.
     """
     waiting: list[list[Ordered]] = [[] for _ in feeds]
     live = [True] * len(feeds)

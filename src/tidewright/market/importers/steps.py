@@ -13,6 +13,7 @@ from tidewright.market.tape import F64, I64
 MOST_PRICE_DECIMALS: Final = 12
 MOST_LOT_DECIMALS: Final = 8  # a lot is a whole number of 1e-8
 LOT_SHARE: Final = 0.999  # quantities that an inferred lot has to fit: orders may be older than a change of the lot
+_NOISE: Final = 1e-13  # relative: what arithmetic leaves on a decimal in float64
 _ON_GRID: Final = 1e-4  # of a step: what float64 may be off
 
 
@@ -48,7 +49,7 @@ def decimal_counts(values: F64, most: int) -> I64:
     left = np.unique(values) if most == MOST_PRICE_DECIMALS else values
     for decimals in range(most):
         scaled = left * 10.0**decimals
-        fits = np.abs(scaled - np.rint(scaled)) <= 1e-6 + np.abs(scaled) * 4e-16
+        fits = np.abs(scaled - np.rint(scaled)) <= np.abs(scaled) * _NOISE
         counts[decimals] = int(fits.sum())
         left = left[~fits]
         if not len(left):

@@ -1,8 +1,9 @@
 """Import of Tardis CSV files: incremental_book_L2, book_snapshot_5 and _25, trades, quotes and book_ticker.
 
 The formats are those of Tardis' page "Downloadable CSV files: data types": comma-separated, a header line, times in µs.
-Files are sorted by ``local_timestamp``, and rows of one message share it; so rows are merged by it, trades before the
-book at equal times (the book's change holds what the trade took), and ``timestamp`` is raised where it falls.
+Files are sorted by ``local_timestamp``, and the book's rows of one message share it: they become one packet. A file
+keeps its order, so ``timestamp`` is raised where it falls; files of different types are merged by it, trades before the
+book at equal times (the book's change holds what the trade took).
 
 Of incremental_book_L2 the rows before the first snapshot are dropped, and every snapshot empties the book first. Of
 book_snapshot_N one packet holds all differences to the one before; a level beyond the worst visible one is out of

@@ -161,7 +161,9 @@ def write_recording(
         recording.counts[name] = 0
     instrument = recording.make_instrument(steps.tick_size, steps.lot_size)
     quotes = AssumedQuotes(quote_ticks) if quote_ticks else None
-    detail = recording.detail + (" (assumed quotes)" if quotes else "")
+    detail = recording.detail
+    if quotes:  # "bars 1m (inferred prints, assumed quotes)"
+        detail = f"{detail[:-1]}, assumed quotes)" if detail.endswith(")") else f"{detail} (assumed quotes)"
     rounded = [0]
     clock = skew.notes() if skew else {"receipts": "not recorded: a feed latency has to be assumed"}
     with TapeWriter(out, instrument, detail=detail, source=recording.source) as writer:
@@ -221,7 +223,11 @@ def _survey(
 def _whole_steps(
     batches: Batches, instrument: Instrument, clock: ReceiptClock | None, rounded: list[int]
 ) -> Iterator[Ordered]:
-    """Ticks and lots of a feed's rows, and receipts on the venue's clock."""
+    """Ticks and lots of a feed's rows, and receipts on the venue's clock.
+
+    A feed keeps its order, so where its venue time falls it is merged by the highest before.
+    """
+    last = 0
     for batch in in_order(batches):
         priced = batch.priced
         ticks = np.zeros(len(batch), np.int64)
@@ -233,4 +239,6 @@ def _whole_steps(
         local = batch.ts_local
         if clock is not None and len(clock.times):
             local = np.where(local == 0, 0, clock.correct(local))
-        yield Ordered(batch.order, Columns(batch.ts, local, batch.kind, batch.flags, ticks, lots))
+        order = np.maximum.accumulate(np.maximum(batch.ts, last))
+        last = int(order[-1])
+        yield Ordered(order, Columns(batch.ts, local, batch.kind, batch.flags, ticks, lots))

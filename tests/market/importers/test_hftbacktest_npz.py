@@ -1,0 +1,187 @@
+"""Event files of hftbacktest 2.x, written here with its numbers; those themselves are checked against its package."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.market.importers.playback import MS, T0, gz, listed, packets, play
+from tidewright.market import codes
+from tidewright.market.errors import DataError, UsageError
+from tidewright.market.importers import hftbacktest_npz as npz
+from tidewright.market.importers.hftbacktest_npz import EVENT, import_hftbacktest
+from tidewright.market.importers.tardis import import_tardis
+from tidewright.market.tape import Tape
+
+PEERS = Path(__file__).parents[3] / ".venv-peers" / "bin" / "python"
+BOTH = npz.EXCH | npz.LOCAL
+BID, ASK = npz.BUY, npz.SELL
+
+
+def events(*rows: tuple) -> np.ndarray:
+    """Rows of (ev, ms, ms received, price, quantity)."""
+    array = np.zeros(len(rows), np.dtype(EVENT.descr, align=True))
+    for i, (ev, ms, local, px, qty) in enumerate(rows):
+        array[i] = (
+            ev,
+            (T0 + ms) * MS if ms is not None else 0,
+            (T0 + local) * MS if ms is not None else 0,
+            px,
+            qty,
+            0,
+            0,
+            0,
+        )
+    return array
+
+
+def save(path: Path, array: np.ndarray, **more) -> Path:
+    np.savez_compressed(path, data=array, **more)
+    return path
+
+
+START = [
+    (BOTH | npz.CLEAR | BID, 0, 5, 99.0, 0),
+    (BOTH | npz.DEPTH_SNAPSHOT | BID, 0, 5, 100.0, 1.5),
+    (BOTH | npz.DEPTH_SNAPSHOT | BID, 0, 5, 99.0, 2),
+    (BOTH | npz.CLEAR | ASK, 0, 5, 101.0, 0),
+    (BOTH | npz.DEPTH_SNAPSHOT | ASK, 0, 5, 101.0, 3),
+]
+MORE = [
+    (npz.LOCAL | npz.DEPTH | BID, 3, 6, 98.0, 9),  # the receiver's copy of a row that the exchange has elsewhere
+    (BOTH | npz.TRADE | BID, 10, 15, 101.0, 0.5),
+    (BOTH | npz.DEPTH | ASK, 10, 15, 101.0, 2.5),
+    (BOTH | npz.DEPTH | BID, 10, 15, 99.5, 1),
+    (BOTH | npz.TRADE, 12, 17, 100.0, 0.5),
+    (BOTH | 102, 12, 17, 0.0001, 0),  # an event of the user's own
+    (BOTH | npz.DEPTH | ASK, 13, 18, 101.0, 0),
+]
+
+
+def test_events_become_packets_in_the_order_of_the_exchange(tmp_path):
+    report = import_hftbacktest([save(tmp_path / "d.npz", events(*START, *MORE))], tmp_path / "tape", symbol="BTCUSDT")
+    tape = Tape.open(tmp_path / "tape")
+    assert packets(tape) == [
+        ["reset", "bid", "bid", "ask"],
+        ["trade_buy"],
+        ["ask", "bid"],
+        ["trade_unknown"],
+        ["ask"],
+    ]
+    assert play(tape) == ({1000: 15, 990: 20, 995: 10}, {})
+    assert (tape.data.ts_local - tape.data.ts == 5 * MS).all()
+    assert (tape.data.flags & codes.SNAPSHOT != 0).tolist() == [False, True, True, True] + [False] * 5
+    assert report.notes["events_for_the_receiver_only"] == 1 and report.notes["events_of_other_kinds"] == 1
+    assert report.detail == "L2+trades" and tape.instrument.tick_size == "0.1"
+
+
+def test_files_in_any_order_after_a_snapshot_without_times(tmp_path):
+    snapshot = save(
+        tmp_path / "z_snapshot.npz",
+        events(*[(BOTH | npz.DEPTH_SNAPSHOT | side, None, 0, px, 1) for side, px in ((BID, 100.0), (ASK, 101.0))]),
+    )
+    second = save(tmp_path / "a.npz", events(*MORE[-1:]))
+    first = save(tmp_path / "b.npz", events(*MORE[:-1]))
+    import_hftbacktest([second, first, snapshot], tmp_path / "tape", symbol="BTCUSDT")
+    tape = Tape.open(tmp_path / "tape")
+    assert packets(tape)[0] == ["reset", "bid", "ask"] and listed(tape)[0][0] == 10
+    assert [row[0] for row in listed(tape)][-2:] == [12, 13]
+
+
+def test_without_a_snapshot_the_book_begins_with_the_first_depth(tmp_path):
+    report = import_hftbacktest([save(tmp_path / "d.npz", events(*MORE))], tmp_path / "tape", symbol="BTCUSDT")
+    tape = Tape.open(tmp_path / "tape")
+    assert packets(tape)[:2] == [["trade_buy"], ["reset", "ask", "bid"]]
+    assert report.notes["snapshots_inferred"] == 1
+    assert (tape.data.flags[2:4] & codes.INFERRED != 0).all()
+
+
+def test_best_quotes_and_packets_over_parts_of_a_long_file(tmp_path):
+    rows = []
+    for i in range(130_000):  # more than one part of 250,000 events
+        rows += [
+            (BOTH | npz.BEST | BID, i, i + 5, 100.0 - i % 2, 1),
+            (BOTH | npz.BEST | ASK, i, i + 5, 101.0, 1 + i % 3),
+        ]
+    np.save(tmp_path / "d.npy", events(*rows))
+    report = import_hftbacktest([tmp_path / "d.npy"], tmp_path / "tape", symbol="BTCUSDT")
+    assert report.packets == 130_000 and report.detail == "best bid/ask"
+    assert {tuple(p) for p in packets(Tape.open(tmp_path / "tape"))[1:]} == {("best_bid", "best_ask")}
+
+
+def test_foreign_and_damaged_files_are_refused(tmp_path):
+    good = save(tmp_path / "good.npz", events(*START, *MORE * 300))
+    (tmp_path / "cut.npz").write_bytes(good.read_bytes()[:-100])
+    np.save(tmp_path / "whole.npy", events(*START, *MORE))
+    (tmp_path / "cut.npy").write_bytes((tmp_path / "whole.npy").read_bytes()[:-100])
+    (tmp_path / "text.npz").write_text("no numpy")
+    np.savez(tmp_path / "named.npz", other=events(*START))
+    save(tmp_path / "old.npz", np.zeros((3, 6)))
+    save(tmp_path / "orders.npz", events((BOTH | 10 | BID, 1, 2, 100.0, 1)))
+    save(tmp_path / "sideless.npz", events((BOTH | npz.DEPTH, 1, 2, 100.0, 1)))
+    save(tmp_path / "price.npz", events(*START, (BOTH | npz.TRADE | BID, 11, 16, np.nan, 1)))
+    save(tmp_path / "falls.npz", events(*START, (BOTH | npz.DEPTH | BID, -9_000, -8_000, 100.0, 1)))
+    save(tmp_path / "raw.npz", events((npz.DEPTH | BID, 1, 2, 100.0, 1)))
+    for name, match in (
+        ("cut.npz", "cut off or damaged"),
+        ("cut.npy", r"after row \d+: the file is cut off or damaged \(\d+ of \d+ events are missing\)"),
+        ("text.npz", "no numpy array"),
+        ("named.npz", "an array named data, holds other.npy"),
+        ("old.npz", r"hftbacktest 1\.x"),
+        ("orders.npz", "row 1: market by order"),
+        ("sideless.npz", "row 1: a depth event needs one side"),
+        ("price.npz", "row 6: price must be > 0"),
+        ("falls.npz", "row 6: time falls"),
+        ("raw.npz", "no event for the exchange"),
+    ):
+        with pytest.raises(DataError, match=match):
+            import_hftbacktest([tmp_path / name], tmp_path / "tape", symbol="BTCUSDT")
+    with pytest.raises(UsageError, match="give one"):
+        import_hftbacktest([good], tmp_path / "tape", symbol="")
+    assert not (tmp_path / "tape").exists() and not list(tmp_path.glob(".tape*"))
+
+
+ASK_PEER = """
+import json, sys
+from hftbacktest import types as t
+names = dict(DEPTH="DEPTH_EVENT", TRADE="TRADE_EVENT", CLEAR="DEPTH_CLEAR_EVENT", DEPTH_SNAPSHOT="DEPTH_SNAPSHOT_EVENT",
+             BEST="DEPTH_BBO_EVENT", EXCH="EXCH_EVENT", LOCAL="LOCAL_EVENT", BUY="BUY_EVENT", SELL="SELL_EVENT")
+found = {ours: getattr(t, theirs) for ours, theirs in names.items()}
+found["dtype"] = [(name, t.event_dtype[name].str, t.event_dtype.fields[name][1]) for name in t.event_dtype.names]
+found["orders"] = [t.ADD_ORDER_EVENT, t.CANCEL_ORDER_EVENT, t.MODIFY_ORDER_EVENT, t.FILL_EVENT]
+if len(sys.argv) > 1:
+    from hftbacktest.data.utils import tardis
+    tardis.convert(sys.argv[2:], output_filename=sys.argv[1])
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not PEERS.exists(), reason="hftbacktest is not installed beside the project")
+def test_numbers_and_a_converted_file_are_those_of_hftbacktest_itself(tmp_path):
+    head = "exchange,symbol,timestamp,local_timestamp"
+    book = f"{head},is_snapshot,side,price,amount\n"
+    for side, price in (("bid", 100.0), ("bid", 99.5), ("ask", 101.0)):
+        book += f"binance-futures,BTCUSDT,{T0 * 1000},{T0 * 1000 + 3},true,{side},{price},2\n"
+    prints = f"{head},id,side,price,amount\n"
+    for i in range(1, 200):
+        us = (T0 + i) * 1000
+        book += f"binance-futures,BTCUSDT,{us},{us + 3_000},false,bid,{100 - i % 5 / 2},{i % 3}\n"
+        prints += f"binance-futures,BTCUSDT,{us},{us + 2_000},{i},sell,100,0.5\n"
+    files = [gz(tmp_path / "trades.csv.gz", prints), gz(tmp_path / "incremental_book_L2.csv.gz", book)]
+    words = [str(PEERS), "-c", ASK_PEER, str(tmp_path / "made.npz"), *map(str, files)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    theirs = json.loads(done.stdout.splitlines()[-1])
+    assert {name: getattr(npz, name) for name in theirs if name.isupper()} == {
+        name: value for name, value in theirs.items() if name.isupper()
+    }
+    aligned = np.dtype(EVENT.descr, align=True)
+    assert [(n, aligned[n].str, aligned.fields[n][1]) for n in aligned.names] == [tuple(row) for row in theirs["dtype"]]
+    assert theirs["orders"] == list(npz.ORDER_EVENTS)
+    import_hftbacktest([tmp_path / "made.npz"], tmp_path / "theirs", symbol="BTCUSDT")
+    import_tardis(files, tmp_path / "ours")
+    ours, made = Tape.open(tmp_path / "ours"), Tape.open(tmp_path / "theirs")
+    assert listed(ours) == listed(made) and packets(ours) == packets(made)
+    assert (ours.data.ts_local == made.data.ts_local).all() and (ours.data.flags == made.data.flags).all()
