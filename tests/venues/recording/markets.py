@@ -4,11 +4,13 @@ A market is what the venue holds at the beginning and what then happens. Recorde
 (``raw``), so that the recorder is tested on what venues really send.
 """
 
+import heapq
 import random
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +174,8 @@ def capture(venue: str) -> list[dict[str, Any]]:
     return [orjson.loads(line) for line in lines.to_series(0)]
 
 
-def binance_market(symbols: list[str]) -> Market:
+@cache
+def binance_market(*symbols: str) -> Market:
     """NKNUSDT and others of 2021-10-12; the capture holds aggregated trades, which are passed on as trades."""
     market = Market({}, [], None)
     for line in capture("BINANCE"):
@@ -191,7 +194,7 @@ def binance_market(symbols: list[str]) -> Market:
     return market
 
 
-def _add_binance(market: Market, data: dict[str, Any], symbols: list[str]) -> None:
+def _add_binance(market: Market, data: dict[str, Any], symbols: tuple[str, ...]) -> None:
     symbol, ts = data["s"], data.get("E", 0) * 1_000_000
     if symbol not in symbols:
         return
@@ -208,6 +211,7 @@ def _add_binance(market: Market, data: dict[str, Any], symbols: list[str]) -> No
         market.events.append(Event(symbol, ts, raw=data))
 
 
+@cache
 def coinbase_market() -> Market:
     """BTC-USD and ETH-USD of 2026-08-09, some 25 seconds."""
     market = Market({}, [], None)
@@ -242,7 +246,8 @@ def coinbase_market() -> Market:
     return market
 
 
-def kraken_market(symbols: list[str]) -> Market:
+@cache
+def kraken_market(*symbols: str) -> Market:
     """Pairs of 2021-04-17, recorded over WebSocket v1; every recorded checksum is verified on the way."""
     market, strings, numbers = Market({}, [], None), {}, dict.fromkeys(symbols, 0)
     old = {symbol.replace("BTC", "XBT"): symbol for symbol in symbols}
@@ -287,7 +292,8 @@ def _add_kraken_book(
             strings[symbol][side].pop(price, None)
     text = ""
     for side in ("ask", "bid"):
-        best = sorted(strings[symbol][side].items(), key=lambda level: float(level[0]), reverse=side == "bid")[:10]
+        pick = heapq.nlargest if side == "bid" else heapq.nsmallest
+        best = pick(10, strings[symbol][side].items(), key=lambda level: float(level[0]))
         text += "".join(part.replace(".", "").lstrip("0") for level in best for part in level)
     assert zlib.crc32(text.encode()) == int(checksum), "the recorded market itself is damaged"
     market.events.append(Event(symbol, max(times), levels))

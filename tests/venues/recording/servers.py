@@ -351,6 +351,10 @@ class LocalKraken(LocalVenue):
         if event.trade is not None:
             self.past.setdefault(event.symbol, []).append(event)
             return self._trades([event], "update")
+        book = self.books[event.symbol]
+        if self.depth > max(len(book["bid"]), len(book["ask"])) + len(event.levels):  # nothing is out of sight
+            apply(book, event.levels)
+            return self._book(event.symbol, "update", event.levels, event.ts_ns)
         before = self.view(event.symbol)
         apply(self.books[event.symbol], event.levels)
         after = self.view(event.symbol)

@@ -428,9 +428,9 @@ def test_a_venue_that_is_never_understood_is_not_asked_for_ever(tmp_path):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: LocalBinance(binance_market(["NKNUSDT", "LRCBTC", "BLZETH"])),
+        lambda: LocalBinance(binance_market("NKNUSDT", "LRCBTC", "BLZETH")),
         lambda: LocalCoinbase(coinbase_market()),
-        lambda: LocalKraken(kraken_market(["XMR/USD", "BTC/CHF"])),
+        lambda: LocalKraken(kraken_market("XMR/USD", "BTC/CHF")),
     ],
     ids=["binance", "coinbase", "kraken"],
 )
@@ -466,9 +466,9 @@ def test_recorded_venues_are_recorded_again_through_every_fault(make, tmp_path):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: LocalBinance(binance_market(["NKNUSDT", "LRCBTC", "BLZETH"])),
+        lambda: LocalBinance(binance_market("NKNUSDT", "LRCBTC", "BLZETH")),
         lambda: LocalCoinbase(coinbase_market()),
-        lambda: LocalKraken(kraken_market(["XMR/USD", "BTC/CHF"])),
+        lambda: LocalKraken(kraken_market("XMR/USD", "BTC/CHF")),
     ],
     ids=["binance", "coinbase", "kraken"],
 )

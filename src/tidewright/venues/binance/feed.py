@@ -4,46 +4,37 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
-import orjson
 
 from tidewright.market.binance_stream import BinanceStream
 from tidewright.market.clock import Clock
-from tidewright.market.errors import DataError, TimedOutError
+from tidewright.market.errors import DataError, TimedOutError, VenueError
 from tidewright.market.instrument import Instrument
 from tidewright.market.tape import Columns, columns
+from tidewright.venues.binance.market_data import DEPTH, payload_of
+from tidewright.venues.recording.connection import SocketHealth, listen
+from tidewright.venues.recording.limits import Backoff, Limits, RateLimiter
+from tidewright.venues.recording.rest import PublicRest
 
 logger = logging.getLogger(__name__)
 
-_SNAPSHOT_LEVELS: Final = 5_000
-_FIRST_BACKOFF_S: Final = 0.1
-_LONGEST_BACKOFF_S: Final = 30.0
-_REQUEST_TIMEOUT: Final = aiohttp.ClientTimeout(total=10)
-_HEARTBEAT_S: Final = 30.0  # our own ping after this much silence; a connection that does not answer is dead
+# A paper venue's market may stand still, so silence means nothing: we ping, and a socket that does not answer is dead.
+_LIMITS: Final = Limits(attempts=100, window_s=300.0, silence_s=None, ping_after_s=30.0, first_backoff_s=0.1)
 
 
 @dataclass(slots=True)
-class FeedHealth:
+class FeedHealth(SocketHealth):
     """What went wrong and was healed.
 
     Attributes
     ----------
-    messages
-        Messages received.
-    connects
-        Connections opened; more than one means that many reconnects.
     snapshots
         REST snapshots that started or healed the book.
-    malformed
-        Messages that broke the format; each costs a reconnect.
     """
 
-    messages: int = 0
-    connects: int = 0
     snapshots: int = 0
-    malformed: int = 0
 
 
 class BinanceFeed:
@@ -63,11 +54,12 @@ class BinanceFeed:
     def __init__(
         self, rest_url: str, ws_url: str, clock: Clock, *, receipt: Callable[[Columns], Columns] | None = None
     ) -> None:
-        self._rest, self._ws = rest_url.rstrip("/"), ws_url.rstrip("/")
+        self._rest_url, self._ws = rest_url, ws_url.rstrip("/")
         self._clock, self._receipt = clock, receipt
         self.health = FeedHealth()
         self._stream: BinanceStream | None = None
         self._http: aiohttp.ClientSession | None = None
+        self._rest: PublicRest | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._first_trade = 0  # newest trade that was over before this connection
         self._trades_asked = 0  # the connection for which that was asked
@@ -85,8 +77,9 @@ class BinanceFeed:
             If there is no whole start after 15 seconds.
         """
         self._stream = BinanceStream(instrument)
-        self._http = aiohttp.ClientSession(timeout=_REQUEST_TIMEOUT)
-        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._heal())]
+        self._http = aiohttp.ClientSession()
+        self._rest = PublicRest(self._http, self._rest_url)
+        self._tasks = [asyncio.create_task(self._listen(self._http)), asyncio.create_task(self._heal())]
         try:
             await asyncio.wait_for(self._whole.wait(), 15.0)
         except TimeoutError:
@@ -163,78 +156,74 @@ class BinanceFeed:
 
     # -- the socket ----------------------------------------------------------------------------------------------------
 
-    async def _listen(self) -> None:
-        name = self.stream.instrument.symbol.lower()
-        url = f"{self._ws}/stream?streams={name}@depth@100ms/{name}@trade"
-        backoff = _FIRST_BACKOFF_S
-        while True:
-            before = self.health.messages
-            try:
-                await self._listen_once(url)
-                why = "the venue closed the connection"
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                why = str(error) or type(error).__name__
-            except DataError as error:
-                self.health.malformed += 1
-                why = str(error)
-            self._subscribed.clear()
-            self._whole.clear()
-            self.stream.on_disconnect(self._clock.wall_ns())
-            backoff = _FIRST_BACKOFF_S if self.health.messages > before + 100 else backoff
-            logger.warning("market data connection lost (%s); reconnecting in %.1f s", why, backoff)
-            await asyncio.sleep(backoff)
-            backoff = min(2 * backoff, _LONGEST_BACKOFF_S)
+    async def _listen(self, http: aiohttp.ClientSession) -> None:
+        attempts = RateLimiter(_LIMITS.attempts, _LIMITS.window_s)
+        await listen(http, self, _LIMITS, attempts, self._clock, self.health)
 
-    async def _listen_once(self, url: str) -> None:
-        assert self._http is not None  # set by start
-        stream, health, wall_ns, loads = self.stream, self.health, self._clock.wall_ns, orjson.loads
-        async with self._http.ws_connect(url, heartbeat=_HEARTBEAT_S, max_msg_size=1 << 26, compress=0) as socket:
-            health.connects += 1
-            self._subscribed.set()
+    @property
+    def url(self) -> str:
+        """The combined stream of depth updates and trades."""
+        name = self.stream.instrument.symbol.lower()
+        return f"{self._ws}/stream?streams={name}@depth@100ms/{name}@trade"
+
+    @property
+    def healthy(self) -> bool:
+        """Always: a session's market data is reconnected for as long as the session lives."""
+        return True
+
+    def on_open(self) -> list[str]:
+        """The URL names the streams; the book needs a snapshot."""
+        self._subscribed.set()
+        self._resync.set()
+        return []
+
+    def on_lost(self, received_ns: int) -> None:
+        """Messages may have been missed: the book is void until the next connection's snapshot."""
+        self._subscribed.clear()
+        self._whole.clear()
+        self.stream.on_disconnect(received_ns)
+
+    def outgoing(self) -> list[str]:
+        """Nothing."""
+        return []
+
+    def overdue(self, open_s: float) -> str | None:
+        """Nothing: snapshots are fetched, not awaited."""
+        return None
+
+    def on_text(self, text: str, received_ns: int) -> None:
+        """Decode one message."""
+        payload = payload_of(text)
+        if payload is None:
+            return
+        self.stream.on_message(payload, received_ns)
+        if self.stream.needs_snapshot:
             self._resync.set()
-            while True:
-                message = await socket.receive()
-                if message.type is not aiohttp.WSMsgType.TEXT:
-                    if message.type in (aiohttp.WSMsgType.PING, aiohttp.WSMsgType.PONG):
-                        continue
-                    return
-                try:
-                    wrapped = loads(message.data)
-                except orjson.JSONDecodeError as error:
-                    raise DataError(f"a message was not JSON: {error}") from None
-                payload = wrapped.get("data", wrapped)
-                if "e" not in payload and "u" not in payload:
-                    continue  # the answer to a subscription
-                if payload.get("e") == "serverShutdown":
-                    return
-                health.messages += 1
-                stream.on_message(payload, wall_ns())
-                if stream.needs_snapshot:
-                    self._resync.set()
-                elif self._goal is not None:
-                    self._check_goal()
+        elif self._goal is not None:
+            self._check_goal()
 
     async def _heal(self) -> None:
-        backoff = _FIRST_BACKOFF_S
+        backoff = Backoff(_LIMITS.first_backoff_s, _LIMITS.longest_backoff_s)
         while True:
             await self._resync.wait()
             await self._subscribed.wait()
+            pause = backoff.next()
             try:
                 if not self.stream.needs_snapshot or await self._take_snapshot():
                     await self._note_first_trade()
                     self._resync.clear()
-                    backoff = _FIRST_BACKOFF_S
+                    backoff.reset()
                     self._whole.set()
                     self._check_goal()
                     continue
-            except (aiohttp.ClientError, TimeoutError, OSError, DataError, KeyError) as error:
-                logger.warning("no depth snapshot (%s); trying again in %.1f s", error, backoff)
-            await asyncio.sleep(backoff)
-            backoff = min(2 * backoff, _LONGEST_BACKOFF_S)
+            except (aiohttp.ClientError, TimeoutError, OSError, DataError, VenueError, KeyError) as error:
+                logger.warning("no depth snapshot (%s); trying again in %.1f s", error, pause)
+            await asyncio.sleep(pause)
 
     async def _take_snapshot(self) -> bool:
+        assert self._rest is not None  # set by start
         symbol = self.stream.instrument.symbol
-        body = await self._get("/api/v3/depth", {"symbol": symbol, "limit": str(_SNAPSHOT_LEVELS)})
+        body = await self._rest.get("/api/v3/depth", {"symbol": symbol, "limit": str(DEPTH)})
         first = 0 if self.stream.last_ts else self._clock.market_ns()
         used = self.stream.on_snapshot(
             int(body["lastUpdateId"]), body["bids"], body["asks"], first, self._clock.wall_ns()
@@ -246,17 +235,10 @@ class BinanceFeed:
         # Trades from before the connection will never come: nobody may wait for them.
         if self._trades_asked == self.health.connects:
             return
-        newest = await self._get("/api/v3/trades", {"symbol": self.stream.instrument.symbol, "limit": "1"})
+        assert self._rest is not None  # set by start
+        newest = await self._rest.get("/api/v3/trades", {"symbol": self.stream.instrument.symbol, "limit": "1"})
         self._first_trade = max((int(trade["id"]) for trade in newest), default=0)
         self._trades_asked = self.health.connects
-
-    async def _get(self, path: str, params: dict[str, str]) -> Any:
-        assert self._http is not None  # set by start
-        async with self._http.get(self._rest + path, params=params) as response:
-            body = await response.read()
-            if response.status != 200:
-                raise aiohttp.ClientError(f"{path} answered {response.status}: {body[:200].decode(errors='replace')}")
-            return orjson.loads(body)
 
 
 def fixed_latency(feed_ns: int) -> Callable[[Columns], Columns]:
