@@ -35,6 +35,11 @@ $(VENV)/.dev: $(VENV)/.base
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
+$(VENV)/.ray: $(VENV)/.dev
+	@echo "installing Ray for the tests of sweeps over a cluster ..." >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
+	@touch $@
+
 install: $(VENV)/.base
 dev: $(VENV)/.dev
 
@@ -44,7 +49,7 @@ demo: $(VENV)/.base
 test: $(VENV)/.dev
 	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
-test-slow: $(VENV)/.dev
+test-slow: $(VENV)/.ray
 	@$(BIN)/python -m pytest -m slow $(ARGS)
 
 check: $(VENV)/.dev

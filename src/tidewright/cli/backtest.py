@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tidewright.cli.ray_option import Ray, Threads, WithRay
+from tidewright.cli.ray_option import Ray, Threads, WithRay, announce
 from tidewright.engine.backtest import BacktestResult, backtest
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import units_text
@@ -77,6 +77,7 @@ def run(
         bar.start()  # not before: a mistake in the options is one line, not a bar and a line
         bar.update(job, completed=done)
 
+    announce(console, ray)
     try:
         result = backtest(
             source,

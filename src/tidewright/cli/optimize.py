@@ -16,7 +16,7 @@ from tidewright.agents.optimizer.objective import TOO_FEW
 from tidewright.agents.optimizer.space import of_strategy, parse
 from tidewright.agents.optimizer.study import Findings, Lane, Plan, complete, study
 from tidewright.agents.optimizer.windows import split
-from tidewright.cli.ray_option import Ray, Threads, WithRay
+from tidewright.cli.ray_option import Ray, Threads, WithRay, announce
 from tidewright.engine.sweep import runner
 from tidewright.market.clock import iso, parse_duration
 from tidewright.market.errors import UsageError
@@ -102,11 +102,12 @@ def optimize(
         generations=generations,
         seed=seed,
     )
-    where = runner(threads, ray)
-    judge = ShadowJudge(source, len(source), strategy, settings, parts.inside.start_ns, runner=where)
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
         console = Console(stderr=True, highlight=False, width=160)  # a table cut to a narrow pipe says nothing
+    announce(console, ray)
+    where = runner(threads, ray)
+    judge = ShadowJudge(source, len(source), strategy, settings, parts.inside.start_ns, runner=where)
     found = _with_progress(console, judge, plan)
     _print(console, plan, found)
     console.print(f"judged in: {judge.ran}")

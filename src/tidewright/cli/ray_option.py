@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Final
 
 import typer
+from rich.console import Console
 from typer.core import TyperCommand
 
 _OPTION: Final = "--ray"
@@ -21,6 +22,12 @@ Ray = Annotated[
         "of this machine's cores; without an address the one known here, else a new local one. Same results.",
     ),
 ]
+
+
+def announce(console: Console, ray: str | None) -> None:
+    """Say that connecting to Ray, or starting it, takes some seconds."""
+    if ray is not None:
+        console.print(f"connecting to Ray ({ray}) ...")
 
 
 class WithRay(TyperCommand):

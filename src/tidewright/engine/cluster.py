@@ -84,11 +84,13 @@ class Cluster:
         self._stored: dict[tuple[int, int], tuple[Columns, Any]] = {}  # by address and length of rows that are kept
 
     def run(self, rows: Rows, job: Job, tell: Tell | None = None) -> Result:
-        """Results of all lanes, in lane order; ``tell`` is called when a cohort is done."""
+        """Results of all lanes, in lane order; ``tell`` is called at the start and whenever a cohort is done."""
         cohorts = deal(job.lanes, cohorts_for(job.lanes, self._cores()))
         place = self._place(rows)
         jobs = [job.of(cohort) for cohort in cohorts]
         answers: dict[int, Answer] = {}
+        if tell is not None:
+            tell(0, len(rows.data.ts))
         waiting = {self._sent(each, place, rows.data, place is None): index for index, each in enumerate(jobs)}
         try:
             while waiting:
@@ -238,7 +240,10 @@ def _connected(address: str) -> Any:
     except (ImportError, ValueError) as error:
         raise UsageError(f"cannot use the Ray address {named!r}: {_last_line(error)}") from None
     except (OSError, RuntimeError, ray.exceptions.RayError) as error:
-        raise NotRunningError(f"no Ray cluster answers at {named or 'this machine'}: {_last_line(error)}") from None
+        raise NotRunningError(
+            f"no Ray cluster lets this program in at {named or 'this machine'}: {_last_line(error)}. "
+            "If it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN as there"
+        ) from None
     return ray
 
 
