@@ -229,7 +229,8 @@ def gather(parts: Sequence[Result], cohorts: Sequence[I64]) -> Result:
         equity[:, cohort] = part.equity
         reports["lane"][row : row + len(part.reports)] = cohort[part.reports["lane"]]
         row += len(part.reports)
-    return replace(first, statistics=statistics, equity=equity, reports=_renumbered(reports))
+    ts = first.equity_ts.copy()  # it may lie in a store of Ray's
+    return replace(first, statistics=statistics, equity_ts=ts, equity=equity, reports=_renumbered(reports))
 
 
 def _renumbered(reports: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
@@ -280,10 +281,13 @@ def _in_threads(data: Columns, jobs: list[Job], tell: Tell | None) -> list[Resul
     with ThreadPoolExecutor(len(jobs) - 1, "cohort") as pool:
         others = [pool.submit(work, index) for index in range(1, len(jobs))]
         try:
-            first = [work(0)]
-        except _Stopped:
-            first = []  # the error of the cohort that failed is raised below
-        failed = [error for other in others if (error := other.exception()) is not None]
+            try:
+                first = [work(0)]
+            except _Stopped:
+                first = []  # the error of the cohort that failed is raised below
+            failed = [error for other in others if (error := other.exception()) is not None]
+        finally:
+            stop.set()  # an interrupt while the others are waited for
         for error in sorted(failed, key=lambda error: isinstance(error, _Stopped)):
             raise error
     if tell is not None:
