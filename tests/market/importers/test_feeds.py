@@ -75,7 +75,7 @@ LINES = st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=15).map(
 @given(LINES, st.lists(st.integers(0, 20), max_size=5))
 def test_packets_and_resets_do_not_depend_on_the_slicing(lines, cuts):
     def run(cuts: list[int]) -> tuple[list, dict]:
-        counts = {"snapshots": 0, "rows_before_a_snapshot": 0}
+        counts = {"snapshots": 0, "reconnections": 0, "rows_before_a_snapshot": 0}
         batch = level_batch(lines)
         parts = (batch.pick(piece) for piece in pieces(len(lines), cuts))
         out = [list(map(tuple, zip(*(a.tolist() for a in b.arrays()), strict=True))) for b in _book(parts, counts)]
@@ -87,7 +87,10 @@ def test_packets_and_resets_do_not_depend_on_the_slicing(lines, cuts):
     assert run(cuts) == run([])
     got, counts = run([])
     assert sum(row[3] == codes.RESET for row in got) == counts["snapshots"]
-    assert len(got) == len(lines) - counts["rows_before_a_snapshot"] + counts["snapshots"]
+    assert sum(row[3] == codes.GAP for row in got) == counts["reconnections"] == max(0, counts["snapshots"] - 1)
+    assert len(got) == len(lines) - counts["rows_before_a_snapshot"] + counts["snapshots"] + counts["reconnections"]
+    times = [row[0] for row in got]
+    assert times == sorted(times)
 
 
 PRINTS = st.lists(st.tuples(st.sampled_from([2, 3, 4, codes.GAP]), st.integers(1, 30), st.integers(0, 5)), max_size=12)

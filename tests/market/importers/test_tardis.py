@@ -69,15 +69,25 @@ def test_levels_and_trades_become_packets_in_order_of_venue_time(tmp_path):
     assert report.check["usable"] and "1 of 2 trades (50.0 %) are of unknown side" in report.check["findings"]
 
 
-def test_second_snapshot_empties_the_book(tmp_path):
-    file = gz(
-        tmp_path / "book.csv.gz",
-        book(*START, (10, 15, 0, "bid", "100.2", "3"), (20, 26, 1, "bid", "90", "1"), (20, 26, 1, "ask", "91", "1")),
-    )
-    report = import_tardis([file], tmp_path / "tape")
-    assert play(Tape.open(tmp_path / "tape")) == ({900: 100}, {910: 100}) and report.notes["snapshots"] == 2
-    snapshot = Tape.open(tmp_path / "tape").data.flags & codes.SNAPSHOT
-    assert (snapshot != 0).tolist() == [False, True, True, True, False, False, True, True]
+def test_second_snapshot_ends_a_gap_and_empties_the_book(tmp_path):
+    again = [(20, 26, 1, "bid", "90", "1"), (20, 26, 1, "ask", "91", "1")]
+    file = gz(tmp_path / "book.csv.gz", book(*START, (10, 15, 0, "bid", "100.2", "3"), *again))
+    prints = gz(tmp_path / "trades.csv.gz", trades((15, 19, "sell", "100.2", "1")))
+    report = import_tardis([file, prints], tmp_path / "tape")
+    tape = Tape.open(tmp_path / "tape")
+    assert packets(tape)[1:] == [["bid"], ["gap"], ["trade_sell"], ["reset", "bid", "ask"]]
+    assert [row[0] for row in listed(tape)][5:8] == [10, 15, 20] and play(tape) == ({900: 100}, {910: 100})
+    assert (report.gaps, report.notes["snapshots"], report.notes["reconnections"]) == (1, 2, 1)
+    snapshot = tape.data.flags & codes.SNAPSHOT
+    assert (snapshot != 0).tolist() == [False, True, True, True, False, False, False, False, True, True]
+
+
+def test_snapshot_that_begins_a_day_is_no_gap(tmp_path):
+    midnight = (1_700_006_400_000 - T0) // 1  # 2023-11-15T00:00:00Z
+    first = gz(tmp_path / "1.csv.gz", book(*START, (midnight - 40, midnight - 30, 0, "bid", "100.2", "3")))
+    again = [(midnight + 5, midnight + 5, 1, side, price, "1") for side, price in (("bid", "90"), ("ask", "91"))]
+    report = import_tardis([first, gz(tmp_path / "2.csv.gz", book(*again))], tmp_path / "tape")
+    assert (report.gaps, report.notes["snapshots"], report.notes["reconnections"]) == (0, 2, 0)
 
 
 def test_packets_stay_whole_over_reading_blocks_and_days(tmp_path):

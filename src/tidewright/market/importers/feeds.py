@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tidewright.market.clock import SECOND, iso
+from tidewright.market.clock import DAY, SECOND, iso
 from tidewright.market.codes import (
     ASK,
     BEST_ASK,
@@ -204,29 +204,49 @@ def _ended(batch: Batch) -> Batch:
 def reset_at_snapshots(batches: Batches, counts: dict[str, int]) -> Batches:
     """Put a reset before every run of snapshot rows, and drop what comes before the first one.
 
+    A snapshot after the first is a new connection: what was missed before it is unknown, so a gap begins with the last
+    row. Not so within the first second of a day (UTC), where daily files begin with a snapshot and nothing was missed.
+
     Parameters
     ----------
     counts
-        ``snapshots`` and ``rows_before_a_snapshot`` are counted in it.
+        ``snapshots``, ``reconnections`` and ``rows_before_a_snapshot`` are counted in it.
     """
-    begun = inside = False
+    last: Batch | None = None  # the newest row
+    inside = False
     for batch in batches:
+        if not len(batch):
+            continue
         snapshot = batch.flags & SNAPSHOT != 0
-        if not begun:
+        if last is None:
             first = int(np.argmax(snapshot)) if snapshot.any() else len(batch)
             counts["rows_before_a_snapshot"] += first
             if first == len(batch):
                 continue
-            batch, snapshot, begun = batch.pick(slice(first, None)), snapshot[first:], True
+            batch, snapshot = batch.pick(slice(first, None)), snapshot[first:]
         starts = np.flatnonzero(snapshot & ~np.concatenate(([inside], snapshot[:-1])))
         inside = bool(snapshot[-1])
         counts["snapshots"] += len(starts)
-        yield insert(batch, starts, RESET, 0) if len(starts) else batch
+        before = join([replace(batch.pick(slice(0, 1)) if last is None else last, path=batch.path), batch])
+        newest = batch.pick(slice(-1, None))
+        batch = insert(batch, starts, RESET, 0)
+        again = starts[
+            (batch.order[starts + np.arange(len(starts))] % DAY > SECOND) & ((starts > 0) | (last is not None))
+        ]
+        if len(again):
+            counts["reconnections"] += len(again)
+            at = again + np.searchsorted(starts, again)
+            batch = insert(batch, at, GAP, PACKET_END, before.pick(again))
+        last = newest
+        yield batch
 
 
-def insert(batch: Batch, at: I64, kind: int, flags: int) -> Batch:
-    """Rows without price put before the rows ``at``, with their times."""
-    arrays = [np.insert(a, at, a[at]) for a in batch.arrays()]
+def insert(batch: Batch, at: I64, kind: int, flags: int, times: Batch | None = None) -> Batch:
+    """Rows without price put before the rows ``at``, with their times, or with those of as many rows of ``times``."""
+    if not len(at):
+        return batch
+    source = batch.pick(at) if times is None else times
+    arrays = [np.insert(a, at, b) for a, b in zip(batch.arrays(), source.arrays(), strict=True)]
     where = at + np.arange(len(at))
     arrays[3][where], arrays[4][where] = kind, flags
     arrays[5][where] = arrays[6][where] = 0.0

@@ -174,7 +174,7 @@ def _feed(
             lambda told: best_quotes(in_time(_quotes(table, columns) for table in tables(told)), counts),
         )
     if "snapshot" in columns:
-        counts.update(snapshots=0, rows_before_a_snapshot=0)
+        counts.update(snapshots=0, reconnections=0, rows_before_a_snapshot=0)
         return Feed("L2", lambda told: reset_at_snapshots(_levels(tables(told), columns), counts))
     counts["snapshots_inferred"] = 0
     return Feed("L2", lambda told: begin_book(_levels(tables(told), columns), counts))

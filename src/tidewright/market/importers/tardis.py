@@ -5,9 +5,9 @@ Files are sorted by ``local_timestamp``, and the book's rows of one message shar
 keeps its order, so ``timestamp`` is raised where it falls; files of different types are merged by it, trades before the
 book at equal times (the book's change holds what the trade took).
 
-Of incremental_book_L2 the rows before the first snapshot are dropped, and every snapshot empties the book first. Of
-book_snapshot_N one packet holds all differences to the one before; a level beyond the worst visible one is out of
-sight, not gone.
+Of incremental_book_L2 the rows before the first snapshot are dropped, and every snapshot empties the book first; one
+that does not begin a day is a new connection, and a gap begins with the last row before it. Of book_snapshot_N one
+packet holds all differences to the snapshot before; a level beyond the worst visible one is out of sight, not gone.
 """
 
 import re
@@ -175,7 +175,7 @@ def _feed(name: str, paths: list[Path], symbol: str, chosen: bool, counts: dict[
         counts.update(snapshots_inferred=0, quotes_without_change=0)
         return Feed(name, lambda told: best_quotes(map(_quotes, read((*_HEAD, *_QUOTE), told)), counts))
     if name == LEVELS:
-        counts.update(snapshots=0, rows_before_a_snapshot=0)
+        counts.update(snapshots=0, reconnections=0, rows_before_a_snapshot=0)
         return Feed(name, lambda told: _book(map(_levels, read((*_HEAD, *_L2), told)), counts))
     counts["snapshots"] = 0
     depth = min(_depth(path) for path in paths)
