@@ -19,6 +19,7 @@ I64 = npt.NDArray[np.int64]
 
 GROUPS: Final = 12  # spacings shown together
 MOST_POSITION: Final = 2  # quotes of inventory after which a maker leaves out the side that adds to it
+LEAST_BASE: Final = 0.002  # of a quote: the fee of 1 bp is then 20 units of 1e-8, so that cutting it off says little
 FEES_BP: Final = (0, 1, 2, 4, 8)
 FEE_LANES: Final = 16
 SAMPLES_A_BLOCK: Final = 6  # PnL samples for Sharpe ratios

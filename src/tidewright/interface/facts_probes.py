@@ -13,10 +13,23 @@ import numpy.typing as npt
 
 from tidewright.engine.replay import Replay, ReplayConfig
 from tidewright.market.clock import SECOND
-from tidewright.market.codes import ACCEPTED, BUY, FILL, IOC, LIMIT, MARKET, PACKET_END, POST_ONLY, SELL
+from tidewright.market.codes import (
+    ACCEPTED,
+    BUY,
+    FILL,
+    IOC,
+    LIMIT,
+    MARKET,
+    PACKET_END,
+    POST_ONLY,
+    SELL,
+    TRADE_BUY,
+    TRADE_SELL,
+    TRADE_UNKNOWN,
+)
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import Instrument
-from tidewright.market.tape import Tape
+from tidewright.market.tape import Columns, Tape
 from tidewright.measure.fill_facts import HORIZONS_NS, SHARE_HIGH, Probes
 from tidewright.measure.fill_facts_book import BookHistory
 
@@ -27,7 +40,9 @@ Bools = npt.NDArray[np.bool_]
 OFFSETS_BP: Final = (0.5, 1.0, 2.0, 5.0, 10.0)  # behind the touch; the touch and one tick inside come on top
 TAKER_HOLD_NS: Final = 15 * SECOND
 TAKER_FEE_BP: Final = 1.5
-_FASTEST_NS: Final = SECOND // 4
+SHORTEST_NS: Final = 5 * SECOND  # of a life, unless gaps come faster
+LONGEST_NS: Final = 60 * SECOND
+FASTEST_NS: Final = SECOND // 4  # between probes
 _CHUNK: Final = 1 << 16  # rows fed at once
 
 
@@ -77,7 +92,7 @@ class ProbeSettings:
     Attributes
     ----------
     life_ns
-        How long an order is left alone.
+        How long an order is left alone; ``None``: see :func:`usual_life`.
     entry_ns
         Latency of orders and cancels.
     orders
@@ -88,7 +103,7 @@ class ProbeSettings:
         Of the times' jitter.
     """
 
-    life_ns: int = 30 * SECOND
+    life_ns: int | None = None
     entry_ns: int = SECOND // 20
     orders: int = 120_000
     queue: str = "risk_averse"
@@ -96,13 +111,13 @@ class ProbeSettings:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        if self.life_ns <= 0:
+        if self.life_ns is not None and self.life_ns <= 0:
             raise UsageError(f"the life of a probe must be > 0, was {self.life_ns} ns")
         if self.orders < 100:
             raise UsageError(f"at least 100 probes are needed, were {self.orders}")
 
 
-def make_plan(book: BookHistory, instrument: Instrument, settings: ProbeSettings) -> Plan:
+def make_plan(tape: Tape, book: BookHistory, settings: ProbeSettings) -> Plan:
     """Post-only orders on both sides at several distances, and market orders where one side outweighs the other.
 
     Raises
@@ -117,9 +132,10 @@ def make_plan(book: BookHistory, instrument: Instrument, settings: ProbeSettings
         raise UsageError("the tape's book is never whole and unlocked: there is nothing to place orders in")
     mid = float(np.median((views.bid + views.ask)[usable])) / 2.0
     offsets = _offsets(mid)
-    size = lots_of(instrument, int(views.bid[usable].min()))
+    size = lots_of(tape.instrument, int(views.bid[usable].min()))
     width = 2 * len(offsets) + 1
-    rows = ceil((settings.life_ns + settings.entry_ns) / _interval(book, settings)) + 2
+    life = settings.life_ns or usual_life(tape.data, book)
+    rows = ceil((life + settings.entry_ns) / _interval(book, settings)) + 2
     base = (np.arange(len(when)) % rows) * width
     parts = []
     for place, offset in enumerate(offsets):
@@ -135,7 +151,7 @@ def make_plan(book: BookHistory, instrument: Instrument, settings: ProbeSettings
     order = np.argsort(decided, kind="stable")
     arrival = decided[order] + settings.entry_ns
     lane, side, kind, tif, price = (column[order].astype(np.int64) for column in columns)
-    return Plan(arrival, arrival + settings.life_ns, lane, side, kind, tif, price, np.full(len(order), size))
+    return Plan(arrival, arrival + life, lane, side, kind, tif, price, np.full(len(order), size))
 
 
 def run_plan(
@@ -235,6 +251,23 @@ def _moves(book: BookHistory, outcome: Outcome, side: I64) -> tuple[F64, F64]:
     return markouts, drifts
 
 
+def usual_life(data: Columns, book: BookHistory) -> int:
+    """How long a probe lives unless told otherwise, ns.
+
+    The time in which the prints of one side use up a median best level, 5 to 60 s: then neither nearly all orders at
+    the touch are filled nor nearly none. At most a quarter of the median time between gaps, because an order whose life
+    a gap cuts short tells nothing.
+    """
+    views = book.at(np.linspace(book.start_ns, book.end_ns, 2_001).astype(np.int64))
+    level = float(np.median((views.bid_qty + views.ask_qty)[views.whole])) / 2.0 if views.whole.any() else 0.0
+    prints = (data.kind == TRADE_BUY) | (data.kind == TRADE_SELL) | (data.kind == TRADE_UNKNOWN)
+    traded = float(data.qty[prints].sum()) / 2.0
+    life = level / traded * (book.end_ns - book.start_ns) if traded else LONGEST_NS
+    between = np.diff(book.gaps_ns())
+    most = LONGEST_NS if len(between) == 0 else min(LONGEST_NS, max(FASTEST_NS, int(np.median(between)) // 4))
+    return int(min(max(life, SHORTEST_NS), most))
+
+
 def _offsets(mid_ticks: float) -> list[int]:
     """Ticks behind the touch: one inside, the touch, then OFFSETS_BP, each once."""
     return [-1, 0, *sorted({max(1, round(bp * 1e-4 * mid_ticks)) for bp in OFFSETS_BP})]
@@ -243,7 +276,7 @@ def _offsets(mid_ticks: float) -> list[int]:
 def _interval(book: BookHistory, settings: ProbeSettings) -> int:
     """Time between probes, ns."""
     most = 2 * (len(OFFSETS_BP) + 2)
-    return max(_FASTEST_NS, ceil((book.end_ns - book.start_ns) * most / settings.orders))
+    return max(FASTEST_NS, ceil((book.end_ns - book.start_ns) * most / settings.orders))
 
 
 def _times(book: BookHistory, settings: ProbeSettings) -> I64:

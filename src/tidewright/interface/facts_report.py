@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from tidewright.engine.replay import ReplayConfig
 from tidewright.interface import facts_makers as makers
 from tidewright.interface.facts_probes import (
+    Plan,
     ProbeSettings,
     lots_of,
     make_plan,
@@ -24,9 +25,10 @@ from tidewright.market.errors import UsageError
 from tidewright.market.tape import Tape
 from tidewright.measure import fill_facts as facts
 from tidewright.measure.fill_facts import Fact, Probes
-from tidewright.measure.fill_facts_blocks import Estimate, block_sums, bootstrap, ratio
+from tidewright.measure.fill_facts_blocks import block_sums, bootstrap, ratio
 from tidewright.measure.fill_facts_book import BookHistory
-from tidewright.measure.fill_facts_curves import Curve, probe_curves
+from tidewright.measure.fill_facts_curves import probe_curves
+from tidewright.measure.fill_facts_report import FactsReport, Fall, FeePoint, MakerGroup
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -64,57 +66,6 @@ class FactsSettings:
             raise UsageError("the queue model must not be front: it is what the chosen one is compared with")
 
 
-class MakerGroup(NamedTuple):
-    """Symmetric makers of similar spacing at zero fee: PnL per notional, basis points."""
-
-    low_bp: float
-    high_bp: float
-    fills: int
-    pnl_bp: Estimate
-
-
-class FeePoint(NamedTuple):
-    """The same makers at one fee."""
-
-    fee_bp: float
-    pnl_bp: float
-    sharpe: Estimate
-
-
-class Fall(NamedTuple):
-    """One of the tape's largest falls and the probes' fills in it."""
-
-    start_ns: int
-    fall_bp: float
-    bid_fills: int
-    ask_fills: int
-
-
-@dataclass(frozen=True, slots=True)
-class FactsReport:
-    """Everything the report says.
-
-    Attributes
-    ----------
-    tape
-        Path, symbol, venue, detail and span.
-    facts
-        Figures with verdicts.
-    curves, makers, fees, falls
-        What lies behind them.
-    assumptions
-        (name, value) pairs: how it was measured.
-    """
-
-    tape: dict[str, Any]
-    facts: tuple[Fact, ...]
-    curves: tuple[Curve, ...]
-    makers: tuple[MakerGroup, ...]
-    fees: tuple[FeePoint, ...]
-    falls: tuple[Fall, ...]
-    assumptions: tuple[tuple[str, str], ...]
-
-
 def measure_facts(tape: Tape, settings: FactsSettings | None = None, progress: Progress | None = None) -> FactsReport:
     """Measure the facts about fills of one tape.
 
@@ -136,7 +87,7 @@ def measure_facts(tape: Tape, settings: FactsSettings | None = None, progress: P
     span = book.end_ns - book.start_ns
     block_ns = max(SHORTEST_BLOCK_NS, ceil(span / BLOCKS))
     blocks = span // block_ns + 1
-    plan = make_plan(book, tape.instrument, chosen.probes)
+    plan = make_plan(tape, book, chosen.probes)
     back = run_plan(tape, plan, chosen.probes, chosen.probes.queue, _part(tell, 0.0, 0.25))
     front = run_plan(tape, plan, chosen.probes, "front", _part(tell, 0.25, 0.5))
     probes = probes_of(book, plan, back, front, block_ns)
@@ -162,7 +113,7 @@ def measure_facts(tape: Tape, settings: FactsSettings | None = None, progress: P
         makers=groups,
         fees=fee_points,
         falls=falls,
-        assumptions=_assumptions(tape, chosen, plan.arrival, probes, block_ns),
+        assumptions=_assumptions(tape, chosen, plan, probes, block_ns),
     )
 
 
@@ -202,7 +153,8 @@ def _makers(
     spreads = makers.spreads_percent(book, settings.lanes)
     middle = book.mid(np.array([book.start_ns + (book.end_ns - book.start_ns) // 2, book.end_ns]))
     lowest = int(np.nanmin(middle)) // 2 if np.isfinite(middle).any() else 1
-    quantity = float(lots_of(tape.instrument, max(1, lowest)) * tape.instrument.lot)
+    least = lots_of(tape.instrument, max(1, lowest)) * tape.instrument.lot
+    quantity = float(max(least, makers.LEAST_BASE))
     sums = makers.run_makers(tape, book, config, spreads, quantity, block_ns, blocks, _part(tell, 0.0, 0.5))
     few = spreads[:: max(1, len(spreads) // makers.FEE_LANES)][: makers.FEE_LANES]
     runs = makers.run_fees(tape, book, config, few, quantity, block_ns, _part(tell, 0.5, 1.0))
@@ -258,7 +210,7 @@ def _tape(tape: Tape) -> dict[str, Any]:
 
 
 def _assumptions(
-    tape: Tape, settings: FactsSettings, arrival: I64, probes: Probes, block_ns: int
+    tape: Tape, settings: FactsSettings, plan: Plan, probes: Probes, block_ns: int
 ) -> tuple[tuple[str, str], ...]:
     sent = settings.probes
     queue = sent.queue if sent.queue != "prob" else f"prob (power {sent.queue_power:g})"
@@ -267,8 +219,8 @@ def _assumptions(
     return (
         ("queue model", queue),
         ("latency of orders", f"{sent.entry_ns / 1e6:g} ms"),
-        ("probes", f"{len(arrival):,} sent, {len(probes.block):,} rested to their end in a whole book"),
-        ("life of a probe", f"{sent.life_ns / SECOND:g} s"),
+        ("probes", f"{len(plan.arrival):,} sent, {len(probes.block):,} rested to their end in a whole book"),
+        ("life of a probe", f"{int(plan.until[0] - plan.arrival[0]) / SECOND:.3g} s"),
         ("probes at the touch", f"{len(touch.block):,}, {int(touch.filled.sum()):,} filled"),
         ("median spread", f"{spread:.3g} bp"),
         ("makers", f"{settings.lanes:,} grids of one level, a decision every {settings.cycle_ns / SECOND:g} s"),

@@ -52,7 +52,8 @@ def _rounded(values: F64, digits: int = 8) -> list[float | None]:
     return [round(v, digits) if np.isfinite(v) else None for v in values.tolist()]
 
 
-def _layout(height: int, y_title: str, data: ReportData | None = None, **more: Any) -> Figure:
+def figure_layout(height: int, y_title: str, data: ReportData | None = None, **more: Any) -> Figure:
+    """The house's layout of a chart; over time with the proposals' lines where ``data`` is given."""
     layout: Figure = {
         "height": height,
         "margin": {"l": 64, "r": 12, "t": 26, "b": 40},
@@ -109,7 +110,7 @@ def equity_chart(data: ReportData) -> Figure:
         lines.insert(0, alone)
     return {
         "data": lines,
-        "layout": _layout(260, data.facts.quote, data),
+        "layout": figure_layout(260, data.facts.quote, data),
     }
 
 
@@ -119,7 +120,7 @@ def trading_chart(data: ReportData) -> Figure | None:
         return None
     added = (data.equity - data.equity[0]) - (data.untouched - data.untouched[0])
     line = _line(data.equity_ts, added, "profit of trading", GREEN, showlegend=False)
-    return {"data": [line], "layout": _layout(200, data.facts.quote, data)}
+    return {"data": [line], "layout": figure_layout(200, data.facts.quote, data)}
 
 
 def drawdown_chart(data: ReportData) -> Figure:
@@ -128,13 +129,13 @@ def drawdown_chart(data: ReportData) -> Figure:
     area = _line(
         data.equity_ts, fall, "drawdown", ORANGE, fill="tozeroy", fillcolor="rgba(213,94,0,.15)", showlegend=False
     )
-    return {"data": [area], "layout": _layout(170, "%", data)}
+    return {"data": [area], "layout": figure_layout(170, "%", data)}
 
 
 def inventory_chart(data: ReportData) -> Figure:
     """Net filled quantity over time."""
     steps = _line(data.equity_ts, data.position, "position", INK, line={"shape": "hv"}, showlegend=False)
-    return {"data": [steps], "layout": _layout(190, data.facts.base, data)}
+    return {"data": [steps], "layout": figure_layout(190, data.facts.base, data)}
 
 
 def price_chart(data: ReportData) -> Figure | None:
@@ -162,7 +163,7 @@ def price_chart(data: ReportData) -> Figure | None:
         )
     if not traces:
         return None
-    return {"data": traces, "layout": _layout(360, data.facts.quote, data, hovermode="closest")}
+    return {"data": traces, "layout": figure_layout(360, data.facts.quote, data, hovermode="closest")}
 
 
 def proposals_chart(data: ReportData) -> Figure | None:
@@ -187,7 +188,7 @@ def proposals_chart(data: ReportData) -> Figure | None:
         )
     if not traces:
         return None
-    layout = _layout(210, "confidence", data, hovermode="closest")
+    layout = figure_layout(210, "confidence", data, hovermode="closest")
     layout["shapes"] = []
     layout["yaxis"]["range"] = [-0.05, 1.05]
     return {"data": traces, "layout": layout}
@@ -220,7 +221,7 @@ def markout_chart(summary: Summary) -> Figure | None:
             traces.append({**trace, "text": counts, "hovertemplate": "%{y:.3f} bp<br>%{text}", "textposition": "none"})
     if not traces:
         return None
-    layout = _layout(240, "bp", hovermode="closest", barmode="group")
+    layout = figure_layout(240, "bp", hovermode="closest", barmode="group")
     layout["yaxis"]["zeroline"] = True
     layout["xaxis"]["title"] = {"text": "after the fill"}
     layout["margin"]["b"] = 46
@@ -252,7 +253,7 @@ def reliability_chart(summary: Summary) -> Figure | None:
         "line": {"color": GREY, "width": 1, "dash": "dot"},
         "hoverinfo": "skip",
     }
-    layout = _layout(260, "share that came true", hovermode="closest")
+    layout = figure_layout(260, "share that came true", hovermode="closest")
     layout["xaxis"].update({"range": [-0.03, 1.03], "title": {"text": "confidence"}})
     layout["yaxis"]["range"] = [-0.05, 1.05]
     layout["margin"]["b"] = 46

@@ -99,6 +99,12 @@ class BookHistory:
         back[order] = out
         return BookViews(*back[:, :6].T.copy(), whole=back[:, 6] == 1, gaps=back[:, 7].copy())
 
+    def gaps_ns(self) -> I64:
+        """When the gaps after the start began, int64 ns; a reset that ends a gap begins none."""
+        data = self._data
+        begun = data.ts[data.kind == (GAP if bool(np.any(data.kind == GAP)) else RESET)]
+        return np.unique(begun[begun > self.start_ns])
+
     def mid(self, when: I64) -> F64:
         """Mid at each time, ticks, float64; NaN where it is not known: before the first, in gaps, after the last row."""
         views = self.at(when)

@@ -114,30 +114,41 @@ def page(data: ReportData, summary: Summary) -> str:
         "whose sample is too small is not given. Lines of more than 4,000 points show the lowest and highest of each "
         "stretch.</p>",
     ]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>\n<body><main>\n"
-        + "\n".join(part for part in parts if part)
-        + f'\n</main>\n<script type="application/json" id="figures">{_embedded(shown)}</script>\n'
-        + f"<script>{get_plotlyjs()}</script>\n<script>{_SCRIPT}</script>\n</body></html>\n"
-    )
+    return document(escape(title), "\n".join(part for part in parts if part), shown)
 
 
 def write_page(path: str | os.PathLike[str], data: ReportData, summary: Summary) -> Path:
     """Write the page, whole or not at all."""
+    return write_whole(path, page(data, summary))
+
+
+def write_whole(path: str | os.PathLike[str], text: str) -> Path:
+    """Write a text file, whole or not at all."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.new")
     try:
-        temporary.write_text(page(data, summary), encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
     return target
 
 
+def document(title: str, body: str, shown: dict[str, charts.Figure]) -> str:
+    """A whole page: style, body, the charts' figures, and plotly; ``title`` and ``body`` are escaped already."""
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{title}</title><style>{_STYLE}</style></head>\n<body><main>\n"
+        + body
+        + f'\n</main>\n<script type="application/json" id="figures">{_embedded(shown)}</script>\n'
+        + f"<script>{get_plotlyjs()}</script>\n<script>{_SCRIPT}</script>\n</body></html>\n"
+    )
+
+
 def _embedded(figures: dict[str, charts.Figure]) -> str:
+    """Figures as JSON that can stand in a script element."""
     # "</" inside a script element would end it.
     return orjson.dumps(figures).decode().replace("</", "<\\/")
 
