@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from tidewright.cli.facts import facts
 from tidewright.cli.importing import Format, import_files
 from tidewright.cli.record import record
 from tidewright.market.clock import parse_duration
@@ -98,6 +99,7 @@ def import_(
 
 
 app.command()(record)
+app.command()(facts)
 
 
 @app.command()

@@ -70,7 +70,8 @@ def facts(
     finally:
         if bar.live.is_started:
             bar.stop()
-    (console if as_json else Console(highlight=False)).print(render(report))
+    shown = console if as_json else Console(highlight=False)
+    shown.print(render(report, shown.width))
     if html is not None:
         try:
             console.print(f"page: {write_whole(html, page(report))}", soft_wrap=True)

@@ -94,12 +94,7 @@ def run_makers(
     """Run one-level grids of many spacings at zero fee and add up what they did."""
     instrument = replace(tape.instrument, maker_fee=0, taker_fee=0)
     lanes = len(spreads)
-    params = {
-        "spread_percentage": spreads,
-        "levels": 1,
-        "base_quantity": quantity,
-        "max_position": MOST_POSITION * quantity,
-    }
+    params = _params(spreads, quantity)
     replay = Replay(instrument, config, "grid", params, quote_units=10**13)
     group = np.arange(lanes) * GROUPS // lanes
     signed, cash, notional, fills = (np.zeros((GROUPS, blocks)) for _ in range(4))
@@ -127,9 +122,7 @@ def run_makers(
     value = position * mid
     money = float(instrument.tick * instrument.lot)
     bounds = [[spreads[group == k].min(), spreads[group == k].max()] for k in range(GROUPS)]
-    return MakerSums(
-        np.array(bounds) * 100.0, fills, (cash + value[:, 1:] - value[:, :-1]) * money, notional * money
-    )
+    return MakerSums(np.array(bounds) * 100.0, fills, (cash + value[:, 1:] - value[:, :-1]) * money, notional * money)
 
 
 def run_fees(
@@ -142,12 +135,7 @@ def run_fees(
     progress: Progress | None = None,
 ) -> list[FeeRun]:
     """Backtests of the same few grids at each of FEES_BP."""
-    params = {
-        "spread_percentage": spreads,
-        "levels": 1,
-        "base_quantity": quantity,
-        "max_position": MOST_POSITION * quantity,
-    }
+    params = _params(spreads, quantity)
     runs = []
     for number, fee in enumerate(FEES_BP):
         result = backtest(
@@ -176,6 +164,16 @@ def run_fees(
 def samples_per_year(block_ns: int) -> float:
     """How many PnL samples a year has."""
     return _YEAR / (block_ns // SAMPLES_A_BLOCK)
+
+
+def _params(spreads: F64, quantity: float) -> dict[str, npt.ArrayLike]:
+    """Parameters of one-level grids."""
+    return {
+        "spread_percentage": spreads,
+        "levels": 1,
+        "base_quantity": quantity,
+        "max_position": MOST_POSITION * quantity,
+    }
 
 
 def _samples(ts: I64 | None, equity: F64 | None, book: BookHistory, block_ns: int) -> tuple[F64, I64]:

@@ -146,12 +146,16 @@ def make_plan(tape: Tape, book: BookHistory, settings: ProbeSettings) -> Plan:
     share = views.bid_qty / np.maximum(views.bid_qty + views.ask_qty, 1)
     for side, chosen in ((BUY, usable & (share >= SHARE_HIGH)), (SELL, usable & (share <= 1.0 - SHARE_HIGH))):
         parts.append((when[chosen], base[chosen] + width - 1, side, MARKET, IOC, np.zeros(int(chosen.sum()), np.int64)))
-    decided = np.concatenate([part[0] for part in parts])
-    columns = [np.concatenate([np.broadcast_to(part[k], part[0].shape) for part in parts]) for k in range(1, 6)]
+    decided, *rest = (np.concatenate(column) for column in zip(*map(_broadcast, parts), strict=True))
     order = np.argsort(decided, kind="stable")
     arrival = decided[order] + settings.entry_ns
-    lane, side, kind, tif, price = (column[order].astype(np.int64) for column in columns)
-    return Plan(arrival, arrival + life, lane, side, kind, tif, price, np.full(len(order), size))
+    lane, sides, kind, tif, prices = (column[order].astype(np.int64) for column in rest)
+    return Plan(arrival, arrival + life, lane, sides, kind, tif, prices, np.full(len(order), size))
+
+
+def _broadcast(part: tuple[I64, I64, int, int, int, I64]) -> tuple[I64, ...]:
+    """All columns of one kind of orders at full length."""
+    return tuple(np.broadcast_to(np.asarray(column, np.int64), part[0].shape) for column in part)
 
 
 def run_plan(
@@ -210,7 +214,7 @@ def probes_of(book: BookHistory, plan: Plan, back: Outcome, front: Outcome, bloc
     bid, ask = found.bid[at], found.ask[at]
     mid = (bid + ask) / 2.0
     ticks = np.where(buy, bid - plan.price[at], plan.price[at] - ask)
-    moves, front_moves = (_moves(book, Outcome(*(column[at] for column in o)), side) for o in (back, front))
+    moves, front_moves = (_moves(book, o.fill_ts[at], o.price[at], side) for o in (back, front))
     return Probes(
         block=(plan.arrival[at] - book.start_ns) // block_ns,
         side=side,
@@ -237,11 +241,11 @@ def taker_markouts(book: BookHistory, plan: Plan, outcome: Outcome, block_ns: in
     return (plan.arrival[at] - book.start_ns) // block_ns, net
 
 
-def _moves(book: BookHistory, outcome: Outcome, side: I64) -> tuple[F64, F64]:
+def _moves(book: BookHistory, fill_ts: I64, fill_price: F64, side: I64) -> tuple[F64, F64]:
     """Mark-outs and drifts of orders at all horizons, (horizons, n) basis points; NaN where there was no fill."""
-    filled = np.flatnonzero(outcome.fill_ts > 0)
+    filled = np.flatnonzero(fill_ts > 0)
     sign = np.where(side[filled] == BUY, 1.0, -1.0)
-    ts, price = outcome.fill_ts[filled], outcome.price[filled]
+    ts, price = fill_ts[filled], fill_price[filled]
     before = book.mid(ts - 1)
     markouts, drifts = (np.full((len(HORIZONS_NS), len(side)), np.nan) for _ in range(2))
     for k, horizon in enumerate(HORIZONS_NS):

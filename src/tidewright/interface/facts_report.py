@@ -1,7 +1,7 @@
 """Facts about fills of a tape, measured through the engine: the runs, and the report they add up to."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, Final
 
@@ -55,7 +55,7 @@ class FactsSettings:
         Makers, one spacing each.
     """
 
-    probes: ProbeSettings = ProbeSettings()
+    probes: ProbeSettings = field(default_factory=ProbeSettings)
     cycle_ns: int = SECOND
     lanes: int = 1_024
 
@@ -151,16 +151,16 @@ def _makers(
     tell: Progress,
 ) -> tuple[tuple[MakerGroup, ...], tuple[FeePoint, ...], list[Fact]]:
     spreads = makers.spreads_percent(book, settings.lanes)
-    middle = book.mid(np.array([book.start_ns + (book.end_ns - book.start_ns) // 2, book.end_ns]))
-    lowest = int(np.nanmin(middle)) // 2 if np.isfinite(middle).any() else 1
-    least = lots_of(tape.instrument, max(1, lowest)) * tape.instrument.lot
-    quantity = float(max(least, makers.LEAST_BASE))
+    mids = book.mid(np.linspace(book.start_ns, book.end_ns, 2_001).astype(np.int64))
+    least = float(lots_of(tape.instrument, int(np.nanmin(mids))) * tape.instrument.lot)
+    quantity = max(least, makers.LEAST_BASE)
     sums = makers.run_makers(tape, book, config, spreads, quantity, block_ns, blocks, _part(tell, 0.0, 0.5))
     few = spreads[:: max(1, len(spreads) // makers.FEE_LANES)][: makers.FEE_LANES]
     runs = makers.run_fees(tape, book, config, few, quantity, block_ns, _part(tell, 0.5, 1.0))
     groups = tuple(
         MakerGroup(
-            *sums.spread_bp[k].tolist(),
+            float(sums.spread_bp[k, 0]),
+            float(sums.spread_bp[k, 1]),
             int(sums.fills[k].sum()),
             bootstrap(np.stack([sums.pnl[k] * 1e4, sums.notional[k]], axis=1), ratio),
         )

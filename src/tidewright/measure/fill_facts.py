@@ -10,7 +10,7 @@ BTCUSDT perpetual); T. DeLise, arXiv 2407.16527 (10-year note futures); Jain, Fi
 """
 
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -83,7 +83,8 @@ class Probes(NamedTuple):
 
     def where(self, chosen: Bools) -> "Probes":
         """Only some of the orders."""
-        return Probes(*(column[..., chosen] for column in self))
+        columns: list[Any] = [column[..., chosen] for column in self]
+        return Probes(*columns)
 
     @property
     def touch(self) -> "Probes":
@@ -198,7 +199,12 @@ def probe_facts(probes: Probes, blocks: int) -> list[Fact]:
     facts = [_queue_share(touch, blocks), _naive_rate(touch, blocks)]
     facts += [_probability_against_markout(touch, blocks, k) for k in range(len(HORIZONS_NS))]
     facts += [_markout(touch, blocks, k) for k in range(len(HORIZONS_NS))]
-    facts += [_given_back(touch, blocks), _front_and_back(touch, blocks), _ahead(touch, blocks), _with_the_imbalance(touch, blocks)]
+    facts += [
+        _given_back(touch, blocks),
+        _front_and_back(touch, blocks),
+        _ahead(touch, blocks),
+        _with_the_imbalance(touch, blocks),
+    ]
     return facts
 
 
@@ -215,7 +221,7 @@ def share_cells(probes: Probes) -> I64:
     return np.searchsorted(edges, np.nan_to_num(share, nan=1.0), side="right")
 
 
-# -- single facts -------------------------------------------------------------------------------------------------------
+# -- single facts -----------------------------------------------------------------------------------------------------
 
 
 def _mean(probes: Probes, blocks: int, values: F64) -> tuple[int, Estimate]:
@@ -238,14 +244,12 @@ def _difference(first: tuple[Probes, F64], second: tuple[Probes, F64], blocks: i
 def _queue_share(touch: Probes, blocks: int) -> Fact:
     share = queue_share(touch)
     low, high = touch.where(share <= 1.0 - SHARE_HIGH), touch.where(share >= SHARE_HIGH)
-    count, estimate = _difference(
-        (low, low.filled.astype(np.float64)), (high, high.filled.astype(np.float64)), blocks
-    )
+    count, estimate = _difference((low, low.filled.astype(np.float64)), (high, high.filled.astype(np.float64)), blocks)
     return fact(
         "fill_probability_by_queue",
         "Fill probability: small queue less large queue",
-        f"orders at the touch whose queue is at most {1 - SHARE_HIGH:.0%} of both best levels, less those with at least "
-        f"{SHARE_HIGH:.0%}; share filled within their life",
+        f"orders at the touch whose queue is at most {1 - SHARE_HIGH:.0%} of both best levels, less those with at "
+        f"least {SHARE_HIGH:.0%}; share filled within their life",
         "share",
         (count, "orders of the rarer kind"),
         estimate,
@@ -347,8 +351,8 @@ def _front_and_back(touch: Probes, blocks: int) -> Fact:
     return fact(
         "front_less_back",
         "Mark-out after 1 s: front of the queue less back",
-        "the same orders at the touch, as first in their queue and as last (the chosen queue model): mean over the fills "
-        "of either",
+        "the same orders at the touch, as first in their queue and as last (the chosen queue model): mean over the "
+        "fills of either",
         "bp",
         (count, "fills at the back"),
         estimate,
@@ -365,8 +369,8 @@ def _ahead(touch: Probes, blocks: int) -> Fact:
     return fact(
         "long_queue_less_short",
         "Mark-out after 1 s: long queue ahead less short",
-        "filled orders at the touch with more than the median quantity ahead at arrival, less the others: what is filled "
-        "soon is filled because the market is coming",
+        "filled orders at the touch with more than the median quantity ahead at arrival, less the others: what is "
+        "filled soon is filled because the market is coming",
         "bp",
         (count, "fills of the rarer kind"),
         estimate,
@@ -395,7 +399,7 @@ def _suffix(k: int) -> str:
     return f"{HORIZONS_NS[k] // SECOND}s"
 
 
-# -- facts from other samples ---------------------------------------------------------------------------------------------
+# -- facts from other samples -----------------------------------------------------------------------------------------
 
 
 def taker_fact(block: I64, net_bp: F64, blocks: int) -> Fact:
@@ -425,7 +429,8 @@ def symmetric_maker_fact(sums: F64, fills: int) -> Fact:
     return fact(
         "symmetric_maker",
         "Symmetric maker at zero fee",
-        "PnL of naive grids around the mid, all spacings together, per notional traded; the inventory is valued at the mid",
+        "PnL of naive grids around the mid, all spacings together, per notional traded; the inventory is valued at the "
+        "mid",
         "bp",
         (fills, "fills"),
         bootstrap(sums * np.array([1e4, 1.0]), ratio),
@@ -490,7 +495,8 @@ def fee_slope_fact(fees_bp: F64, pnl_bp: F64, fills: int) -> Fact:
     return fact(
         "fee_slope",
         "PnL per notional lost for each basis point of fee",
-        "slope of PnL per notional over maker fees of 0, 1, 2, 4 and 8 bp, symmetric grids; the orders do not depend on it",
+        "slope of PnL per notional over maker fees of 0, 1, 2, 4 and 8 bp, symmetric grids; the orders do not "
+        "depend on it",
         "bp per bp",
         (fills, "fills"),
         Estimate(slope, slope, slope, 1),
@@ -506,7 +512,8 @@ def crash_fact(name: str, title: str, bids: F64, asks: F64, window_text: str) ->
     return fact(
         name,
         title,
-        f"share of bids in all fills of probes within the largest falls of {window_text}, one weight a fill; falls are drawn",
+        f"share of bids in all fills of probes within the largest falls of {window_text}, one weight a fill; "
+        "falls are drawn",
         "share",
         (int(sums[:, 1].sum()), "fills"),
         bootstrap(sums, ratio),
@@ -523,7 +530,8 @@ def reversal_fact(flow: F64, next_return_bp: F64) -> Fact:
     return fact(
         "flow_reversal",
         "Edge of trading against the last 15 min of taker flow",
-        "−sign(taker buys − taker sells) × return of the mid over the next 15 min, gross; a fact about the tape, not about fills",
+        "−sign(taker buys − taker sells) × return of the mid over the next 15 min, gross; a fact about the "
+        "tape, not about fills",
         "bp",
         (int(known.sum()), "stretches"),
         bootstrap(block_sums(block, len(edge), np.where(known, edge, 0.0), known.astype(np.float64)), ratio)

@@ -97,7 +97,8 @@ class BookHistory:
         )
         back = np.empty_like(out)
         back[order] = out
-        return BookViews(*back[:, :6].T.copy(), whole=back[:, 6] == 1, gaps=back[:, 7].copy())
+        bid, ask, bid_qty, ask_qty, level_qty, mid2, whole, gaps = back.T.copy()
+        return BookViews(bid, ask, bid_qty, ask_qty, level_qty, mid2, whole == 1, gaps)
 
     def gaps_ns(self) -> I64:
         """When the gaps after the start began, int64 ns; a reset that ends a gap begins none."""
@@ -106,7 +107,7 @@ class BookHistory:
         return np.unique(begun[begun > self.start_ns])
 
     def mid(self, when: I64) -> F64:
-        """Mid at each time, ticks, float64; NaN where it is not known: before the first, in gaps, after the last row."""
+        """Mid at each time, ticks, float64; NaN before the first, in gaps and after the last row: not known."""
         views = self.at(when)
         known = (views.mid2 > 0) & (when <= self.end_ns)
         return np.where(known, views.mid2 / 2.0, np.nan)
@@ -171,6 +172,6 @@ def _play(  # type: ignore[no-untyped-def]  # numba: types come from the arrays
             if snapshot:
                 gap = False
             snapshot = False
-            whole = not gap and best_bid >= 0 and best_ask < levels and best_bid <= best_ask
+            whole = bool(not gap and best_bid >= 0 and best_ask < levels and best_bid <= best_ask)
             if whole:
                 mid2 = prices[best_bid] + prices[best_ask]

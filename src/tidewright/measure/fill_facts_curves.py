@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from tidewright.measure.fill_facts import HORIZONS_NS, F64, I64, Probes, queue_share, share_cells
+from tidewright.measure.fill_facts import F64, HORIZONS_NS, I64, Probes, queue_share, share_cells
 from tidewright.measure.fill_facts_blocks import Estimate, block_sums, bootstrap, ratio
 
 _DISTANCES_BP: Final = (0.5, 1.0, 2.0, 5.0, 10.0)

@@ -37,7 +37,9 @@ def page(report: FactsReport) -> str:
         "excludes the smallest effect that would count, and has too few observations where it shows neither.</p>",
         _fact_table(report.facts),
         "<h2>Fill probability against mark-out</h2>",
-        _chart("trade_off", "Each point: a tenth of the orders at the touch, by their queue's share of both best levels"),
+        _chart(
+            "trade_off", "Each point: a tenth of the orders at the touch, by their queue's share of both best levels"
+        ),
     ]
     for curve in report.curves:
         parts.append(f"<h2>{escape(curve.title)}</h2>")
@@ -84,7 +86,7 @@ def _assumptions(report: FactsReport) -> str:
     return f"<table><tbody>{rows}</tbody></table>"
 
 
-# -- charts -------------------------------------------------------------------------------------------------------------
+# -- charts -----------------------------------------------------------------------------------------------------------
 
 
 def _bars(estimates: list[Estimate], scale: float = 1.0) -> dict[str, Any]:

@@ -46,15 +46,16 @@ def heading(report: FactsReport) -> str:
     """Which tape, over which time."""
     tape = report.tape
     start, end = (iso(tape[name])[:16].replace("T", " ") for name in ("start_ns", "end_ns"))
-    return f"{start} to {end} UTC ({duration_text(tape['end_ns'] - tape['start_ns'])}) · {tape['venue']} · {tape['detail']}"
+    span = duration_text(tape["end_ns"] - tape["start_ns"])
+    return f"{start} to {end} UTC ({span}) · {tape['venue']} · {tape['detail']}"
 
 
-def render(report: FactsReport) -> RenderableType:
-    """Facts, curves and assumptions as tables."""
+def render(report: FactsReport, width: int = 80) -> RenderableType:
+    """Facts, curves and assumptions as tables; the literature's figures where ``width`` columns have room for them."""
     return Group(
         Text(f"Facts about fills: {report.tape['symbol']}", style="bold"),
         Text(heading(report), style="dim"),
-        _facts(report),
+        _facts(report, width >= 120),
         *(_curve(curve) for curve in report.curves),
         _makers(report),
         _fees(report),
@@ -63,20 +64,24 @@ def render(report: FactsReport) -> RenderableType:
     )
 
 
-def _facts(report: FactsReport) -> Table:
+def _facts(report: FactsReport, literature: bool) -> Table:
     table = Table(box=None, pad_edge=False, title_justify="left", header_style="dim")
-    for name, style in (("fact", ""), ("figure", ""), ("95 %", "dim"), ("n", "dim"), ("expected", "dim")):
-        table.add_column(name, style=style, justify="left" if name in ("fact", "expected") else "right")
+    table.add_column("fact")
+    for name, style in (("figure", ""), ("95 %", "dim"), ("n", "dim")):
+        table.add_column(name, style=style, justify="right")
+    table.add_column("expected", style="dim")
     table.add_column("verdict", no_wrap=True)
+    if literature:
+        table.add_column("literature", style="dim")
     for fact in report.facts:
-        expected = f"{fact.claim.text}; {fact.literature}"
         table.add_row(
             fact.title,
             figure_text(fact),
             interval_text(fact.estimate, fact.unit),
             f"{fact.count:,}",
-            expected,
+            fact.claim.text,
             Text(fact.verdict, style=_STYLES.get(fact.verdict, "dim")),
+            *([fact.literature] if literature else []),
         )
     return table
 
