@@ -1,5 +1,6 @@
 """The facts about fills as one HTML page that holds everything it needs."""
 
+import math
 from html import escape
 from typing import Any, Final
 
@@ -185,15 +186,15 @@ def _maker_chart(report: FactsReport) -> Figure:
     trace = {
         "type": "scatter",
         "mode": "markers",
-        "x": [f"{group.low_bp:.2g}–{group.high_bp:.2g}" for group in report.makers],
+        "x": [f"{math.sqrt(group.low_bp * group.high_bp):.2g}" for group in report.makers],
         "y": _values(estimates),
         "error_y": _bars(estimates),
         "marker": {"color": BLUE, "size": 8},
-        "text": [f"{group.fills:,} fills" for group in report.makers],
+        "text": [f"{g.low_bp:.3g} to {g.high_bp:.3g} bp, {g.fills:,} fills" for g in report.makers],
         "hovertemplate": "%{y:.2f} bp<br>%{text}<extra></extra>",
         "showlegend": False,
     }
-    layout = _category_layout("bp", "distance of bid to ask, bp")
+    layout = _category_layout("bp", "distance of bid to ask, bp (geometric mean of each group)")
     # Wide grids fill seldom: their intervals would hide all others.
     known = [group.pnl_bp for group in report.makers if group.fills >= 1_000 and group.pnl_bp.low == group.pnl_bp.low]
     if known:
