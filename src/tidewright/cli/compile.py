@@ -11,6 +11,7 @@ from tidewright.engine.backtest import backtest
 from tidewright.engine.replay import Replay, ReplayConfig
 from tidewright.market.synthetic import synthesize
 from tidewright.market.touch import touches
+from tidewright.measure.fill_facts_book import BookHistory
 from tidewright.measure.mids import tape_mids
 
 
@@ -26,6 +27,7 @@ def main() -> None:
         exchange.finish()
         touches(tape.data)
         tape_mids(tape.data, float(tape.instrument.tick))
+        BookHistory(tape.data).at(tape.data.ts[:1].copy())
     print(f"compiled in {time.monotonic() - began:.0f} s", file=sys.stderr)
 
 
