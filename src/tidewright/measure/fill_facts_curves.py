@@ -77,7 +77,7 @@ def _by_share(touch: Probes, blocks: int) -> Curve:
     return Curve(
         "queue_share",
         "By the queue's share of both best levels, at the touch",
-        "quantity ahead / (quantity ahead + quantity at the other best), mean of each tenth",
+        "quantity ahead / both best levels, mean of each tenth",
         _points(touch, kinds, labels, blocks),
     )
 

@@ -13,6 +13,7 @@ from tidewright.measure.fill_facts_report import FactsReport
 from tidewright.measure.fill_facts_table import figure_text, heading, interval_text
 from tidewright.measure.report_page import document
 
+_LEAST_FILLS: Final = 10
 _COLOURS: Final = (BLUE, ORANGE, GREEN)
 _VERDICT_CLASS: Final = {AS_EXPECTED: "accepted", NOT_EXPECTED: "invalid"}  # styles of the report's page
 
@@ -111,6 +112,11 @@ def _points(points: tuple[Point, ...]) -> list[str]:
     return [f"{point.orders:,} orders, {point.fills:,} fills" for point in points]
 
 
+def _filled_enough(curve: Curve) -> tuple[Point, ...]:
+    """Classes with a mean worth a place in a chart."""
+    return tuple(point for point in curve.points if point.fills >= _LEAST_FILLS)
+
+
 def _category_layout(y_title: str, x_title: str, **more: Any) -> Figure:
     layout = figure_layout(270, y_title, hovermode="closest", **more)
     layout["xaxis"].update({"title": {"text": x_title, "font": {"size": 11}}, "type": "category"})
@@ -138,19 +144,20 @@ def _probability_chart(curve: Curve) -> Figure:
 
 def _markout_chart(curve: Curve) -> Figure:
     traces = []
+    points = _filled_enough(curve)
     for k, horizon in enumerate(HORIZONS_NS):
-        estimates = [point.markout_bp[k] for point in curve.points]
+        estimates = [point.markout_bp[k] for point in points]
         traces.append(
             {
                 "type": "scatter",
                 "mode": "markers+lines",
                 "name": f"after {horizon_text(horizon)}",
-                "x": [point.label for point in curve.points],
+                "x": [point.label for point in points],
                 "y": _values(estimates),
                 "error_y": _bars(estimates),
                 "marker": {"color": _COLOURS[k], "size": 6},
                 "line": {"color": _COLOURS[k], "width": 1, "dash": "dot"},
-                "text": _points(curve.points),
+                "text": _points(points),
                 "hovertemplate": "%{y:.2f} bp<br>%{text}<extra></extra>",
             }
         )
@@ -159,18 +166,19 @@ def _markout_chart(curve: Curve) -> Figure:
 
 def _trade_off_chart(cells: Curve) -> Figure:
     traces = []
+    points = _filled_enough(cells)
     for k, horizon in enumerate(HORIZONS_NS):
-        estimates = [point.markout_bp[k] for point in cells.points]
+        estimates = [point.markout_bp[k] for point in points]
         traces.append(
             {
                 "type": "scatter",
                 "mode": "markers",
                 "name": f"after {horizon_text(horizon)}",
-                "x": _values([point.probability for point in cells.points], 100.0),
+                "x": _values([point.probability for point in points], 100.0),
                 "y": _values(estimates),
                 "error_y": _bars(estimates),
                 "marker": {"color": _COLOURS[k], "size": 8},
-                "text": [f"queue share {point.label}, {point.fills:,} fills" for point in cells.points],
+                "text": [f"queue share {point.label}, {point.fills:,} fills" for point in points],
                 "hovertemplate": "%{x:.1f} % filled, %{y:.2f} bp<br>%{text}<extra></extra>",
             }
         )
@@ -196,8 +204,10 @@ def _maker_chart(report: FactsReport) -> Figure:
     }
     layout = _category_layout("bp", "distance of bid to ask, bp (geometric mean of each group)")
     # Wide grids fill seldom: their intervals would hide all others.
-    known = [group.pnl_bp for group in report.makers if group.fills >= 1_000 and group.pnl_bp.low == group.pnl_bp.low]
+    known = [group.pnl_bp for group in report.makers if group.pnl_bp.low == group.pnl_bp.low]
     if known:
+        narrowest = min(estimate.high - estimate.low for estimate in known)
+        known = [estimate for estimate in known if estimate.high - estimate.low <= 6.0 * narrowest]
         low, high = min(0.0, *(e.low for e in known)), max(0.0, *(e.high for e in known))
         layout["yaxis"]["range"] = [low - 0.1 * (high - low), high + 0.1 * (high - low)]
     return {"data": [trace], "layout": layout}
