@@ -5,20 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tidewright.measure.fill_facts import (
-    CELLS,
-    Claim,
-    Probes,
-    cell_correlation,
-    crash_fact,
-    fee_slope_fact,
-    largest_falls,
-    probe_facts,
-    reversal_fact,
-    sharpe_drop_fact,
-    sharpe_of,
-    symmetric_maker_fact,
-)
+from tidewright.measure.fill_facts import Claim
 from tidewright.measure.fill_facts_blocks import (
     LEAST_BLOCKS,
     Estimate,
@@ -28,6 +15,16 @@ from tidewright.measure.fill_facts_blocks import (
     t_quantile,
 )
 from tidewright.measure.fill_facts_curves import probe_curves
+from tidewright.measure.fill_facts_probes import CELLS, Probes, cell_correlation, probe_facts
+from tidewright.measure.fill_facts_samples import (
+    crash_fact,
+    fee_slope_fact,
+    largest_falls,
+    reversal_fact,
+    sharpe_drop_fact,
+    sharpe_of,
+    symmetric_maker_fact,
+)
 
 BLOCKS = 40
 

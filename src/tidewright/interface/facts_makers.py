@@ -23,7 +23,7 @@ LEAST_BASE: Final = 0.002  # of a quote: the fee of 1 bp is then 20 units of 1e-
 FEES_BP: Final = (0, 1, 2, 4, 8)
 FEE_LANES: Final = 16
 SAMPLES_A_BLOCK: Final = 6  # PnL samples for Sharpe ratios
-_CHUNK: Final = 1 << 17
+_CHUNK: Final = 1 << 14  # rows: bounds the log of a thousand lanes
 _YEAR: Final = 365 * DAY
 
 Progress = Callable[[float], None]

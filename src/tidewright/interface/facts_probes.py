@@ -30,8 +30,9 @@ from tidewright.market.codes import (
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import Instrument
 from tidewright.market.tape import Columns, Tape
-from tidewright.measure.fill_facts import HORIZONS_NS, SHARE_HIGH, Probes
+from tidewright.measure.fill_facts import HORIZONS_NS, SHARE_HIGH
 from tidewright.measure.fill_facts_book import BookHistory
+from tidewright.measure.fill_facts_probes import Probes
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]

@@ -23,11 +23,12 @@ from tidewright.market.clock import MINUTE, SECOND
 from tidewright.market.codes import BUY, TRADE_BUY, TRADE_SELL
 from tidewright.market.errors import UsageError
 from tidewright.market.tape import Tape
-from tidewright.measure import fill_facts as facts
-from tidewright.measure.fill_facts import Fact, Probes
+from tidewright.measure import fill_facts_samples as samples
+from tidewright.measure.fill_facts import Fact
 from tidewright.measure.fill_facts_blocks import block_sums, bootstrap, ratio
 from tidewright.measure.fill_facts_book import BookHistory
 from tidewright.measure.fill_facts_curves import probe_curves
+from tidewright.measure.fill_facts_probes import Probes, probe_facts
 from tidewright.measure.fill_facts_report import FactsReport, Fall, FeePoint, MakerGroup
 
 F64 = npt.NDArray[np.float64]
@@ -91,7 +92,7 @@ def measure_facts(tape: Tape, settings: FactsSettings | None = None, progress: P
     back = run_plan(tape, plan, chosen.probes, chosen.probes.queue, _part(tell, 0.0, 0.25))
     front = run_plan(tape, plan, chosen.probes, "front", _part(tell, 0.25, 0.5))
     probes = probes_of(book, plan, back, front, block_ns)
-    found = facts.probe_facts(probes, blocks)
+    found = probe_facts(probes, blocks)
     falls, crash = _crash(book, probes, span)
     found.append(crash)
     config = ReplayConfig(
@@ -104,8 +105,8 @@ def measure_facts(tape: Tape, settings: FactsSettings | None = None, progress: P
     )
     groups, fee_points, maker_facts = _makers(tape, book, config, chosen, block_ns, blocks, _part(tell, 0.5, 1.0))
     found += maker_facts
-    found.append(facts.taker_fact(*taker_markouts(book, plan, back, block_ns), blocks))
-    found.append(facts.reversal_fact(*_flow(tape, book)))
+    found.append(samples.taker_fact(*taker_markouts(book, plan, back, block_ns), blocks))
+    found.append(samples.reversal_fact(*_flow(tape, book)))
     return FactsReport(
         tape=_tape(tape),
         facts=tuple(found),
@@ -126,12 +127,12 @@ def _crash(book: BookHistory, probes: Probes, span: int) -> tuple[tuple[Fall, ..
     step = max(SECOND // 4, ceil(span / _GRID_STEPS))
     mid = book.mid(np.arange(book.start_ns, book.end_ns, step, dtype=np.int64))
     falls = []
-    for start, fall_bp in facts.largest_falls(mid, step, book.start_ns, window, FALLS):
+    for start, fall_bp in samples.largest_falls(mid, step, book.start_ns, window, FALLS):
         inside = probes.filled & (probes.fill_ts >= start) & (probes.fill_ts <= start + window)
         bids = int((inside & (probes.side == BUY)).sum())
         falls.append(Fall(start, fall_bp, bids, int(inside.sum()) - bids))
     bids_asks = np.array([[fall.bid_fills, fall.ask_fills] for fall in falls], np.float64).reshape(-1, 2)
-    fact = facts.crash_fact(
+    fact = samples.crash_fact(
         "one_sided_in_a_fall",
         f"Share of bids in the fills of the {len(falls)} largest falls",
         bids_asks[:, 0],
@@ -171,15 +172,15 @@ def _makers(
     for run in runs:
         ones = np.ones(len(run.block))
         by_block = block_sums(run.block, blocks, run.samples, run.samples**2, ones)
-        points.append(FeePoint(run.fee_bp, run.pnl_bp, bootstrap(by_block, lambda t: facts.sharpe_of(t, per_year))))
+        points.append(FeePoint(run.fee_bp, run.pnl_bp, bootstrap(by_block, lambda t: samples.sharpe_of(t, per_year))))
     pooled, fills = np.stack([sums.pnl.sum(axis=0), sums.notional.sum(axis=0)], axis=1), int(sums.fills.sum())
     two = np.stack([runs[0].samples, runs[1].samples])
     fees, earned = (np.array([getattr(run, name) for run in runs]) for name in ("fee_bp", "pnl_bp"))
     told = [
-        facts.symmetric_maker_fact(pooled, fills),
-        facts.break_even_fact(pooled, fills),
-        facts.sharpe_drop_fact(two, runs[0].block, blocks, per_year, runs[0].fills),
-        facts.fee_slope_fact(fees, earned, runs[0].fills),
+        samples.symmetric_maker_fact(pooled, fills),
+        samples.break_even_fact(pooled, fills),
+        samples.sharpe_drop_fact(two, runs[0].block, blocks, per_year, runs[0].fills),
+        samples.fee_slope_fact(fees, earned, runs[0].fills),
     ]
     return groups, tuple(points), told
 

@@ -6,8 +6,9 @@ from typing import Final
 
 import numpy as np
 
-from tidewright.measure.fill_facts import F64, HORIZONS_NS, I64, Probes, queue_share, share_cells
+from tidewright.measure.fill_facts import HORIZONS_NS
 from tidewright.measure.fill_facts_blocks import Estimate, block_sums, bootstrap, ratio
+from tidewright.measure.fill_facts_probes import F64, I64, Probes, queue_share, share_cells
 
 _DISTANCES_BP: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 _AHEAD: Final = (0.1, 0.3, 1.0, 3.0, 10.0)  # in median levels
