@@ -96,20 +96,20 @@ def tapes(out: Path, venue: str, symbol: str) -> list[Tape]:
 def book_of(tape: Tape) -> Book:
     """The book at a tape's end, read in the plainest way."""
     book: Book = {"bid": {}, "ask": {}}
-    instrument, data = tape.instrument, tape.data
+    tick, lot, data = Decimal(tape.instrument.tick_size), Decimal(tape.instrument.lot_size), tape.data
     for kind, price, qty in zip(data.kind.tolist(), data.price.tolist(), data.qty.tolist(), strict=True):
         if kind == RESET:
             book = {"bid": {}, "ask": {}}
         if kind not in (BID, ASK, BEST_BID, BEST_ASK):
             continue
         side = "bid" if kind in (BID, BEST_BID) else "ask"
-        where = Decimal(instrument.price_text(price))
+        where = price * tick
         if kind == BEST_BID:
             book[side] = {p: q for p, q in book[side].items() if p <= where}
         if kind == BEST_ASK:
             book[side] = {p: q for p, q in book[side].items() if p >= where}
         if qty:
-            book[side][where] = Decimal(instrument.qty_text(qty))
+            book[side][where] = qty * lot
         else:
             book[side].pop(where, None)
     return book

@@ -7,6 +7,8 @@ book as it stands then.
 import asyncio
 import heapq
 import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from copy import deepcopy
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -25,7 +27,8 @@ def iso(ns: int) -> str:
 class LocalVenue:
     """What the three have in common.
 
-    Faults, each for one message and then over: ``drop``, ``corrupt`` (Kraken), ``text`` instead of the message.
+    Faults, each for one message and then over: ``drop`` and ``corrupt`` (Kraken's checksum). While ``refusing`` no new
+    connection is accepted.
     """
 
     def __init__(self, market: Market) -> None:
@@ -33,7 +36,7 @@ class LocalVenue:
         self.sockets: list[web.WebSocketResponse] = []  # open and subscribed to books
         self.trade_sockets: list[web.WebSocketResponse] = []  # open and subscribed to trades
         self.connections = 0
-        self.drop = self.corrupt = False
+        self.drop = self.corrupt = self.refusing = False
         self.received: list[Any] = []
         self.pongs: list[bytes] = []
         self.url = self.ws_url = ""
@@ -63,12 +66,22 @@ class LocalVenue:
         for socket in closing:
             await socket.close()
 
+    @asynccontextmanager
+    async def unreachable(self) -> AsyncIterator[None]:
+        """All connections are lost, and new ones are refused for a while."""
+        self.refusing = True
+        await self.disconnect()
+        yield
+        self.refusing = False
+
     async def _rest(self, request: web.Request) -> web.Response:
         status, body = self.answer(request.path, dict(request.query))
         headers = {"Retry-After": "0"} if status == 429 else {}
         return web.Response(body=orjson.dumps(body), status=status, headers=headers, content_type="application/json")
 
-    async def _socket(self, request: web.Request) -> web.WebSocketResponse:
+    async def _socket(self, request: web.Request) -> web.StreamResponse:
+        if self.refusing:
+            return web.Response(status=503)
         socket = web.WebSocketResponse(autoping=False)
         await socket.prepare(request)
         self.connections += 1

@@ -125,8 +125,8 @@ def test_a_lost_connection_is_a_gap_on_every_tape_and_the_recording_goes_on(make
             await server.subscribed()
             await server.play(40)
             await caught_up(server, tmp_path)
-            await server.disconnect()
-            await server.play(20)  # nobody listens
+            async with server.unreachable():
+                await server.play(20)
             await server.subscribed(2)
             await server.play()
             await caught_up(server, tmp_path)
@@ -144,8 +144,8 @@ def test_prints_of_a_lost_connection_are_recovered_from_the_next_ones_list(make,
             await server.subscribed()
             await server.play(60)
             await caught_up(server, tmp_path)
-            await server.disconnect()
-            await server.play(40)
+            async with server.unreachable():
+                await server.play(40)
             await server.subscribed(2)
             await server.play()
             await caught_up(server, tmp_path)
@@ -442,10 +442,9 @@ def test_recorded_venues_are_recorded_again_through_every_fault(make, tmp_path):
             await server.play(part)
             server.drop = True
             await server.play(part // 2, 0.001)
-            await caught_up(server, tmp_path)
             connections = server.connections
-            await server.disconnect()
-            await server.play(part // 2)
+            async with server.unreachable():
+                await server.play(part // 2)
             await server.subscribed(connections + 1)
             await server.play(part, 0.0005)
             await caught_up(server, tmp_path)
