@@ -10,9 +10,10 @@ _PUBLIC = {
     "Tape": ("tidewright.market.tape", "Tape"),
     "Instrument": ("tidewright.market.instrument", "Instrument"),
     "backtest": ("tidewright.engine.backtest", "backtest"),
+    "optimize": ("tidewright.agents.optimizer.optimize", "optimize"),
 }
 
-__all__ = ["Instrument", "Tape", "__version__", "backtest"]
+__all__ = ["Instrument", "Tape", "__version__", "backtest", "optimize"]
 
 
 def __getattr__(name: str) -> object:

@@ -9,10 +9,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import tidewright as tw
 from tests.engine.test_cluster import needs_ray
 from tidewright.cli.optimize import optimize
 from tidewright.market.errors import NotFoundError, TidewrightError, UsageError
 from tidewright.market.synthetic import synthesize
+from tidewright.risk.limits import Limits
 
 RUNNER = CliRunner()
 APP = typer.Typer()
@@ -40,6 +42,25 @@ def test_the_search_answers_with_finalists_in_and_out_of_sample(tape: str) -> No
     threaded = RUNNER.invoke(APP, [*arguments, "--threads", "2"])
     assert threaded.stdout == result.stdout, "the same again, wherever it ran"
     assert "judged in: 1 thread\n" in result.stderr and "judged in: 2 threads\n" in threaded.stderr
+
+
+def test_from_python_it_is_the_same_search(tape: str) -> None:
+    arguments = ["--tape", tape, *SMALL, "--set", "spread_percentage=0.02", "--limits", "--json"]
+    answer = json.loads(RUNNER.invoke(APP, arguments).stdout.splitlines()[-1])
+    done = tw.optimize(
+        tw.Tape.open(tape),
+        incumbent={"spread_percentage": 0.02},
+        candidates=32,
+        generations=2,
+        fees=("0.0001", None),
+        epoch="10m",
+        limits=Limits(),
+        threads=2,
+    )
+    assert done.proposal == answer["proposal"] and done.found.reason == answer["reason"] and done.ran == "2 threads"
+    for found, told in ((done.found.inside, "in_sample"), (done.found.outside, "out_of_sample")):
+        assert [lane.score for lane in found] == [lane["score"] for lane in answer[told]["lanes"]]
+        assert [lane.params for lane in found] == [lane["params"] for lane in answer[told]["lanes"]]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """``tidewright optimize``: the optimizer's search on a tape, in and out of sample."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,19 +12,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tidewright.agents.optimizer.judge import Settings, ShadowJudge
-from tidewright.agents.optimizer.memory import Memory
 from tidewright.agents.optimizer.objective import TOO_FEW
-from tidewright.agents.optimizer.space import of_strategy, parse
-from tidewright.agents.optimizer.study import Findings, Lane, Plan, complete, study
-from tidewright.agents.optimizer.windows import split
+from tidewright.agents.optimizer.optimize import Optimization
+from tidewright.agents.optimizer.optimize import optimize as search
+from tidewright.agents.optimizer.study import Findings, Lane, Plan
 from tidewright.cli.ray_option import Ray, Threads, WithRay, announce
-from tidewright.engine.sweep import runner
-from tidewright.market.clock import iso, parse_duration
+from tidewright.market.clock import iso
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import text_units
 from tidewright.market.tape import Tape
-from tidewright.risk.limits import OFF, Limits
+from tidewright.risk.limits import Limits
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -76,43 +75,39 @@ def optimize(
 ) -> None:
     """Search parameters on a tape: bred in sample, the best few judged out of sample beside the incumbent."""
     source = Tape.open(tape)
-    cycle_ns, latency_ns = parse_duration(cycle), parse_duration(latency)
-    if cycle_ns <= 0:
-        raise UsageError(f"--cycle must be > 0, was {cycle}")
-    start_ns = source.start_ns if last is None else max(source.start_ns, source.end_ns - parse_duration(last))
-    parts = split(start_ns, source.end_ns, cycle_ns, 2 * latency_ns)
-    settings = Settings(
-        cycle_ns=cycle_ns,
-        entry_ns=latency_ns,
-        response_ns=latency_ns,
-        maker_fee=None if maker_fee is None else text_units(maker_fee, "--maker-fee"),
-        taker_fee=None if taker_fee is None else text_units(taker_fee, "--taker-fee"),
-        limits=Limits() if limits else OFF,
-        queue=queue,
-        equity=text_units(equity, "--equity"),
-    )
-    plan = Plan(
-        strategy=strategy,
-        space=of_strategy(strategy, None if not space else [parse(text) for text in space]),
-        incumbent=complete(strategy, _values(set_ or [])),
-        split=parts,
-        cycle_ns=cycle_ns,
-        horizon=max(1, parse_duration(epoch) // cycle_ns),
-        candidates=candidates,
-        generations=generations,
-        seed=seed,
-    )
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
         console = Console(stderr=True, highlight=False, width=160)  # a table cut to a narrow pipe says nothing
+    for rate, option in ((maker_fee, "--maker-fee"), (taker_fee, "--taker-fee"), (equity, "--equity")):
+        if rate is not None:
+            text_units(rate, option)
+    incumbent = _values(set_ or [])
     announce(console, ray)
-    where = runner(threads, ray)
-    judge = ShadowJudge(source, len(source), strategy, settings, parts.inside.start_ns, runner=where)
-    found = _with_progress(console, judge, plan)
-    _print(console, plan, found)
-    console.print(f"judged in: {judge.ran}")
+    with _progress(console, candidates * generations) as progress:
+        done = search(
+            source,
+            strategy,
+            incumbent,
+            space or None,
+            candidates=candidates,
+            generations=generations,
+            seed=seed,
+            cycle=cycle,
+            epoch=epoch,
+            last=last,
+            latency=latency,
+            fees=(maker_fee, taker_fee),
+            queue=queue,
+            capital=equity,
+            limits=Limits() if limits else None,
+            threads=threads,
+            ray=ray,
+            progress=progress,
+        )
+    _print(console, done.plan, done.found)
+    console.print(f"judged in: {done.ran}")
     if as_json:
-        print(orjson.dumps(_answer(plan, found)).decode())
+        print(orjson.dumps(_answer(done)).decode())
 
 
 def _values(texts: list[str]) -> dict[str, float]:
@@ -128,7 +123,9 @@ def _values(texts: list[str]) -> dict[str, float]:
     return found
 
 
-def _with_progress(console: Console, judge: ShadowJudge, plan: Plan) -> Findings:
+@contextmanager
+def _progress(console: Console, total: int) -> Iterator[Callable[[int, int], None]]:
+    """A bar of candidates judged."""
     columns = (
         TextColumn("searching"),
         BarColumn(),
@@ -136,9 +133,18 @@ def _with_progress(console: Console, judge: ShadowJudge, plan: Plan) -> Findings
         TextColumn("candidates"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=plan.candidates * plan.generations)
-        return study(judge, plan, Memory(), lambda done, _: bar.update(task, completed=done))
+    bar = Progress(*columns, console=console, transient=True)
+    task = bar.add_task("", total=total)
+
+    def tell(done: int, _: int) -> None:
+        bar.start()  # not before: a mistake in the options is one line, not a bar and a line
+        bar.update(task, completed=done)
+
+    try:
+        yield tell
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 def _print(console: Console, plan: Plan, found: Findings) -> None:
@@ -190,12 +196,12 @@ def _percent(lane: Lane) -> float:
     return 100.0 * lane.figures["total_return"]
 
 
-def _answer(plan: Plan, found: Findings) -> dict[str, Any]:
+def _answer(done: Optimization) -> dict[str, Any]:
     """Plain values; orjson writes NaN as null."""
-    chosen = found.chosen if found.chosen >= 0 and not found.reason else None
+    plan, found = done.plan, done.found
     return {
         "strategy": plan.strategy,
-        "proposal": None if chosen is None else found.inside[chosen].params,
+        "proposal": done.proposal,
         "reason": found.reason,
         "incumbent": dict(plan.incumbent),
         "trials": found.trials,
