@@ -81,6 +81,11 @@ def test_options_that_do_not_fit_are_refused(run, trades, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [trades.name]
 
 
+def test_place_that_cannot_be_written_to_is_an_error(run, trades, tmp_path):
+    done = run("--format", "binance-dumps", "--out", trades / "t", trades)
+    assert done.code == 1 and "Not a directory" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_existing_tape_is_left_alone(run, trades, tmp_path):
     (tmp_path / "t").mkdir()
     done = run("--format", "binance-dumps", "--out", tmp_path / "t", trades)

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from tidewright.market.errors import UsageError
+from tidewright.market.errors import TidewrightError, UsageError
 from tidewright.market.importers.report import ImportReport
 
 
@@ -61,6 +61,8 @@ def import_files(
     ------
     UsageError
         If the format has no use for an option that was given, or needs one that was not.
+    TidewrightError
+        If a file cannot be read or the tape not be written.
     """
     module, _, name = _IMPORTERS[format_].partition(":")
     importer = getattr(importlib.import_module(f"tidewright.market.importers.{module}"), name)
@@ -78,5 +80,8 @@ def import_files(
     ]
     if missing:
         raise UsageError(f"the format {format_} needs {' and '.join(f'--{key}' for key in missing)}")
-    report: ImportReport = importer(list(files), out, **given, progress=progress)
+    try:
+        report: ImportReport = importer(list(files), out, **given, progress=progress)
+    except OSError as error:  # no right to read or write, a full disk: nothing is left behind
+        raise TidewrightError(f"{error.filename or out}: {error.strerror or error}") from None
     return report

@@ -1,6 +1,7 @@
 """Event files of hftbacktest 2.x, written here with its numbers; those themselves are checked against its package."""
 
 import json
+import random
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.market.importers.playback import MS, T0, gz, listed, packets, play
 from tidewright.market import codes
 from tidewright.market.errors import DataError, UsageError
 from tidewright.market.importers import hftbacktest_npz as npz
+from tidewright.market.importers.binance_raw import import_binance_raw
 from tidewright.market.importers.hftbacktest_npz import EVENT, import_hftbacktest
 from tidewright.market.importers.tardis import import_tardis
 from tidewright.market.tape import Tape
@@ -151,16 +153,37 @@ names = dict(DEPTH="DEPTH_EVENT", TRADE="TRADE_EVENT", CLEAR="DEPTH_CLEAR_EVENT"
 found = {ours: getattr(t, theirs) for ours, theirs in names.items()}
 found["dtype"] = [(name, t.event_dtype[name].str, t.event_dtype.fields[name][1]) for name in t.event_dtype.names]
 found["orders"] = [t.ADD_ORDER_EVENT, t.CANCEL_ORDER_EVENT, t.MODIFY_ORDER_EVENT, t.FILL_EVENT]
-if len(sys.argv) > 1:
-    from hftbacktest.data.utils import tardis
-    tardis.convert(sys.argv[2:], output_filename=sys.argv[1])
+from hftbacktest.data.utils import binancefutures, tardis
+tardis.convert(sys.argv[3:], output_filename=sys.argv[1])
+binancefutures.convert(sys.argv[2], output_filename=sys.argv[2] + ".npz")
 print(json.dumps(found))
 """
 
 
+def futures_capture(path: Path) -> Path:
+    """A raw capture of a linear future: snapshot, depth by ``pu`` and trades."""
+    dice, previous, lines = random.Random(3), 1_000, []
+    levels = [
+        [[f"{price + step * i / 10:.1f}", "1.000"] for i in range(50)] for price, step in ((6e4, -1), (60000.1, 1))
+    ]
+    lines.append((-10, {"lastUpdateId": previous, "E": T0 - 20, "T": T0 - 25, "bids": levels[0], "asks": levels[1]}))
+    for k in range(300):
+        first = previous + dice.randint(1, 5)
+        ids = {"U": first, "u": first + dice.randint(0, 9), "pu": previous}
+        bids = [[f"{60000 - dice.randint(0, 80) / 10:.1f}", f"{dice.randint(0, 3)}.{k:03d}"] for _ in range(3)]
+        asks = [[f"{60000.1 + dice.randint(0, 80) / 10:.1f}", f"{dice.randint(0, 3)}.000"] for _ in range(2)]
+        head = {"E": T0 + 20 * k + 5, "s": "BTCUSDT"}
+        print_ = {"e": "trade", **head, "T": T0 + 20 * k - 1, "t": k + 1, "p": "60000.1", "q": "0.010", "X": "MARKET"}
+        lines.append((20 * k + 3, {"stream": "t", "data": {**print_, "m": k % 2 == 0}}))
+        depth = {"e": "depthUpdate", **head, "T": T0 + 20 * k, **ids, "b": bids, "a": asks}
+        lines.append((20 * k + 8, {"stream": "d", "data": depth}))
+        previous = ids["u"]
+    return gz(path, "".join(f"{(T0 + ms) * MS} {json.dumps(message)}\n" for ms, message in lines))
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not PEERS.exists(), reason="hftbacktest is not installed beside the project")
-def test_numbers_and_a_converted_file_are_those_of_hftbacktest_itself(tmp_path):
+def test_numbers_and_converted_files_are_those_of_hftbacktest_itself(tmp_path):
     head = "exchange,symbol,timestamp,local_timestamp"
     book = f"{head},is_snapshot,side,price,amount\n"
     for side, price in (("bid", 100.0), ("bid", 99.5), ("ask", 101.0)):
@@ -171,7 +194,8 @@ def test_numbers_and_a_converted_file_are_those_of_hftbacktest_itself(tmp_path):
         book += f"binance-futures,BTCUSDT,{us},{us + 3_000},false,bid,{100 - i % 5 / 2},{i % 3}\n"
         prints += f"binance-futures,BTCUSDT,{us},{us + 2_000},{i},sell,100,0.5\n"
     files = [gz(tmp_path / "trades.csv.gz", prints), gz(tmp_path / "incremental_book_L2.csv.gz", book)]
-    words = [str(PEERS), "-c", ASK_PEER, str(tmp_path / "made.npz"), *map(str, files)]
+    raw = futures_capture(tmp_path / "capture.gz")
+    words = [str(PEERS), "-c", ASK_PEER, str(tmp_path / "made.npz"), str(raw), *map(str, files)]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     theirs = json.loads(done.stdout.splitlines()[-1])
     assert {name: getattr(npz, name) for name in theirs if name.isupper()} == {
@@ -182,6 +206,10 @@ def test_numbers_and_a_converted_file_are_those_of_hftbacktest_itself(tmp_path):
     assert theirs["orders"] == list(npz.ORDER_EVENTS)
     import_hftbacktest([tmp_path / "made.npz"], tmp_path / "theirs", symbol="BTCUSDT")
     import_tardis(files, tmp_path / "ours")
-    ours, made = Tape.open(tmp_path / "ours"), Tape.open(tmp_path / "theirs")
-    assert listed(ours) == listed(made) and packets(ours) == packets(made)
-    assert (ours.data.ts_local == made.data.ts_local).all() and (ours.data.flags == made.data.flags).all()
+    import_hftbacktest([f"{raw}.npz"], tmp_path / "their_capture", symbol="BTCUSDT", lot_size="0.001")
+    import_binance_raw([raw], tmp_path / "our_capture", lot_size="0.001")
+    for one, other in (("ours", "theirs"), ("our_capture", "their_capture")):
+        mine, made = Tape.open(tmp_path / one).data, Tape.open(tmp_path / other).data
+        assert len(mine.ts) > 400
+        for name, a, b in zip(mine._fields, mine, made, strict=True):
+            assert np.array_equal(a, b), f"{name} of {one} and {other}"

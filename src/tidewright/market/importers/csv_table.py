@@ -19,6 +19,7 @@ from tidewright.market.importers.files import Block, line_blocks
 from tidewright.market.tape import F64, I64, U8
 
 _SEPARATOR: Final = b","
+_TYPED: Final = (b"PAR1", b"ARROW1")  # parquet, feather
 # A time above the first bound is ns, above the second µs, above the third ms, else s; each bound lies in 1973.
 _NS_FROM, _US_FROM, _MS_FROM = 10**17, 10**14, 10**11
 _EARLIEST: Final = 1_230_768_000 * SECOND  # 2009-01-01, the year of the first bitcoin: a time before is a mistake,
@@ -226,26 +227,35 @@ def _too_many(path: Path, block: Block, fields: int, error: Exception) -> DataEr
     return DataError(f"{path}, from line {block.line}: not a table of {fields} columns ({str(error).splitlines()[0]})")
 
 
-def read_typed(path: Path, rows: int = 500_000, progress: Callable[[float], None] | None = None) -> Iterator[Table]:
-    """The columns of a parquet or feather file, part by part.
+def is_typed(path: Path) -> bool:
+    """Whether a file is parquet or feather, by its first bytes."""
+    with open(path, "rb") as raw:
+        return raw.read(6).startswith(_TYPED)
+
+
+def read_typed(
+    path: Path, wanted: Sequence[str], rows: int = 500_000, progress: Callable[[float], None] | None = None
+) -> Iterator[Table]:
+    """The wanted columns of a parquet or feather file, part by part.
 
     Raises
     ------
     DataError
-        If the file is cut off or neither.
+        If the file is cut off or neither, or a wanted column is missing.
     """
     with open(path, "rb") as raw:
-        magic = raw.read(6)
+        parquet = raw.read(6).startswith(_TYPED[0])
     try:
-        if magic.startswith(b"PAR1"):
-            frame = pl.read_parquet(path)
-        elif magic == b"ARROW1":
-            frame = pl.read_ipc(path)
-        else:
-            raise DataError(f"{path} is no parquet file and no feather file")
+        names = list(pl.read_parquet_schema(path) if parquet else pl.read_ipc_schema(path))
+        missing = [name for name in wanted if name not in names]
+        if missing:
+            raise DataError(f"{path} lacks the columns {', '.join(missing)}; it has {', '.join(names)}")
+        columns = list(dict.fromkeys(wanted))
+        frame = pl.read_parquet(path, columns=columns) if parquet else pl.read_ipc(path, columns=columns)
+        frame = frame.select(columns)
     except (pl.exceptions.PolarsError, OSError) as error:
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{path} is cut off or damaged: {text}") from None
+        raise DataError(f"{path} is cut off or no parquet or feather file: {text}") from None
     for start in range(0, len(frame), rows):
         part = frame.slice(start, rows)
         yield Table(path, part, np.arange(start + 1, start + len(part) + 1, dtype=np.int64), "row")

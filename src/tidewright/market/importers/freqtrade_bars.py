@@ -16,7 +16,7 @@ import polars as pl
 from tidewright.market.errors import DataError, UsageError
 from tidewright.market.importers.bars import Bars, write_bars
 from tidewright.market.importers.contracts import parse_kind, recorded_instrument
-from tidewright.market.importers.csv_table import Table, read_typed
+from tidewright.market.importers.csv_table import Table, is_typed, read_typed
 from tidewright.market.importers.files import DAMAGED, unpacked
 from tidewright.market.importers.report import ImportReport, Progress, existing_files, part_of
 from tidewright.market.instrument import Instrument
@@ -88,17 +88,7 @@ def _pair(paths: list[Path]) -> str:
 
 
 def _tables(path: Path, progress: Progress | None) -> list[Table]:
-    with open(path, "rb") as raw:
-        magic = raw.read(6)
-    if magic.startswith(b"PAR1") or magic == b"ARROW1":
-        tables = list(read_typed(path, progress=progress))
-    else:
-        tables = [_json(path)]
-    for table in tables:
-        missing = [name for name in _COLUMNS if name not in table.frame.columns]
-        if missing:
-            raise DataError(f"{path} lacks the columns {', '.join(missing)}; it has {', '.join(table.frame.columns)}")
-    return tables
+    return list(read_typed(path, _COLUMNS, progress=progress)) if is_typed(path) else [_json(path)]
 
 
 def _json(path: Path) -> Table:
@@ -123,5 +113,4 @@ def _json(path: Path) -> Table:
 
 
 def _bars(table: Table) -> Bars:
-    ordered = Table(table.path, table.frame.select(_COLUMNS), table.line, table.unit)
-    return Bars.of(ordered, ordered.times("date"), ("open", "high", "low", "close"), "volume")
+    return Bars.of(table, table.times("date"), ("open", "high", "low", "close"), "volume")

@@ -14,11 +14,11 @@ import numpy as np
 
 from tidewright.market.clock import MILLISECOND
 from tidewright.market.codes import ASK, BID, PACKET_END, SNAPSHOT, TRADE_BUY, TRADE_SELL, TRADE_UNKNOWN
-from tidewright.market.errors import DataError, UsageError
+from tidewright.market.errors import UsageError
 from tidewright.market.importers.bars import Bars, write_bars
 from tidewright.market.importers.column_map import OPTIONAL, ROWS, table_form
 from tidewright.market.importers.contracts import parse_kind, recorded_instrument
-from tidewright.market.importers.csv_table import Header, Table, first_fields, read_csv, read_typed
+from tidewright.market.importers.csv_table import Header, Table, first_fields, is_typed, read_csv, read_typed
 from tidewright.market.importers.feeds import (
     Batch,
     Batches,
@@ -140,16 +140,9 @@ def _first_time(path: Path, columns: Mapping[str, str]) -> int:
 
 
 def _tables(path: Path, used: tuple[str, ...], progress: Progress | None) -> Iterator[Table]:
-    with open(path, "rb") as raw:
-        magic = raw.read(6)
-    if not (magic.startswith(b"PAR1") or magic == b"ARROW1"):
-        yield from read_csv(path, Header(first_fields(path), True), used, progress)
-        return
-    for table in read_typed(path, progress=progress):
-        missing = [name for name in used if name not in table.frame.columns]
-        if missing:
-            raise DataError(f"{path} lacks the columns {', '.join(missing)}; it has {', '.join(table.frame.columns)}")
-        yield Table(path, table.frame.select(used), table.line, table.unit)
+    if is_typed(path):
+        return read_typed(path, used, progress=progress)
+    return read_csv(path, Header(first_fields(path), True), used, progress)
 
 
 def _times(table: Table, columns: Mapping[str, str]) -> tuple[Any, Any]:
