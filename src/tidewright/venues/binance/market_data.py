@@ -16,7 +16,7 @@ import orjson
 
 from tidewright.market.binance_stream import BinanceStream, venue_ns
 from tidewright.market.clock import MINUTE, SECOND, Clock
-from tidewright.market.codes import BEST_ASK, BEST_BID
+from tidewright.market.codes import ASK, BEST_ASK, BEST_BID, SNAPSHOT, TRADE_BUY, TRADE_SELL
 from tidewright.market.errors import DataError, NotFoundError, VenueError
 from tidewright.market.importers.binance_raw import place_untimed
 from tidewright.market.instrument import Instrument
@@ -136,7 +136,7 @@ class PlacedStream:
         """Whole packets whose venue times are settled; ``final``: all."""
         data = concatenate([self._held, self.stream.take()])
         untimed = (data.kind == BEST_BID) | (data.kind == BEST_ASK)
-        self._learn(data, untimed)
+        self._learn(data.rows(len(self._held.ts), len(data.ts)))
         timed = np.flatnonzero(~untimed)
         cut = int(timed[-1]) + 1 if len(timed) else 0
         if cut < len(data.ts) and (final or int(data.ts_local[-1] - data.ts_local[cut]) > _HOLD_NS):
@@ -149,11 +149,12 @@ class PlacedStream:
             self._last_ts = int(ready.ts[-1])
         return ready
 
-    def _learn(self, data: Columns, untimed: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
-        delays = (data.ts_local - data.ts)[~untimed]
+    def _learn(self, new: Columns) -> None:
+        sent = ((new.kind <= ASK) | (new.kind == TRADE_BUY) | (new.kind == TRADE_SELL)) & (new.flags & SNAPSHOT == 0)
+        delays = (new.ts_local - new.ts)[sent]
         if not len(delays):
             return
-        minute = int(data.ts_local[-1]) // MINUTE
+        minute = int(new.ts_local[-1]) // MINUTE
         if minute != self._minute:
             self._minute, self._shortest = minute, [self._shortest[1], np.iinfo(np.int64).max]
         self._shortest[1] = min(self._shortest[1], int(delays.min()))
