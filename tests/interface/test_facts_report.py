@@ -81,7 +81,7 @@ def test_probes_are_the_same_whatever_the_queue_model_and_end_when_their_life_do
 def test_the_report_is_plain_json_and_a_page() -> None:
     answer = json.loads(orjson.dumps(to_json(report("independent"))))
     assert sum(answer["verdicts"].values()) == len(answer["facts"]) == len(report("independent").facts)
-    assert {"figure", "low", "high", "sample", "expected", "literature", "source", "verdict"} <= set(
+    assert {"figure", "low", "high", "sample", "expected", "least_effect", "literature", "source", "verdict"} <= set(
         answer["facts"]["markout_1s"]
     )
     text = page(report("independent"))

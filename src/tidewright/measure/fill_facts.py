@@ -73,6 +73,13 @@ class Claim:
         return "not as expected" if low > least else "too few"
 
     @property
+    def least_text(self) -> str:
+        """The smallest effect that would count, in words; empty where the bound says it all."""
+        if self.kind == "not_above" or self.least == self.bound:
+            return ""
+        return f"{'within' if self.kind == 'near' else 'counts from'} {self.least:g}".replace("-", "−")
+
+    @property
     def text(self) -> str:
         """The claim in words, without unit."""
         words = {"below": "below", "above": "above", "not_above": "not shown above", "near": "near"}

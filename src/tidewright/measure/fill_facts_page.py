@@ -74,7 +74,8 @@ def _fact_table(facts: tuple[Fact, ...]) -> str:
             f'<td class="num">{escape(figure_text(fact))}<div class="dim small">'
             f"{escape(interval_text(fact.estimate, fact.unit))}</div></td>"
             f'<td class="num">{fact.count:,}<div class="dim small">{escape(fact.of)}</div></td>'
-            f'<td>{escape(fact.claim.text)}<div class="dim small">{escape(fact.literature)}<br>{escape(fact.source)}'
+            f'<td>{escape(fact.claim.text)}<div class="dim small">{escape(fact.claim.least_text)}</div>'
+            f'<div class="dim small">{escape(fact.literature)}<br>{escape(fact.source)}'
             f'</div></td><td class="rest {style}">{escape(fact.verdict)}</td></tr>'
         )
     return (

@@ -112,6 +112,7 @@ def _fact(fact: Fact) -> dict[str, Any]:
         "sample_of": fact.of,
         **_estimate(fact.estimate),
         "expected": fact.claim.text,
+        "least_effect": fact.claim.least,
         "literature": fact.literature,
         "source": fact.source,
         "verdict": fact.verdict,
