@@ -172,7 +172,7 @@ def futures_capture(path: Path) -> Path:
         ids = {"U": first, "u": first + dice.randint(0, 9), "pu": previous}
         bids = [[f"{60000 - dice.randint(0, 80) / 10:.1f}", f"{dice.randint(0, 3)}.{k:03d}"] for _ in range(3)]
         asks = [[f"{60000.1 + dice.randint(0, 80) / 10:.1f}", f"{dice.randint(0, 3)}.000"] for _ in range(2)]
-        head = {"E": T0 + 20 * k + 5, "s": "BTCUSDT"}
+        head = {"E": T0 + 20 * k + 2, "s": "BTCUSDT"}
         print_ = {"e": "trade", **head, "T": T0 + 20 * k - 1, "t": k + 1, "p": "60000.1", "q": "0.010", "X": "MARKET"}
         lines.append((20 * k + 3, {"stream": "t", "data": {**print_, "m": k % 2 == 0}}))
         depth = {"e": "depthUpdate", **head, "T": T0 + 20 * k, **ids, "b": bids, "a": asks}
