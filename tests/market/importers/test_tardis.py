@@ -225,3 +225,19 @@ def test_inverse_contracts_are_told_by_exchange_and_symbol(tmp_path):
         "BTC",
         "USD",
     )
+
+
+def test_progress_rises_to_the_end_and_an_interruption_leaves_nothing(tmp_path):
+    levels = gz(tmp_path / "b.csv.gz", book(*START, *((i, i + 5, 0, "bid", "100", i % 3) for i in range(1, 99))))
+    prints = gz(tmp_path / "t.csv.gz", trades(*((i, i + 5, "buy", "100.3", 1) for i in range(1, 99))))
+    told: list[float] = []
+    import_tardis([levels, prints], tmp_path / "tape", progress=told.append)
+    assert told == sorted(told) and 0 < told[0] and told[-1] == 1.0
+
+    def stop(share: float) -> None:
+        if share > 0.5:  # rows are being written
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        import_tardis([levels, prints], tmp_path / "other", progress=stop)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["b.csv.gz", "t.csv.gz", "tape"]
