@@ -1,6 +1,7 @@
 """The recorder's parts, each alone."""
 
 import asyncio
+import resource
 from itertools import pairwise
 
 import numpy as np
@@ -200,6 +201,38 @@ def test_what_was_never_published_is_cut_off_at_the_restart(tmp_path):
     tape = Tape.open(writing.tapes[0])
     assert tape.data.kind.tolist() == [RESET, BID, ASK, GAP, RESET, BID, ASK]
     assert tape.meta["notes"] == {"sequence_gaps": 3, "restarts": 1, "last_trade_id": 80}
+
+
+def test_a_tape_that_was_begun_and_never_published_is_begun_again(tmp_path):
+    killed = sink(tmp_path)
+    killed.write(columns(snapshot_rows(START)))
+    killed._writer.abandon()
+    killed._lock.close()
+    writing = sink(tmp_path)
+    writing.write(columns(snapshot_rows(START + 9)))
+    writing.close()
+    assert Tape.open(writing.tapes[0]).data.kind.tolist() == [RESET, BID, ASK]
+
+
+def test_a_full_disk_leaves_what_was_published(tmp_path):
+    writing = sink(tmp_path)
+    writing.write(columns(snapshot_rows(START)))
+    writing.publish({}, 0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            writing.write(columns([(START + 1, 1, BID, PACKET_END, 1, 1)] * 5_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    writing.write(columns([(START + 1, 1, BID, PACKET_END, 1, 1)]))
+    writing.publish({}, 0)
+    writing.close()
+    assert len(Tape.open(writing.tapes[0])) == 3
+    again = sink(tmp_path)
+    again.write(columns(snapshot_rows(START + 2)))
+    again.close()
+    assert Tape.open(again.tapes[0]).data.kind.tolist() == [RESET, BID, ASK, GAP, RESET, BID, ASK]
 
 
 def test_venue_time_never_falls_at_a_restart(tmp_path):

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -301,8 +302,9 @@ class Recorder:
             self._write(final=True)
             self._publish()
         finally:
-            for item in self._recorded.values():
-                item.sink.close()
+            with ExitStack() as closing:
+                for item in self._recorded.values():
+                    closing.callback(_close, item.sink)
 
     def _summary(self, begun: float) -> Summary:
         symbols = {}
@@ -334,6 +336,13 @@ async def _listen(
     health: SocketHealth,
 ) -> None:
     await listen(http, socket, venue.limits, attempts, clock, health)
+
+
+def _close(sink: TapeSink) -> None:
+    try:
+        sink.close()
+    except OSError as error:
+        raise TidewrightError(f"cannot write {sink.path}: {error}") from None
 
 
 def _by_symbol(venue: RecordedVenue, steps: Mapping[str, str], symbols: Sequence[str]) -> dict[str, str]:

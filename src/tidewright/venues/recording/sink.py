@@ -3,6 +3,7 @@
 import fcntl
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,7 @@ from tidewright.market.clock import DAY, SECOND
 from tidewright.market.codes import GAP, PACKET_END, TRADE_BUY, TRADE_UNKNOWN
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import Instrument
-from tidewright.market.tape import Columns, Tape, TapeWriter, columns
+from tidewright.market.tape import COLUMN_TYPES, Columns, Tape, TapeWriter, columns
 from tidewright.venues.recording.book import RowBook
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]")
@@ -75,6 +76,7 @@ class TapeSink:
         self._detail, self._source, self._rotate = detail, source, rotate_ns
         self._writer: TapeWriter | None = None
         self._period = -1
+        self._broken = False  # a write failed: columns may differ in length, nothing more may be appended
         self._counters: Mapping[str, int] = {}
         self._at_open: dict[str, int] = {}
         self._notes: dict[str, Any] = {}
@@ -119,9 +121,22 @@ class TapeSink:
     # -- writing -------------------------------------------------------------------------------------------------------
 
     def write(self, data: Columns) -> None:
-        """Append whole packets in order of receipt; readers see them after :meth:`publish`."""
-        if not len(data.ts):
+        """Append whole packets in order of receipt; readers see them after :meth:`publish`.
+
+        Raises
+        ------
+        OSError
+            If they cannot be written. What was published stays readable; nothing more is written.
+        """
+        if not len(data.ts) or self._broken:
             return
+        try:
+            self._write(data)
+        except OSError:
+            self._broken = True
+            raise
+
+    def _write(self, data: Columns) -> None:
         early = data.ts < self._last_ts
         if early.any():
             self.raised += int(np.count_nonzero(data.flags[early] & PACKET_END))
@@ -150,18 +165,27 @@ class TapeSink:
             Newest trade on the tape.
         """
         self._counters, self._known_trade = counters, max(last_trade_id, self._known_trade)
-        if self._writer is None:
+        if self._writer is None or self._broken:
             return
         self._writer.notes = self._current_notes()
-        self._writer.publish()
+        try:
+            self._writer.publish()
+        except OSError:
+            self._broken = True
+            raise
 
     def close(self) -> None:
         """Publish, close, and let others record here."""
-        if self._writer is not None:
-            self._writer.notes = self._current_notes()
-            self._writer.close()
-            self._writer = None
-        self._lock.close()
+        writer, self._writer = self._writer, None
+        try:
+            if writer is not None and self._broken:
+                with suppress(OSError):  # what is still buffered cannot be written either, and was never published
+                    writer.abandon()
+            elif writer is not None:
+                writer.notes = self._current_notes()
+                writer.close()
+        finally:
+            self._lock.close()
 
     def _current_notes(self) -> dict[str, Any]:
         notes = dict(self._notes)
@@ -183,6 +207,7 @@ class TapeSink:
         self._last_ts = int(data.ts[-1])
 
     def _open(self, path: Path, *, resume: bool) -> None:
+        _remove_unpublished(path)
         self._writer = TapeWriter(
             path, self.instrument, detail=self._detail, source=self._source, growing=True, resume=resume
         )
@@ -207,6 +232,17 @@ class TapeSink:
         self._open(self.path / period_name(period, self._rotate), resume=False)
         if not self.book.in_gap:
             self._append(self.book.snapshot(int(first.ts[0]), int(first.ts_local[0])))
+
+
+def _remove_unpublished(path: Path) -> None:
+    """Remove a tape that was begun and never published: its process was killed within the first second."""
+    if not path.is_dir() or (path / "meta.json").exists():
+        return
+    files = list(path.iterdir())
+    if all(file.name in (*COLUMN_TYPES, "meta.json.new") for file in files):
+        for file in files:
+            file.unlink()
+        path.rmdir()
 
 
 def _lock(out: Path, path: Path) -> IO[bytes]:
