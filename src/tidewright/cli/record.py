@@ -159,10 +159,14 @@ def _cells(status: "SymbolStatus") -> list[str]:
         status.state,
         f"{status.rows:,} rows",
         f"{status.rate:,.0f}/s",
-        f"{status.gaps} gap{'' if status.gaps == 1 else 's'}",
+        _gaps(status.gaps),
         f"last {status.last_price or '-'}",
         f"lag {status.lag_ms:,.0f} ms" if status.lag_ms is not None else "lag -",
     ]
+
+
+def _gaps(count: int) -> str:
+    return f"{count} gap{'' if count == 1 else 's'}"
 
 
 def _table(found: list["SymbolStatus"]) -> Table:
@@ -182,6 +186,6 @@ def _print_summary(summary: "Summary") -> None:
     if reconnects and summary.problem:
         console.print(f"last connection lost: {summary.problem}")
     for symbol, item in summary.symbols.items():
-        console.print(f"{symbol}: {item['rows']:,} rows, {item['trades']:,} trades, {item['gaps']} gaps")
+        console.print(f"{symbol}: {item['rows']:,} rows, {item['trades']:,} trades, {_gaps(item['gaps'])}")
         for path in item["tapes"]:
             console.print(f"  {path}")

@@ -23,6 +23,7 @@ from tidewright.venues.recording.book import BookSide, RowBook
 from tidewright.venues.recording.connection import ReconnectError
 from tidewright.venues.recording.grid import PriceGrid
 from tidewright.venues.recording.limits import Backoff, RateLimiter
+from tidewright.venues.recording.rows import PacketBuffer
 from tidewright.venues.recording.sink import TapeSink, period_name
 from tidewright.venues.recording.times import text_ns
 
@@ -112,6 +113,26 @@ def test_many_levels_off_the_tick_mean_that_the_tick_is_wrong():
         grid.keep([1, 2, 3], ["1.1", "1.25", "1.35"], snapshot=True)
     with pytest.raises(DataError, match="plain decimal"):
         grid.keep([1], ["1.2x"])
+
+
+def test_a_message_without_a_time_gets_its_receipt_on_the_venues_clock():
+    rows = PacketBuffer()
+    assert rows.venue_time(1_000) == 1_000
+    for ts, received in ((100, 1_030), (200, 1_120), (300, 1_260)):  # this clock is ahead; the shortest way is 920
+        rows.add(ts, received, [BID], [1], [1])
+    assert rows.venue_time(2_000) == 1_080
+    assert rows.venue_time(1_000) == 300
+
+
+def test_a_snapshot_after_a_gap_is_not_put_before_it():
+    stream = KrakenStream(INSTRUMENT, 10, (1, 8))
+    book = {"bids": kraken_levels(BIDS), "asks": kraken_levels(ASKS), "checksum": 3310070434}
+    stream.on_book(book, snapshot=True, received_ns=START)
+    stream.gap(START + 60 * SECOND)
+    stream.on_book(book, snapshot=True, received_ns=START + 60 * SECOND)
+    data = stream.take(final=True)
+    (gap,) = np.flatnonzero(data.kind == GAP)
+    assert (data.ts[gap], data.ts[gap + 1]) == (START, START + 60 * SECOND)
 
 
 # -- waiting -----------------------------------------------------------------------------------------------------------

@@ -97,7 +97,7 @@ class KrakenStream(LevelStream):
             self.book_snapshot(levels + cut, ts, received_ns)
         elif right:
             flags = [0] * len(levels) + [INFERRED] * len(cut)
-            self.book_change(levels + cut, ts or self.last_ts, received_ns, flags)
+            self.book_change(levels + cut, ts, received_ns, flags)
         else:
             self.checksum_failures += 1
             self.gap(received_ns)

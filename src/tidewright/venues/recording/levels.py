@@ -45,11 +45,6 @@ class LevelStream:
         """Id of the newest trade; 0 before the first."""
         return self._trade_id
 
-    @property
-    def last_ts(self) -> int:
-        """Venue time of the newest row, nanoseconds; 0 before the first."""
-        return self._rows.last_ts
-
     def take(self, *, final: bool) -> Columns:
         """Whole packets since the last call."""
         return self._rows.take()
@@ -91,7 +86,7 @@ class LevelStream:
         self._rows.add(self._rows.last_ts, ts_local_ns, [GAP], [0], [0])
 
     def book_snapshot(self, levels: Sequence[Level], ts_ns: int, ts_local_ns: int) -> None:
-        """Start the book anew; levels of quantity 0 are left out. Venue time 0: that of the newest row, or the receipt.
+        """Start the book anew; levels of quantity 0 are left out. Venue time 0: unknown, concluded from the receipt.
 
         An empty book is no start: the stream goes on waiting.
         """
@@ -104,7 +99,7 @@ class LevelStream:
             kinds.append(kind)
             prices.append(price)
             quantities.append(qty)
-        ts = ts_ns or self._rows.last_ts or ts_local_ns
+        ts = ts_ns or self._rows.venue_time(ts_local_ns)
         self._rows.add(ts, ts_local_ns, kinds, prices, quantities, [0] + [SNAPSHOT] * len(held))
         self._needs_snapshot = False
 
@@ -114,7 +109,7 @@ class LevelStream:
             self._stale += 1
         elif levels:
             kinds, prices, quantities = zip(*levels, strict=True)
-            self._rows.add(ts_ns, ts_local_ns, kinds, prices, quantities, flags)
+            self._rows.add(ts_ns or self._rows.venue_time(ts_local_ns), ts_local_ns, kinds, prices, quantities, flags)
 
     def trade(
         self, trade_id: int, price: str, qty: str, *, buyer_took: bool, ts_ns: int, ts_local_ns: int, past: bool

@@ -1,11 +1,15 @@
 """Collecting the rows of one instrument, packet by packet, until they are written."""
 
+from collections import deque
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
 from tidewright.market.codes import PACKET_END
 from tidewright.market.tape import COLUMN_TYPES, Columns
+
+_REMEMBERED: Final = 200  # packets whose way is kept
 
 
 class PacketBuffer:
@@ -21,6 +25,7 @@ class PacketBuffer:
 
     def __init__(self) -> None:
         self.last_ts = self.clamped = 0
+        self._delays: deque[int] = deque(maxlen=_REMEMBERED)
         self._clear()
 
     def _clear(self) -> None:
@@ -51,6 +56,7 @@ class PacketBuffer:
         flags
             Of each row, none by default; the packet's end is added here.
         """
+        self._delays.append(ts_local_ns - ts_ns)
         if ts_ns < self.last_ts:
             self.clamped += 1
             ts_ns = self.last_ts
@@ -61,6 +67,14 @@ class PacketBuffer:
         self._price += prices
         self._qty += quantities
         self._packets.append((ts_ns, ts_local_ns, len(kinds)))
+
+    def venue_time(self, ts_local_ns: int) -> int:
+        """The venue's time at a receipt, for a message that carries none, nanoseconds.
+
+        The receipt less the shortest way of the last packets, which holds for any offset of this machine's clock;
+        never before the newest packet. Before the first packet: the receipt.
+        """
+        return max(self.last_ts, ts_local_ns - min(self._delays, default=0))
 
     def take(self) -> Columns:
         """Rows since the last call, whole packets, in order."""
