@@ -11,9 +11,25 @@ _PUBLIC = {
     "Instrument": ("tidewright.market.instrument", "Instrument"),
     "backtest": ("tidewright.engine.backtest", "backtest"),
     "optimize": ("tidewright.agents.optimizer.optimize", "optimize"),
+    "strategy": ("tidewright.strategies.declaration", "strategy"),
+    "Parameter": ("tidewright.strategies.declaration", "Parameter"),
+    "LEVELS": ("tidewright.strategies.declaration", "LEVELS"),
+    "BASE_QUANTITY": ("tidewright.strategies.declaration", "BASE_QUANTITY"),
+    "MAX_POSITION": ("tidewright.strategies.declaration", "MAX_POSITION"),
 }
 
-__all__ = ["Instrument", "Tape", "__version__", "backtest", "optimize"]
+__all__ = [
+    "BASE_QUANTITY",
+    "LEVELS",
+    "MAX_POSITION",
+    "Instrument",
+    "Parameter",
+    "Tape",
+    "__version__",
+    "backtest",
+    "optimize",
+    "strategy",
+]
 
 
 def __getattr__(name: str) -> object:

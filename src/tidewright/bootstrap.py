@@ -18,6 +18,7 @@ from tidewright.market.errors import ConfigError, UsageError
 from tidewright.market.instrument import Instrument
 from tidewright.market.tape import Columns, TapeWriter
 from tidewright.store.database import Database
+from tidewright.strategies.custom import is_reference
 from tidewright.trading.advice import EXECUTOR, OPTIMIZER, Advice
 from tidewright.trading.cycles import ControlCycles, Cycles, Registration, WallCycles
 from tidewright.trading.now import Observer
@@ -204,6 +205,8 @@ class Resources:
         self._journal = Journal(self.folder / JOURNAL, fsync=False)
         rules = Rules.between(EXECUTOR, (OPTIMIZER,), self._settings.advice.epoch_ns)
         command = [sys.executable, "-m", "tidewright.agents.optimizer", "--memory", str(self.folder / MEMORY)]
+        if is_reference(self._settings.strategy):
+            command += ["--strategy", self._settings.strategy]
         threads = {"NUMBA_NUM_THREADS": os.environ.get("NUMBA_NUM_THREADS", "1")}
         self._optimizer = ProcessBus(command, self._journal, Admission(rules), clock, threads)
         await self._optimizer.start()

@@ -31,7 +31,7 @@ SHOWN = ("total_return", "sharpe", "sortino", "max_drawdown", "sqn", "win_rate",
 @app.command(cls=WithRay)
 def run(
     tape: Annotated[Path, typer.Option("--tape", help="The tape to replay.")],
-    strategy: Annotated[str, typer.Option("--strategy", help="grid or avellaneda_stoikov.")] = "grid",
+    strategy: Annotated[str, typer.Option("--strategy", help=registry.CHOICES)] = "grid",
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help=SET_HELP),
@@ -162,7 +162,11 @@ def _answer(result: BacktestResult) -> dict[str, Any]:
 def _show(console: Console, result: BacktestResult) -> None:
     varied = [name for name, values in result.params.items() if len(set(values.tolist())) > 1]
     shown = [name for name in SHOWN if name in result.metrics or name in result.statistics]
-    table = Table(box=SIMPLE_HEAD, title=f"{result.strategy} on {result.instrument.symbol}", title_justify="left")
+    table = Table(
+        box=SIMPLE_HEAD,
+        title=f"{registry.strategy(result.strategy).title} on {result.instrument.symbol}",
+        title_justify="left",
+    )
     for name in [*(varied or ["lane"]), *shown]:
         table.add_column(DEFINITIONS[name].title if name in DEFINITIONS else name.replace("_", " "), justify="right")
     order = range(result.lanes)

@@ -94,7 +94,7 @@ def demo(
         Path | None,
         typer.Option("--out", help="Folder of the run; one that broke off goes on. [default: runs/demo-DATE-TIME]"),
     ] = None,
-    strategy: Annotated[str, typer.Option("--strategy", help="grid or avellaneda_stoikov.")] = "grid",
+    strategy: Annotated[str, typer.Option("--strategy", help=registry.CHOICES)] = "grid",
     threshold: Annotated[
         float, typer.Option("--threshold", help="Least confidence (0 to 1) of a proposal that is acted on.")
     ] = 0.6,
@@ -109,7 +109,7 @@ def demo(
     `tidewright stop` ends it in order. At the end come the figures and an HTML report.
     """
     began = time.monotonic()
-    registry.strategy(strategy)
+    strategy = registry.strategy(strategy).name
     if hours is not None and not 0 < hours <= 24 * 366:
         raise UsageError(f"hours must be > 0 and at most a year, was {hours}")
     console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -189,11 +189,9 @@ def _market(folder: Path, tape: Path | None, hours: float | None, seed: int, str
     def lots_worth(amount: Decimal) -> Decimal:
         return max(lot, (amount / price) // lot * lot)
 
-    params = {
-        **POOR[strategy],
-        "base_quantity": float(lots_worth(QUOTE_SIZE)),
-        "max_position": float(lots_worth(POSITION_SIZE)),
-    }
+    sizes = {"base_quantity": float(lots_worth(QUOTE_SIZE)), "max_position": float(lots_worth(POSITION_SIZE))}
+    names = registry.strategy(strategy).names  # of which a user's own need not have max_position
+    params = {**POOR.get(strategy, {}), **{name: value for name, value in sizes.items() if name in names}}
     base_amount = f"{lots_worth(BASE_WORTH).quantize(Decimal('1e-8')).normalize():f}"
     return Market(tape, instrument.symbol, instrument.base, instrument.quote, base_amount, params, warmup, hours)
 
@@ -285,8 +283,10 @@ def _exchange_arguments(folder: Path, market: Market, pace: float | None) -> lis
 
 def _notes(market: Market, settings: SessionSettings) -> tuple[str, ...]:
     params = ", ".join(f"{name} {value:g}" for name, value in settings.params.items())
+    title = registry.strategy(settings.strategy).title
+    start = "poor parameters on purpose" if settings.strategy in POOR else "the strategy's own defaults"
     return (
-        f"starts with poor parameters on purpose ({settings.strategy}: {params}); the optimizer shall find better ones",
+        f"starts with {start} ({title}: {params}); the optimizer shall find better ones",
         f"max_position_share is raised on purpose from 1 % to {POSITION_SHARE:.0%} of equity: there is more to see",
         f"account: {market.base_amount} {market.base} and {QUOTE_BALANCE} {market.quote}; "
         f"warm-up {market.warmup_ns / HOUR:g} h, then {market.hours:g} h of trading",

@@ -22,11 +22,12 @@ from tidewright.market.errors import UsageError
 from tidewright.market.instrument import text_units
 from tidewright.market.tape import Tape
 from tidewright.risk.limits import Limits
+from tidewright.strategies import registry
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 TapeArg = Annotated[Path, typer.Option("--tape", help="The tape to search on.")]
-Strategy = Annotated[str, typer.Option("--strategy", help="grid or avellaneda_stoikov.")]
+Strategy = Annotated[str, typer.Option("--strategy", help=registry.CHOICES)]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="A parameter of the incumbent, name=value; else the default.")
 ]
@@ -168,7 +169,11 @@ def _print(console: Console, plan: Plan, found: Findings) -> None:
 
 
 def _table(plan: Plan, found: Findings) -> Table:
-    table = Table(title=f"{plan.strategy}: in sample (in) and out of sample (out)", title_style="bold", box=SIMPLE_HEAD)
+    table = Table(
+        title=f"{registry.strategy(plan.strategy).title}: in sample (in) and out of sample (out)",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+    )
     headings = ("score in", "out", "% in", "out", "max DD %", "Sharpe", "fills")
     for name in ("", *plan.space.names, *headings):
         table.add_column(name, justify="right" if name else "left", no_wrap=True, overflow="fold")

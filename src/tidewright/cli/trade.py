@@ -24,6 +24,7 @@ from tidewright.market.errors import ConfigError, NotRunningError, TidewrightErr
 from tidewright.measure.report_table import render
 from tidewright.risk.limits import Limits
 from tidewright.strategies import registry
+from tidewright.strategies.custom import is_reference
 from tidewright.trading import state_file
 from tidewright.trading.settings import AdviceSettings, SessionSettings
 from tidewright.trading.supervisor import supervise
@@ -131,7 +132,7 @@ def load(path: Path, session_dir: Path | None, environment: Mapping[str, str]) -
     if live is not None and live != REAL_MONEY:
         raise ConfigError(f'real money needs live = "{REAL_MONEY}" in {path}, was {live!r}')
     try:
-        settings = _settings(data, live is not None)
+        settings = _settings(path, data, live is not None)
         folder = session_dir or Path(str(data.get("session_dir", f"runs/{path.stem}")))
         address, pace = _live(data, environment) if live is not None else _paper(path, data, environment)
     except ConfigError:
@@ -158,13 +159,15 @@ def _check_names(path: Path, data: Mapping[str, Any]) -> None:
             raise ConfigError(f"configuration {path}: unknown {name!r}; known: {known}")
 
 
-def _settings(data: Mapping[str, Any], live: bool) -> SessionSettings:
+def _settings(path: Path, data: Mapping[str, Any], live: bool) -> SessionSettings:
     defaults, advice = SessionSettings(), data.get("advice", {})
     limits = {name: None if value is False else value for name, value in data.get("limits", {}).items()}
     restart = data.get("restart", "adopt")
     if restart not in ("adopt", "cancel"):
         raise ConfigError(f'restart must be "adopt" or "cancel", was {restart!r}')
     strategy = str(data.get("strategy", defaults.strategy))
+    if is_reference(strategy):  # beside the configuration, like the exchange's state
+        strategy = str(path.parent.absolute() / Path(strategy).expanduser())
     registry.strategy(strategy)
     base = AdviceSettings()
     return SessionSettings(

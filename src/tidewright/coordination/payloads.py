@@ -9,10 +9,13 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tidewright.market.codes import UNIT
+from tidewright.strategies.custom import is_reference
 from tidewright.strategies.registry import STRATEGIES
 
 Text = Annotated[str, Field(min_length=1, max_length=4096)]
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.:/@-]+$")]
+# A strategy's name, or where the file of a user's own lies: any path, but nothing that could break a line.
+StrategyName = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Amount = Annotated[str, Field(max_length=64, pattern=r"^-?\d+(\.\d{1,8})?$")]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Rate = Annotated[int, Field(gt=-UNIT, lt=UNIT)]
@@ -107,13 +110,15 @@ class ParameterUpdate(Payload):
     optimized_params: OptimizedParams
     performance_metrics: PerformanceMetrics
     confidence_score: Probability
-    strategy: Name | None = None
+    strategy: StrategyName | None = None
     proposal_id: Name | None = None
     in_reply_to: Name | None = None
     trials: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> "ParameterUpdate":
+        if self.strategy is not None and is_reference(self.strategy):
+            return self  # a file is not opened because a message names it; who acts on the message knows its strategy
         known = STRATEGIES.get(self.strategy) if self.strategy is not None else None
         needed = [name for name in SCHEMA_PARAMETERS if known is None or name in known.names]
         missing = [name for name in needed if getattr(self.optimized_params, name) is None]
@@ -164,7 +169,9 @@ class OptimizeRequest(Payload):
     from_ns, until_ns
         Market time that may be judged on, nanoseconds; nothing at or after ``until_ns`` is looked at.
     strategy, incumbent
-        The strategy and its parameters now.
+        The strategy, a name or ``/path/file.py:name``, and its parameters now.
+    strategy_digest
+        Of a user's own strategy: what its file was when the session began; another one is refused.
     equity, position
         Decimal text: equity in the quote asset, and the strategy's net position in the base asset.
     base
@@ -185,7 +192,8 @@ class OptimizeRequest(Payload):
     rows: Annotated[int, Field(ge=0)]
     from_ns: int
     until_ns: int
-    strategy: Name
+    strategy: StrategyName
+    strategy_digest: Name | None = None
     incumbent: OptimizedParams
     limits: LimitRequest | None = None
     latency: Latency = Latency()

@@ -18,6 +18,7 @@ from tidewright.market.tape import F64, I64, Columns, Tape
 from tidewright.measure.figures import from_statistics
 from tidewright.risk.limits import Limits
 from tidewright.strategies import registry
+from tidewright.strategies.declaration import Declaration
 
 if TYPE_CHECKING:
     import polars as pl
@@ -35,7 +36,8 @@ class BacktestResult:
     Attributes
     ----------
     strategy, params
-        What was run: the name, and the checked parameters by name, arrays over lanes.
+        What was run: the name (of a user's own ``/path/file.py:name``), and the checked parameters by name, arrays
+        over lanes.
     metrics
         Figures by name, arrays over lanes; definitions in :mod:`tidewright.measure.definitions`. NaN where the sample
         is too small.
@@ -128,7 +130,7 @@ class BacktestResult:
 
 def backtest(
     tape: Tape,
-    strategy: str = "grid",
+    strategy: str | Declaration = "grid",
     params: Params | None = None,
     *,
     cycle: str | int | float = "30s",
@@ -155,6 +157,8 @@ def backtest(
 
     Parameters
     ----------
+    strategy
+        Name of a built-in, or a user's own: ``"FILE.py:NAME"``, or what ``@tw.strategy`` made of a function.
     params
         Strategy parameters by name, scalars or arrays over lanes; what is absent takes its default.
     cycle
@@ -187,13 +191,17 @@ def backtest(
     Raises
     ------
     UsageError
-        If a name is unknown or a value out of range.
+        If a name is unknown or a value out of range; if a user's own strategy cannot be compiled, raises or writes
+        nonsense (then it names the line).
+    NotFoundError
+        If a strategy's file is not there.
     """
+    name = registry.resolve(strategy)
     data = _span(tape, end)
     maker, taker = (tape.instrument.maker_fee, tape.instrument.taker_fee) if fees is None else map(_rate, fees)
     instrument = replace(tape.instrument, maker_fee=maker, taker_fee=taker)
     entry_ns = parse_duration(latency)
-    table = registry.rows(strategy, params or {})
+    table = registry.rows(name, params or {})
     few = len(table) <= RECORDED_LANES
     keep_fills = few if record_fills is None else record_fills
     keep_equity = few if record_equity is None else record_equity
@@ -213,7 +221,7 @@ def backtest(
     job = Job(
         instrument,
         config,
-        strategy,
+        name,
         dict(params or {}),
         len(table),
         base_units=_units(base_inventory, "base_inventory"),
@@ -223,8 +231,8 @@ def backtest(
     result = runner(threads, ray).run(Rows(data, tape.path), job, progress)
     return BacktestResult(
         instrument=instrument,
-        strategy=strategy,
-        params=dict(zip(registry.strategy(strategy).names, table.T.copy(), strict=True)),
+        strategy=name,
+        params=dict(zip(registry.strategy(name).names, table.T.copy(), strict=True)),
         metrics=from_statistics(result.statistics, config.cycle_ns),
         statistics=result.statistics,
         shares=result.shares,

@@ -22,7 +22,7 @@ from tidewright.market.instrument import Instrument
 from tidewright.market.ladder import LOW, WIDTH
 from tidewright.market.tape import F64, I64, Columns, columns
 from tidewright.strategies import registry
-from tidewright.strategies.dispatch import NONE
+from tidewright.strategies.dispatch import CUSTOM, NONE
 from tidewright.strategies.view import MAX_LEVELS
 
 __all__ = ["REPORT", "Account", "Replay", "ReplayConfig"]
@@ -79,7 +79,7 @@ class Replay:
     config
         Rules of the run.
     strategy
-        Name of the lanes' strategy; ``None``: they are driven from outside.
+        Name of the lanes' strategy, or the file of a user's own; ``None``: they are driven from outside.
     params
         Strategy parameters by name, scalars or arrays over lanes.
     lanes
@@ -108,10 +108,11 @@ class Replay:
     ) -> None:
         self.instrument = instrument
         self.config = config
-        self.strategy = strategy
+        self.strategy = None if strategy is None else registry.strategy(strategy).name
         if lanes is not None and lanes < 1:
             raise UsageError(f"lanes must be >= 1, was {lanes}")
-        number, levels, table = _strategy(strategy, params or {}, lanes)
+        self._rule, levels, table = _strategy(self.strategy, params or {}, lanes)
+        number = NONE if self._rule is None else self._rule.number
         slots = OUTSIDE_SLOTS
         if strategy is not None:
             slots = 3 * levels * (1 + rules.cancels_under_way(config))  # a third of them may wait for their nodes
@@ -141,6 +142,8 @@ class Replay:
         DataError
             If venue time falls, changes inside a packet, or lies at or before what was advanced to; or if the last row
             does not end a packet. The engine is of no use afterwards.
+        StrategyError
+            If a user's own strategy raised or wrote nonsense; its lanes quoted nothing at those decisions.
         """
         if len(data.ts) == 0:
             return
@@ -159,6 +162,8 @@ class Replay:
         row = 0
         while True:
             status, row = kernel.run(self._address(), *arrays, row, until_ns)
+            if self._rule is not None:
+                self._rule.check()
             if status == at.DONE:
                 self._state.reg[at.ROWS] += row
                 return
@@ -355,7 +360,14 @@ class Replay:
     def snapshot(self) -> bytes:
         """The whole state; :meth:`restore` goes on from it byte for byte."""
         head = {"config": self.config.to_json(), "strategy": self.strategy, "placed": self._placed}
-        return snapshot.dump(head, self._state)
+        state = self._state
+        if self.strategy is not None:
+            chosen = registry.strategy(self.strategy)
+            head["digest"] = chosen.digest
+            if chosen.number == CUSTOM:  # the address of the user's function means nothing to another process
+                state = state._replace(cfg=state.cfg.copy())
+                state.cfg[at.CFG_STRATEGY] = CUSTOM
+        return snapshot.dump(head, state)
 
     @classmethod
     def restore(cls, instrument: Instrument, data: bytes) -> Self:
@@ -364,7 +376,7 @@ class Replay:
         Raises
         ------
         DataError
-            If the bytes are not a snapshot of this version.
+            If the bytes are not a snapshot of this version, or the file of its strategy has changed since.
         """
         head, state = snapshot.load(data)
         replay = cls.__new__(cls)
@@ -374,19 +386,28 @@ class Replay:
         replay._placed = head["placed"]
         replay._state = state
         replay._tabled = None
+        replay._rule = None
+        if replay.strategy is not None:
+            chosen = registry.strategy(replay.strategy)
+            if chosen.digest != head["digest"]:
+                raise DataError(f"strategy {chosen.name} has changed since the snapshot was taken")
+            replay._rule = chosen.bind()
+            state.cfg[at.CFG_STRATEGY] = replay._rule.number
         return replay
 
 
-def _strategy(name: str | None, params: Mapping[str, npt.ArrayLike], lanes: int | None) -> tuple[int, int, F64]:
-    """Number, most levels and parameter rows of a strategy."""
+def _strategy(
+    name: str | None, params: Mapping[str, npt.ArrayLike], lanes: int | None
+) -> tuple[registry.Rule | None, int, F64]:
+    """Rule, most levels and parameter rows of a strategy."""
     if name is None:
         if params:
             raise UsageError("lanes driven from outside have no parameters")
-        return NONE, 1, np.zeros((lanes or 1, 1), np.float64)
+        return None, 1, np.zeros((lanes or 1, 1), np.float64)
     chosen = registry.strategy(name)
     table = registry.rows(name, params, lanes)
     levels = int(table[:, chosen.names.index("levels")].max()) if "levels" in chosen.names else MAX_LEVELS
-    return chosen.number, levels, table
+    return chosen.bind(), levels, table
 
 
 def _read_only(column: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -1,4 +1,8 @@
-"""One call for every strategy: an integer picks the rule, so that compiled callers stay in numba's disk cache."""
+"""One call for every strategy: an integer picks the rule, so that compiled callers stay in numba's disk cache.
+
+A built-in strategy is a small number. A user's own is the address that its rule gives as its number
+(:class:`tidewright.strategies.custom_rule.CustomRule`), valid while that rule lives.
+"""
 
 from typing import Final
 
@@ -6,12 +10,14 @@ from numba import njit
 
 from tidewright.market.tape import F64
 from tidewright.strategies.avellaneda_stoikov import avellaneda_stoikov
+from tidewright.strategies.custom_call import FIRST_ADDRESS, call
 from tidewright.strategies.grid import grid
 from tidewright.strategies.view import Quotes, View
 
 NONE: Final = -1  # a lane driven from outside
 GRID: Final = 0
 AVELLANEDA_STOIKOV: Final = 1
+CUSTOM: Final = 4095  # stands in a snapshot for a user's strategy, whose address is another in every process
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -21,7 +27,7 @@ def quote(strategy: int, view: View, params: F64, quotes: Quotes) -> tuple[int, 
     Parameters
     ----------
     strategy
-        GRID or AVELLANEDA_STOIKOV.
+        GRID, AVELLANEDA_STOIKOV, or the address of a custom rule's block.
     params
         The lane's parameters in the order of :mod:`tidewright.strategies.registry`, shape (n_params,), float64.
 
@@ -34,4 +40,6 @@ def quote(strategy: int, view: View, params: F64, quotes: Quotes) -> tuple[int, 
         return grid(view, params, quotes)
     if strategy == 1:
         return avellaneda_stoikov(view, params, quotes)
+    if strategy >= FIRST_ADDRESS:
+        return call(strategy, view, params, quotes)
     return 0, 0

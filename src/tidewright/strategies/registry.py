@@ -3,62 +3,97 @@
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from tidewright.market.errors import UsageError
 from tidewright.market.tape import F64
-from tidewright.strategies import dispatch
-from tidewright.strategies.view import MAX_LEVELS
+from tidewright.strategies import custom, dispatch
+from tidewright.strategies.custom_rule import CustomRule
+from tidewright.strategies.declaration import BASE_QUANTITY, LEVELS, MAX_POSITION, Declaration, Parameter
+
+__all__ = ["CHOICES", "STRATEGIES", "Parameter", "Rule", "Strategy", "resolve", "rows", "strategy"]
+
+
+class Rule(Protocol):
+    """A strategy ready to be called by one engine or executor; valid as long as this object lives."""
+
+    @property
+    def number(self) -> int:
+        """What :func:`tidewright.strategies.dispatch.quote` takes."""
+        ...
+
+    def check(self) -> None:
+        """Raise a :class:`~tidewright.strategies.custom_errors.StrategyError` if a call since the last look failed."""
+        ...
+
+    def take_fault(self) -> str:
+        """The same as text; empty if none did."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class Parameter:
-    """One parameter of a strategy.
+class BuiltIn:
+    """A rule that is compiled into the engine."""
 
-    Attributes
-    ----------
-    low, high
-        Range that is accepted, ends included.
-    search_low, search_high
-        Range an optimizer searches by default; equal ends: not searched.
-    integer, log
-        Whole numbers only; searched on a logarithmic scale.
-    """
+    number: int
 
-    name: str
-    default: float
-    low: float
-    high: float
-    search_low: float
-    search_high: float
-    meaning: str
-    integer: bool = False
-    log: bool = False
+    def check(self) -> None:
+        """Nothing can go wrong."""
+
+    def take_fault(self) -> str:
+        """Nothing can go wrong."""
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """A quoting rule: its name, its number in :mod:`tidewright.strategies.dispatch`, its parameters in order."""
+    """A quoting rule.
+
+    Attributes
+    ----------
+    name
+        A built-in's name, or the reference of a user's own, ``/absolute/path/file.py:name``.
+    number
+        A built-in's number in :mod:`tidewright.strategies.dispatch`; of a user's own ``CUSTOM``: only its rule has one.
+    parameters
+        In the order of a parameter row.
+    digest
+        Of a user's own: changes with what it does.
+    """
 
     name: str
     number: int
     parameters: tuple[Parameter, ...]
     summary: str
+    digest: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
         """The parameters' names, in the order of a parameter row."""
         return tuple(parameter.name for parameter in self.parameters)
 
+    @property
+    def title(self) -> str:
+        """The name without the folders of a file."""
+        return Path(self.name).name
 
-_LEVELS = Parameter("levels", 4, 1, MAX_LEVELS, 1, 6, "quotes a side", integer=True)
-_BASE_QUANTITY = Parameter("base_quantity", 0.001, 0.0, 1e12, 0.0, 0.0, "quantity of one quote, base units")
-_MAX_POSITION = Parameter(
-    "max_position", 0.01, 0.0, 1e12, 0.0, 0.0, "no more bids (asks) from this position up (down), base units"
-)
+    def bind(self) -> Rule:
+        """The strategy ready to be called; a user's own is compiled first, if it is not in the cache.
+
+        Raises
+        ------
+        StrategyError
+            If a user's function cannot be compiled, with file and line.
+        """
+        if self.number != dispatch.CUSTOM:
+            return BuiltIn(self.number)
+        rule: CustomRule = custom.load(self.name).bind()
+        return rule
+
 
 STRATEGIES: Final[Mapping[str, Strategy]] = {
     strategy.name: strategy
@@ -77,9 +112,9 @@ STRATEGIES: Final[Mapping[str, Strategy]] = {
                     "distance of the first bid to the first ask, percent of the mid; further levels at its multiples",
                     log=True,
                 ),
-                _LEVELS,
-                _BASE_QUANTITY,
-                _MAX_POSITION,
+                LEVELS,
+                BASE_QUANTITY,
+                MAX_POSITION,
             ),
             "a ladder of post-only quotes at fixed percentages around the mid",
         ),
@@ -112,10 +147,10 @@ STRATEGIES: Final[Mapping[str, Strategy]] = {
                     "seconds after which the inventory should be gone",
                     log=True,
                 ),
-                _LEVELS,
+                LEVELS,
                 Parameter("level_spacing", 0.5, 0.0, 100.0, 0.1, 2.0, "distance of further levels, in half spreads"),
-                _BASE_QUANTITY,
-                _MAX_POSITION,
+                BASE_QUANTITY,
+                MAX_POSITION,
             ),
             "quotes around a reservation price that leans against the inventory (Avellaneda and Stoikov 2008)",
         ),
@@ -123,19 +158,53 @@ STRATEGIES: Final[Mapping[str, Strategy]] = {
 }
 
 
+CHOICES: Final = f"{', '.join(STRATEGIES)}, or FILE.py[:NAME] with one of your own (docs/strategies.md)."
+"""What a strategy option of a command says."""
+
+
 def strategy(name: str) -> Strategy:
     """Strategy of a name.
+
+    Parameters
+    ----------
+    name
+        A built-in's name, or the file of a user's own: ``FILE.py``, ``FILE.py:NAME``.
 
     Raises
     ------
     UsageError
-        If there is none.
+        If there is none, or a file cannot be loaded.
+    NotFoundError
+        If a file is not there.
     """
+    if custom.is_reference(name):
+        found = custom.load(name)
+        declared = found.declaration
+        return Strategy(found.name, dispatch.CUSTOM, declared.parameters, declared.summary, found.digest)
     if name not in STRATEGIES:
         near = difflib.get_close_matches(name, STRATEGIES, 1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise UsageError(f"unknown strategy {name!r}{hint} There are: {', '.join(STRATEGIES)}")
+        raise UsageError(f"unknown strategy {name!r}{hint} There are: {', '.join(STRATEGIES)}, and files FILE.py:NAME")
     return STRATEGIES[name]
+
+
+def resolve(chosen: str | Declaration) -> str:
+    """The name under which every process finds a strategy; a user's file that was edited is read again.
+
+    Parameters
+    ----------
+    chosen
+        A name, a reference to a file, or what ``@tw.strategy`` made of a function.
+
+    Raises
+    ------
+    UsageError, NotFoundError
+        As :func:`strategy`.
+    """
+    name = chosen.reference if isinstance(chosen, Declaration) else chosen
+    if custom.is_reference(name):
+        return custom.load(name, refresh=True).name
+    return strategy(name).name
 
 
 def rows(name: str, params: Mapping[str, npt.ArrayLike], lanes: int | None = None) -> F64:

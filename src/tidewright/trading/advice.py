@@ -89,6 +89,7 @@ class Advice:
             "from_ns": from_ns,
             "until_ns": now_ns,
             "strategy": executor.strategy.name,
+            **({"strategy_digest": executor.strategy.digest} if executor.strategy.digest else {}),
             "incumbent": _typed(executor),
             "limits": {
                 "max_position_share": limits.max_position_share,

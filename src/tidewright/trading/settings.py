@@ -48,6 +48,8 @@ class SessionSettings:
     ----------
     mode
         ``"paper"`` or ``"live"``.
+    strategy
+        Name of a built-in, or ``FILE.py:NAME`` of a user's own (kept with its whole path).
     cycle_ns
         Time between decisions, market time.
     warmup_ns
@@ -74,6 +76,7 @@ class SessionSettings:
     catch_up_s: float = 20.0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "strategy", registry.strategy(self.strategy).name)
         registry.rows(self.strategy, self.params, 1)
         if self.cycle_ns < 100_000_000:
             raise UsageError(f"cycle must be at least 100 ms, was {self.cycle_ns / SECOND:g} s")

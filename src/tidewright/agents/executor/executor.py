@@ -96,7 +96,8 @@ class Executor:
     start_ns, cycle_ns
         Decisions are at ``start_ns + k * cycle_ns``.
     strategy, params
-        Name and parameters of the quoting rule, see :mod:`tidewright.strategies.registry`.
+        Name and parameters of the quoting rule, see :mod:`tidewright.strategies.registry`. A user's own is compiled
+        here, once; a decision at which it raises or writes nonsense quotes nothing and says why.
     limits
         Risk limits.
 
@@ -118,6 +119,7 @@ class Executor:
         self._instrument = instrument
         self._start_ns, self._cycle_ns = start_ns, cycle_ns
         self.strategy = registry.strategy(strategy)
+        self._rule = self.strategy.bind()
         self.limits = limits
         self._tick, self._lot = float(instrument.tick), float(instrument.lot)
         self._quotes = new_quotes()
@@ -182,7 +184,8 @@ class Executor:
             account.position_lots,
         )
         quotes = self._quotes
-        bids, asks = quote(self.strategy.number, view, self._row, quotes)
+        bids, asks = quote(self._rule.number, view, self._row, quotes)
+        fault = self._rule.take_fault()
         exposure = Exposure(
             account.net_position_lots,
             mid,
@@ -200,7 +203,7 @@ class Executor:
             tuple(state.tolist()),
             list(zip(quotes.bid_price[:kept_bids].tolist(), quotes.bid_qty[:kept_bids].tolist(), strict=True)),
             list(zip(quotes.ask_price[:kept_asks].tolist(), quotes.ask_qty[:kept_asks].tolist(), strict=True)),
-            tuple(risk.reasons(mask)),
+            (*([fault] if fault else []), *risk.reasons(mask)),
         )
 
     def _account(self, now_ns: int, account: AccountNow) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tidewright.agents.optimizer.advisor import Optimizer
@@ -12,7 +13,7 @@ from tidewright.coordination.process import ChildChannel
 from tidewright.market.errors import DataError, TidewrightError
 
 
-def serve(channel: ChildChannel, memory_file: Path | None, threads: int = 1) -> None:
+def serve(channel: ChildChannel, memory_file: Path | None, threads: int = 1, files: Sequence[str] = ()) -> None:
     """Answer every request until stdin ends; what is not a message is answered with a status that says so.
 
     Parameters
@@ -21,8 +22,10 @@ def serve(channel: ChildChannel, memory_file: Path | None, threads: int = 1) -> 
         Where trials, forecasts and outcomes are kept over a restart; written before the answer goes out.
     threads
         Threads that share the lanes.
+    files
+        Strategies of users' own that requests may name.
     """
-    optimizer = Optimizer(Memory() if memory_file is None else Memory.load(memory_file), threads=threads)
+    optimizer = Optimizer(Memory() if memory_file is None else Memory.load(memory_file), threads=threads, files=files)
     now_ns = 0
     for item in channel.receive():
         if isinstance(item, DataError):
@@ -46,10 +49,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="tidewright.agents.optimizer", description=__doc__)
     parser.add_argument("--memory", type=Path, help="file that keeps trials and forecasts over a restart")
     parser.add_argument("--threads", type=int, default=1, help="threads that share the lanes; answers do not change")
+    parser.add_argument(
+        "--strategy", action="append", default=[], metavar="FILE:NAME", help="a strategy file that requests may name"
+    )
     arguments = parser.parse_args()
     channel = ChildChannel.standard()
     try:
-        serve(channel, arguments.memory, arguments.threads)
+        serve(channel, arguments.memory, arguments.threads, arguments.strategy)
     except BrokenPipeError:
         os._exit(0)  # the session has gone; a normal exit would try to flush to it once more
     except KeyboardInterrupt:

@@ -1,7 +1,7 @@
 """The agent: answers each request with a proposal, or with the reason why there is none."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -22,6 +22,8 @@ from tidewright.market.errors import TidewrightError, UsageError
 from tidewright.market.instrument import text_units
 from tidewright.market.tape import Tape
 from tidewright.risk.limits import OFF, Limits
+from tidewright.strategies import registry
+from tidewright.strategies.custom import is_reference
 
 SHOWN: Final = ("total_return", "sharpe", "sqn", "max_drawdown", "fills", "closed_trades", "fees", "win_rate")
 ASSUMPTIONS: Final = (
@@ -44,9 +46,19 @@ class Optimizer:
         Makes the judge of a request; its second argument is the earliest time that will be judged.
     threads
         Threads that share the lanes; one by default, because the session needs a core too. It changes no answer.
+    files
+        Strategies of users' files that requests may name. A file is code, and a request is only a message: one that
+        names another file is answered with an error, and the file is not opened.
     """
 
-    def __init__(self, memory: Memory | None = None, judge_of: JudgeOf | None = None, threads: int = 1) -> None:
+    def __init__(
+        self,
+        memory: Memory | None = None,
+        judge_of: JudgeOf | None = None,
+        threads: int = 1,
+        files: Collection[str] = (),
+    ) -> None:
+        self._files = {registry.strategy(name).name for name in files}
         self.memory = memory or Memory()
         self._judge_of = judge_of or _Shadows(Threads(threads)).judge_of
 
@@ -59,6 +71,7 @@ class Optimizer:
 
     def _answer(self, request: OptimizeRequestMessage) -> Message:
         data = request.data
+        self._check_strategy(data)
         incumbent = complete(data.strategy, data.incumbent.values())
         latency = data.latency.feed_ns + data.latency.entry_ns + data.latency.response_ns
         parts = split(data.from_ns, data.until_ns, data.cycle_ns, latency)
@@ -82,6 +95,14 @@ class Optimizer:
         if found.evidence is None:
             return _status(request, "no_proposal", found.reason, {**self._record(found, plan), "settled": settled})
         return self._proposal(request, plan, found, found.evidence, settled)
+
+    def _check_strategy(self, data: OptimizeRequest) -> None:
+        if not is_reference(data.strategy):
+            return
+        if data.strategy not in self._files:
+            raise UsageError(f"this optimizer was not started for the strategy {data.strategy}")
+        if data.strategy_digest not in (None, registry.strategy(data.strategy).digest):
+            raise UsageError(f"strategy {data.strategy} was edited while the session runs: its judgement would mislead")
 
     def _settle(self, judge: Judge, data: OptimizeRequest, due: list[Forecast]) -> list[dict[str, Any]]:
         """Judge earlier forecasts on the epoch that has come since; a change of strategy leaves them open for good."""

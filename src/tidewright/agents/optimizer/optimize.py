@@ -16,6 +16,7 @@ from tidewright.market.instrument import text_units
 from tidewright.market.tape import Tape
 from tidewright.risk.limits import OFF, Limits
 from tidewright.strategies import registry
+from tidewright.strategies.declaration import Declaration
 
 Rate = str | int | float | Decimal
 
@@ -48,7 +49,7 @@ class Optimization:
 
 def optimize(
     tape: Tape,
-    strategy: str = "grid",
+    strategy: str | Declaration = "grid",
     incumbent: Mapping[str, float] | None = None,
     space: Iterable[str] | None = None,
     *,
@@ -71,6 +72,8 @@ def optimize(
 
     Parameters
     ----------
+    strategy
+        As in :func:`tidewright.backtest`.
     incumbent
         The parameters to beat; what is absent takes its default.
     space
@@ -100,7 +103,7 @@ def optimize(
     NotRunningError
         If no Ray cluster answers at the address.
     """
-    strategy = registry.strategy(strategy).name
+    name = registry.resolve(strategy)
     cycle_ns, latency_ns = parse_duration(cycle), parse_duration(latency)
     if cycle_ns <= 0:
         raise UsageError(f"cycle must be > 0, was {cycle}")
@@ -120,9 +123,9 @@ def optimize(
         equity=text_units(str(capital), "capital"),
     )
     plan = Plan(
-        strategy=strategy,
-        space=of_strategy(strategy, None if space is None else [parse(text) for text in space]),
-        incumbent=complete(strategy, incumbent or {}),
+        strategy=name,
+        space=of_strategy(name, None if space is None else [parse(text) for text in space]),
+        incumbent=complete(name, incumbent or {}),
         split=parts,
         cycle_ns=cycle_ns,
         horizon=max(1, parse_duration(epoch) // cycle_ns),
@@ -131,7 +134,7 @@ def optimize(
         seed=seed,
     )
     where = runner(threads, ray)
-    judge = ShadowJudge(tape, len(tape), strategy, settings, parts.inside.start_ns, runner=where)
+    judge = ShadowJudge(tape, len(tape), name, settings, parts.inside.start_ns, runner=where)
     if progress is not None:
         progress(0, candidates * generations)
     found = study(judge, plan, Memory(), progress)

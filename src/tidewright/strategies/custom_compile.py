@@ -1,0 +1,185 @@
+"""Compiling a user's function to a C function, once for each content of its file."""
+
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import numpy as np
+from numba import carray, cfunc, config, njit, typeof, types
+from numba.core import errors
+from numba.core.caching import NullCache
+from numba.core.dispatcher import Dispatcher
+
+from tidewright.strategies import custom_call as at
+from tidewright.strategies.custom_errors import StrategyError, blamed, located, name_line, return_line
+from tidewright.strategies.declaration import Declaration
+from tidewright.strategies.view import MAX_LEVELS, Quotes, View
+
+_INTS: Final = types.CPointer(types.int64)
+_FLOATS: Final = types.CPointer(types.float64)
+_SIGNATURE: Final = types.int64(_INTS, _INTS, _FLOATS, _INTS, _FLOATS, _INTS, _INTS, _INTS, _INTS)
+
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
+_PLACE: Final = re.compile(r"""(?:File "|\bat )([^"\n]+?\.py)"?(?:, line | \()(\d+)""")
+
+# carray gives the memory of the caller as arrays; nothing is copied.
+_TEMPLATE: Final = '''"""How the engine calls a strategy of a user's file. Generated; may be deleted at any time."""
+
+
+def call(block, seen, seen_f, row, row_f, bid_price, bid_qty, ask_price, ask_qty):
+    i, f, p = carray(seen, {fields}), carray(seen_f, {fields}), carray(row_f, {count})
+    view = View({view})
+    if not p[{base_quantity}] / view.lot >= 1.0 - 1e-9:
+        return int64(0)
+    params = Params({params})
+    quotes = Quotes(
+        carray(bid_price, {levels}), carray(bid_qty, {levels}), carray(ask_price, {levels}), carray(ask_qty, {levels})
+    )
+    bids, asks, fault, index, value = int64(0), int64(0), int64(0), int64(0), int64(0)
+    try:
+        bids, asks = counts_of(quote(view, params, quotes))
+    except Exception:
+        fault = int64({raised})
+    if fault == 0:
+        fault, index, value = find_fault(quotes, bids, asks, {most})
+    if fault != 0:
+        note_fault(carray(block, {block}), carray(seen, {fields}), carray(row, {count}), fault, index, value)
+        return int64(0)
+    return bids | asks << 32
+'''
+
+
+def address(declaration: Declaration, module: ModuleType, digest: str) -> tuple[int, Any]:
+    """Address of the C function of a strategy, and what must be kept alive with it.
+
+    Parameters
+    ----------
+    module
+        The user's file, loaded.
+    digest
+        Changes with everything that the compiled code depends on: names it in the disk cache.
+
+    Raises
+    ------
+    StrategyError
+        If the function cannot be compiled, with file and line.
+    """
+    name = f"tidewright_strategy_call_{digest}"
+    text = _text(declaration)
+    path = _kept(name, text)
+    quote = njit(boundscheck=True)(declaration.function)
+    generated = ModuleType(name)
+    # numba finds a module by name when it loads compiled code.
+    sys.modules[name] = generated
+    space = generated.__dict__
+    space.update(
+        View=View,
+        Quotes=Quotes,
+        Params=declaration.row_type,
+        quote=quote,
+        carray=carray,
+        int64=np.int64,
+        counts_of=at.counts_of,
+        find_fault=at.find_fault,
+        note_fault=at.note_fault,
+    )
+    exec(compile(text, path or f"<{name}>", "exec"), space)
+    _forget_caches(module)
+    before = config.BOUNDSCHECK
+    config.BOUNDSCHECK = 1  # of helpers too: what a strategy writes must stay within its buffers
+    try:
+        with blamed(declaration):
+            try:
+                compiled = cfunc(_SIGNATURE, cache=path is not None)(space["call"])
+            except errors.NumbaError:
+                _explain(declaration, quote)
+                raise
+    finally:
+        config.BOUNDSCHECK = before
+    return int(compiled.address), compiled
+
+
+def _explain(declaration: Declaration, quote: Dispatcher) -> None:
+    """Compile the user's function alone, so that what is wrong with it is told in its own lines."""
+    buffer = types.Array(types.int64, 1, "C")
+    params = typeof(declaration.params())
+    view = types.NamedTuple([types.float64 if f else types.int64 for f in at.FLOAT_FIELDS], View)
+    arguments = (view, params, types.NamedUniTuple(buffer, len(Quotes._fields), Quotes))
+    try:
+        quote.compile(arguments)
+    except errors.NumbaError as error:
+        raise StrategyError(_sentence(declaration, error)) from None
+    result = quote.overloads[arguments].signature.return_type
+    if not at.are_counts(result):
+        shown = re.sub(r"Literal\[int\]\((-?\d+)\)", r"\1", str(result)).partition("(func=")[0]
+        line = return_line(declaration.function)
+        raise StrategyError(
+            f"{located(declaration, line)}: {declaration.name} must return how many bids and how many asks it wrote, "
+            f"two whole numbers; it returns {shown}"
+        )
+
+
+def _sentence(declaration: Declaration, error: errors.NumbaError) -> str:
+    """Numba's page of text as one sentence with file and line."""
+    text = _COLOUR.sub("", str(error))
+    file = Path(declaration.function.__code__.co_filename)
+    found = [(Path(where), int(line)) for where, line in _PLACE.findall(text)]
+    # The innermost place comes first; a helper in another file of the user's has its own.
+    own = [place for place in found if place[0].name == file.name] or [
+        place for place in found if not {"numba", "tidewright"} & set(place[0].parts)
+    ]
+    lines = [part.strip() for part in text.splitlines()]
+    told = [part for part in lines if part and not part.startswith(("Failed in ", "File ", "During: ", "- "))]
+    said = told[0] if told else type(error).__name__
+    said += " " + told[1].removeprefix(">>> ") if said.endswith(":") and len(told) > 1 else ""
+    unknown = re.search(r"NameError: .*name '(\w+)'", said)
+    if own:
+        where, line = (file if own[0][0].name == file.name else own[0][0]), own[0][1]
+    else:
+        where, line = file, name_line(declaration.function, unknown[1] if unknown else "")
+    return f"{located(declaration, line, where)}: {said}"
+
+
+def _kept(name: str, text: str) -> Path | None:
+    """The file of the generated code, beside which numba keeps what it compiles; ``None``: there is no cache."""
+    if not config.CACHE_DIR:
+        return None
+    path = Path(config.CACHE_DIR) / "custom" / f"{name}.py"
+    if path.is_file():
+        return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        number, temporary = tempfile.mkstemp(dir=path.parent)
+        with os.fdopen(number, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(temporary, path)
+    except OSError:
+        return None
+    return path
+
+
+def _forget_caches(module: ModuleType) -> None:
+    """A helper that numba keeps on disk by itself was compiled without bounds checks, and may be stale."""
+    for value in vars(module).values():
+        if isinstance(value, Dispatcher) and not value.__module__.startswith("tidewright."):
+            vars(value)["_cache"] = NullCache()
+
+
+def _text(declaration: Declaration) -> str:
+    names = declaration.names
+    view = ", ".join(f"{'f' if is_float else 'i'}[{i}]" for i, is_float in enumerate(at.FLOAT_FIELDS))
+    return _TEMPLATE.format(
+        fields=at.VIEW_FIELDS,
+        count=len(names),
+        view=view,
+        params=", ".join(f"p[{i}]" for i in range(len(names))),
+        base_quantity=names.index("base_quantity"),
+        levels=MAX_LEVELS,
+        most=f"int64(p[{names.index('levels')}])" if "levels" in names else MAX_LEVELS,
+        raised=at.RAISED,
+        block=at.B_PARAMS + len(names),
+    )

@@ -1,0 +1,384 @@
+"""Strategies of users' own: the engine's results with them, what is compiled when, and what a mistake is told with."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+
+import tidewright as tw
+from tests.engine.example import SECOND, all_bytes, differences, market, packet_ends
+from tests.strategies.test_grid import view
+from tidewright.engine.replay import Replay, ReplayConfig
+from tidewright.market.errors import DataError, NotFoundError, UsageError
+from tidewright.risk.limits import Limits
+from tidewright.strategies import custom, registry
+from tidewright.strategies.custom_errors import StrategyError
+from tidewright.strategies.dispatch import quote
+from tidewright.strategies.view import MAX_LEVELS, new_quotes
+
+GRID = """
+import math
+import tidewright as tw
+
+PARAMETERS = [
+    tw.Parameter("spread_percentage", 0.18, 1e-6, 100.0, 0.02, 1.0, log=True),
+    tw.LEVELS,
+    tw.BASE_QUANTITY,
+    tw.MAX_POSITION,
+]
+
+@tw.strategy(parameters=PARAMETERS)
+def my_grid(view, params, quotes):
+    '''The built-in grid, written anew.'''
+    lots = math.floor(params.base_quantity / view.lot + 1e-9)
+    half_mid = view.mid2 / 2.0
+    step = params.spread_percentage / 100.0 / 2.0
+    limit = params.max_position / view.lot
+    bids = asks = 0
+    if view.position < limit - 1e-9:
+        for k in range(1, int(params.levels) + 1):
+            price = math.floor(half_mid * (1.0 - step * k))
+            if price > 0:
+                quotes.bid_price[bids] = price
+                quotes.bid_qty[bids] = lots
+                bids += 1
+    if view.position > -limit + 1e-9:
+        for k in range(1, int(params.levels) + 1):
+            quotes.ask_price[asks] = math.ceil(half_mid * (1.0 + step * k))
+            quotes.ask_qty[asks] = lots
+            asks += 1
+    return bids, asks
+"""
+
+# One parameter decides what goes wrong, so that all of it is compiled once.
+FAULTY = """
+import math
+import tidewright as tw
+from numba import njit
+
+@njit
+def reciprocal(x):
+    return 1.0 / x  # divides
+
+@tw.strategy(parameters=[tw.Parameter("fault", 0, 0, 20, integer=True), tw.BASE_QUANTITY])
+def faulty(view, params, quotes):
+    fault = params.fault
+    count = 1
+    quotes.bid_price[0] = view.best_bid
+    quotes.bid_qty[0] = 7
+    if fault == 1:
+        return 33, 0  # too many
+    if fault == 2:
+        return 1, -1  # negative
+    if fault == 3:
+        quotes.bid_price[0] = math.nan * fault  # no number
+    if fault == 4:
+        quotes.bid_qty[0] = view.position  # no quantity
+    if fault == 5:
+        quotes.bid_price[0] = view.position - 3  # no price
+    if fault == 6:
+        for k in range(MOST):
+            quotes.bid_price[k] = 1  # beyond the buffer
+    if fault == 7:
+        count = int(reciprocal(float(view.position)))
+    if fault == 8:
+        raise ValueError("not today")  # says so
+    if fault == 9:
+        quotes.bid_price[0] = 1 << 52
+        quotes.bid_qty[0] = 1 << 52  # more than there is
+    if fault == 10:
+        quotes.ask_price[-40] = 1  # before the buffer
+    return count, 0
+
+MOST = 100_000
+"""
+
+
+def written(folder: Path, text: str, name: str = "mine.py") -> str:
+    (folder / name).write_text(text)
+    return str(folder / name)
+
+
+def line_with(text: str, words: str) -> int:
+    return next(number for number, line in enumerate(text.splitlines(), 1) if words in line)
+
+
+def run(strategy: str, params: dict[str, object], slices: int = 1) -> Replay:
+    tape = market(hours=0.25)
+    config = ReplayConfig(cycle_ns=5 * SECOND, limits=Limits(), record_fills=2, record_equity=1)
+    replay = Replay(tape.instrument, config, strategy, params, quote_units=10**13)  # type: ignore[arg-type]
+    ends = packet_ends(tape.data)
+    rows = [0, *(ends[len(ends) * part // slices - 1] for part in range(1, slices + 1))]
+    for first, last in zip(rows, rows[1:], strict=False):
+        replay.feed(tape.data.rows(first, last))
+        if slices > 1:
+            replay = Replay.restore(tape.instrument, replay.snapshot())
+    replay.finish()
+    return replay
+
+
+# -- results ----------------------------------------------------------------------------------------------------------
+
+SWEEP = {"spread_percentage": np.linspace(0.005, 0.2, 8), "levels": [1, 2, 3, 4] * 2, "max_position": 0.004}
+
+
+def test_the_grid_written_as_a_users_own_gives_the_same_bytes(tmp_path: Path) -> None:
+    built_in, own = run("grid", SWEEP), run(written(tmp_path, GRID), SWEEP)
+    assert built_in.statistics()["n_fills"].sum() > 50
+    assert differences(all_bytes(built_in), all_bytes(own)) == []
+
+
+def test_a_saved_run_goes_on_byte_for_byte_and_carries_no_address(tmp_path: Path) -> None:
+    reference = written(tmp_path, GRID)
+    whole = run(reference, SWEEP)
+    assert whole._rule is not None
+    assert whole._rule.number.to_bytes(8, "little") not in whole.snapshot()
+    assert differences(all_bytes(whole), all_bytes(run(reference, SWEEP, slices=3))) == []
+
+
+def test_a_saved_run_is_not_resumed_with_an_edited_strategy(tmp_path: Path) -> None:
+    reference = written(tmp_path, GRID)
+    saved = run(reference, SWEEP).snapshot()
+    written(tmp_path, GRID.replace("/ 2.0", "/ 2.5"))
+    registry.resolve(reference)
+    with pytest.raises(DataError, match="has changed since the snapshot"):
+        Replay.restore(market(hours=0.25).instrument, saved)
+
+
+def test_a_backtest_takes_a_file_or_the_decorated_function(tmp_path: Path) -> None:
+    tape = market(hours=0.1)
+    reference = written(tmp_path, GRID)
+    by_file = tw.backtest(tape, reference, {"levels": 2})
+    assert by_file.strategy == f"{reference}:my_grid"
+    declared = custom.load(reference).declaration
+    by_function = tw.backtest(tape, declared, {"levels": 2})
+    assert by_function.metrics["total_return"] == by_file.metrics["total_return"]
+    assert declared.summary == "The built-in grid, written anew."
+
+
+def test_a_declared_function_can_be_called_as_plain_python(tmp_path: Path) -> None:
+    mine = custom.load(written(tmp_path, GRID)).declaration
+    quotes = new_quotes()
+    assert mine(view(), mine.params(levels=2), quotes) == (2, 2)
+    assert quotes.bid_price[0] < view().best_bid
+
+
+def test_under_one_lot_nothing_is_asked_of_a_strategy(tmp_path: Path) -> None:
+    """How an optimizer's idle lane stands aside, whatever the user's function does with its quantity."""
+    rule = registry.strategy(written(tmp_path, FAULTY)).bind()
+    for quantity, count in ((0.0, 0), (0.5e-5, 0), (1e-5, 1)):
+        assert quote(rule.number, view(), np.array([0.0, quantity]), new_quotes()) == (count, 0)
+
+
+# -- what is compiled when --------------------------------------------------------------------------------------------
+
+ASK = """
+import sys, tidewright, numpy as np
+from tests.strategies.test_grid import view
+from tidewright.strategies import custom, dispatch, registry
+from tidewright.strategies.view import new_quotes
+rule, quotes = registry.strategy(sys.argv[1]).bind(), new_quotes()
+counts = dispatch.quote(rule.number, view(), registry.rows(sys.argv[1], {})[0], quotes)
+compiled = custom.load(sys.argv[1])._compiled
+print(counts, quotes.bid_price[:2].tolist(), rule.take_fault(), "hits", compiled and compiled[1].cache_hits)
+"""
+
+
+def asked(reference: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", ASK, reference],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    return done.stdout.strip()
+
+
+def test_another_process_finds_it_compiled_and_an_edit_is_never_missed(tmp_path: Path) -> None:
+    """The constant is not in the file: it comes from a neighbour, which reads the environment."""
+    (tmp_path / "neighbour_of_mine.py").write_text("import os\nOFFSET = float(os.environ.get('OFFSET_OF_MINE', '1'))\n")
+    text = GRID.replace("import math", "import math\nfrom neighbour_of_mine import OFFSET")
+    reference = written(tmp_path, text.replace("view.mid2 / 2.0", "view.mid2 / 2.0 + OFFSET"))
+    first = asked(reference)
+    assert asked(reference) == first.split("hits")[0] + "hits 1"
+    shifted = asked(reference, OFFSET_OF_MINE="1001")
+    assert shifted.split("]")[0] != first.split("]")[0]
+    (tmp_path / "neighbour_of_mine.py").write_text("OFFSET = 1001.0\n")
+    assert asked(reference).split("]")[0] == shifted.split("]")[0]
+
+
+def test_it_runs_as_plain_python_for_a_debugger(tmp_path: Path) -> None:
+    reference = written(tmp_path, GRID)
+    assert asked(reference, NUMBA_DISABLE_JIT="1").split("]")[0] == asked(reference).split("]")[0]
+
+
+def test_a_process_keeps_what_it_read_until_a_backtest_looks_again(tmp_path: Path) -> None:
+    """A session must not change under an edit; who calls backtest again wants the edit."""
+    reference = written(tmp_path, GRID)
+    before = registry.strategy(reference).digest
+    written(tmp_path, GRID.replace("my_grid", "other_grid"))
+    assert registry.strategy(reference).digest == before
+    result = tw.backtest(market(hours=0.05, seed=2), reference)
+    assert result.strategy.endswith(":other_grid")
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+def test_helpers_are_checked_for_bounds_even_if_they_ask_for_a_cache_of_their_own(tmp_path: Path) -> None:
+    text = FAULTY.replace("@njit\n", "@njit(cache=True)\n").replace("return 1.0 / x", "return np.zeros(2)[int(x) + 5]")
+    rule = registry.strategy(written(tmp_path, text.replace("import math", "import math\nimport numpy as np"))).bind()
+    assert quote(rule.number, view(), np.array([7.0, 1.0]), new_quotes()) == (0, 0)
+    assert "IndexError" in rule.take_fault()
+
+
+# -- mistakes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "words", "said"),
+    [
+        (1, "def faulty", "returned 33 bids, but 0 to 32 may be quoted"),
+        (2, "def faulty", "returned -1 asks"),
+        (3, "# no number", "NaN"),
+        (4, "# no quantity", "wrote 0 as quantity of bid 0"),
+        (5, "# no price", "wrote -3 as price of bid 0"),
+        (6, "# beyond the buffer", "IndexError"),
+        (7, "# divides", "ZeroDivisionError"),
+        (8, "# says so", "ValueError: not today"),
+        (9, "# more than there is", f"wrote {1 << 52} as quantity of bid 0"),
+        (10, "# before the buffer", "IndexError"),
+    ],
+)
+def test_what_goes_wrong_while_it_runs_names_the_line_and_harms_nothing(
+    tmp_path: Path, fault: int, words: str, said: str
+) -> None:
+    reference = written(tmp_path, FAULTY)
+    rule = registry.strategy(reference).bind()
+    quotes = new_quotes()
+    assert quote(rule.number, view(), np.array([float(fault), 1.0]), quotes) == (0, 0)
+    told = rule.take_fault()
+    assert f"{reference}, line {line_with(FAULTY, words)} " in told
+    assert said in told
+    assert f"fault {fault}" in told
+    assert rule.take_fault() == ""
+    assert quote(rule.number, view(), np.array([0.0, 1.0]), quotes) == (1, 0)
+    rule.check()
+
+
+def test_a_fault_in_one_lane_stops_the_run_with_its_parameters(tmp_path: Path) -> None:
+    reference = written(tmp_path, FAULTY)
+    with pytest.raises(StrategyError, match=r"mine.py, line \d+ .*fault 8.*decisions were at fault"):
+        tw.backtest(market(hours=0.05, seed=2), reference, {"fault": [0, 0, 8]})
+
+
+HEAD = """import math
+from numba import njit
+import tidewright as tw
+
+def plain(x):
+    return x
+
+@njit
+def helper(x):
+    return x + {helper}
+
+@tw.strategy(parameters=[tw.Parameter("spread", 0.1, 0.0, 1.0), tw.BASE_QUANTITY])
+def maker(view, params, quotes):
+    x = {value}  # here
+    return {answer}
+"""
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+@pytest.mark.parametrize(
+    ("parts", "words", "said"),
+    [
+        ({"value": "nothing + 1"}, "# here", "name 'nothing' is not defined"),
+        ({"value": "params.spred"}, "# here", "Unknown attribute 'spred'"),
+        ({"value": "view.tick + 'a'"}, "# here", "add(float64, Literal[str](a))"),
+        ({"value": "helper(1.0)", "helper": "'b'"}, "x + 'b'", "add(float64, Literal[str](b))"),
+        ({"value": "plain(1.0)"}, "# here", "njit"),
+        ({"answer": "3"}, "return 3", "two whole numbers; it returns 3"),
+        ({"answer": "1.0, 2.0"}, "return 1.0", "two whole numbers; it returns UniTuple(float64 x 2)"),
+        ({"answer": "0, 0, 0"}, "return 0, 0, 0", "two whole numbers"),
+    ],
+)
+def test_what_cannot_be_compiled_names_the_line(tmp_path: Path, parts: dict[str, str], words: str, said: str) -> None:
+    text = HEAD.format(**{"helper": "1.0", "value": "0", "answer": "0, 0", **parts})
+    reference = written(tmp_path, text)
+    with pytest.raises(StrategyError) as caught:
+        registry.strategy(reference).bind()
+    assert f"{reference}, line {line_with(text, words)} " in str(caught.value)
+    assert said in str(caught.value)
+
+
+DECLARED = "import tidewright as tw\n@tw.strategy(parameters=[{0}])\ndef maker({1}):\n    return 0, 0\n"
+ARGUMENTS = "view, params, quotes"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("import math\nx = = 1\n", 2, "invalid syntax"),
+        ("import nonesuch_module\n", 1, "ModuleNotFoundError"),
+        ("x = 1\ny = x / 0\n", 2, "ZeroDivisionError"),
+        ("import sys\n\nsys.exit(3)\n", 3, "SystemExit"),
+        (DECLARED.format("tw.BASE_QUANTITY", "view, params"), 2, "must take exactly (view, params, quotes)"),
+        (DECLARED.format("tw.LEVELS", ARGUMENTS), 2, "needs the parameter base_quantity"),
+        (DECLARED.format("tw.BASE_QUANTITY, tw.BASE_QUANTITY", ARGUMENTS), 2, "declared twice"),
+        (DECLARED.format("tw.Parameter('x', 11, 0, 10)", ARGUMENTS), 2, "default must be in [0, 10], was 11"),
+        (DECLARED.format("tw.Parameter('x', 1, 0, 10, 5, 20)", ARGUMENTS), 2, "must be within [0, 10]"),
+        (DECLARED.format("tw.Parameter('x y', 1, 0, 10)", ARGUMENTS), 2, "must be a Python name"),
+        (DECLARED.format("tw.Parameter('n', 1.5, 0, 10, integer=True)", ARGUMENTS), 2, "whole number"),
+        (
+            DECLARED.format("tw.BASE_QUANTITY, tw.Parameter('levels', 50, 1, 99, integer=True)", ARGUMENTS),
+            2,
+            f"lies in [1, {MAX_LEVELS}]",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_loaded_names_the_line(tmp_path: Path, text: str, line: int, said: str) -> None:
+    reference = written(tmp_path, text)
+    with pytest.raises(StrategyError) as caught:
+        registry.strategy(reference)
+    assert f"{reference}, line {line} " in str(caught.value)
+    assert said in str(caught.value)
+
+
+def test_a_reference_that_leads_nowhere_says_where_to(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="no strategy file is at"):
+        registry.strategy(str(tmp_path / "none.py"))
+    with pytest.raises(StrategyError, match="declares no strategy: decorate"):
+        registry.strategy(written(tmp_path, "x = 1\n", "empty.py"))
+    two = written(tmp_path, GRID + GRID.replace("my_grid", "his_grid"), "two.py")
+    with pytest.raises(StrategyError, match="declares my_grid, his_grid: choose one"):
+        registry.strategy(two)
+    with pytest.raises(StrategyError, match="declares no strategy 'her_grid'"):
+        registry.strategy(f"{two}:her_grid")
+    assert registry.strategy(f"{two}:his_grid").title == "two.py:his_grid"
+
+
+def test_parameters_are_checked_like_a_built_ins(tmp_path: Path) -> None:
+    reference = written(tmp_path, GRID)
+    with pytest.raises(UsageError, match=r"no parameter 'spread'; did you mean 'spread_percentage'"):
+        tw.backtest(market(hours=0.05, seed=2), reference, {"spread": 1.0})
+    with pytest.raises(UsageError, match=r"levels must be in \[1, 32\], was 33"):
+        tw.backtest(market(hours=0.05, seed=2), reference, {"levels": 33})
+
+
+# -- the example ------------------------------------------------------------------------------------------------------
+
+EXAMPLE = str(Path(__file__).parents[2] / "examples" / "imbalance_maker.py")
+
+
+def test_the_example_trades_and_its_parameters_matter() -> None:
+    result = tw.backtest(
+        market(hours=0.25), EXAMPLE, {"spread_percentage": 0.02, "skew": [0.0, 5.0], "max_position": 1.0}, cycle="5s"
+    )
+    assert (result.statistics["n_fills"] > 10).all()
+    assert result.statistics["n_fills"][0] != result.statistics["n_fills"][1]
