@@ -129,7 +129,8 @@ def _read(path: Path) -> dict[str, CustomStrategy]:
     if not path.is_file():
         raise NotFoundError(f"no strategy file is at {path}")
     source = _bytes(path)
-    name = f"tidewright_strategy_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
+    # By content, not by place: compiled code from the cache looks for its module under the name it had.
+    name = f"tidewright_strategy_{hashlib.sha256(source).hexdigest()[:16]}"
     module = ModuleType(name)
     module.__file__ = str(path)
     sys.modules[name] = module
@@ -200,8 +201,19 @@ def _modules(module: ModuleType, seen: dict[str, ModuleType]) -> Iterator[Module
             base = importlib.util.resolve_name(base, package) if node.level else base
             names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
         for name in names:
+            neighbour = Path(file).parent / f"{name}.py"
             if name in sys.modules:
+                if neighbour.is_file() and _file(sys.modules[name]) != neighbour:
+                    raise StrategyError(
+                        f"{file} imports {name}, but another {name} is loaded already, from "
+                        f"{_file(sys.modules[name])}: give one of them another name"
+                    )
                 yield from _modules(sys.modules[name], seen)
+
+
+def _file(module: ModuleType) -> Path | None:
+    file = getattr(module, "__file__", None)
+    return None if file is None else Path(file)
 
 
 def _is_own(file: Path) -> bool:

@@ -23,6 +23,7 @@ _INTS: Final = types.CPointer(types.int64)
 _FLOATS: Final = types.CPointer(types.float64)
 _SIGNATURE: Final = types.int64(_INTS, _INTS, _FLOATS, _INTS, _FLOATS, _INTS, _INTS, _INTS, _INTS)
 
+_NAME: Final = "tidewright_strategy_call_"
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 _PLACE: Final = re.compile(r"""(?:File "|\bat )([^"\n]+?\.py)"?(?:, line | \()(\d+)""")
 
@@ -68,7 +69,7 @@ def address(declaration: Declaration, module: ModuleType, digest: str) -> tuple[
     StrategyError
         If the function cannot be compiled, with file and line.
     """
-    name = f"tidewright_strategy_call_{digest}"
+    name = f"{_NAME}{digest}"
     text = _text(declaration)
     path = _kept(name, text)
     quote = njit(boundscheck=True)(declaration.function)
@@ -130,12 +131,13 @@ def _sentence(declaration: Declaration, error: errors.NumbaError) -> str:
     found = [(Path(where), int(line)) for where, line in _PLACE.findall(text)]
     # The innermost place comes first; a helper in another file of the user's has its own.
     own = [place for place in found if place[0].name == file.name] or [
-        place for place in found if not {"numba", "tidewright"} & set(place[0].parts)
+        place for place in found if not {"numba", "tidewright"} & set(place[0].parts) and _NAME not in place[0].name
     ]
     lines = [part.strip() for part in text.splitlines()]
     told = [part for part in lines if part and not part.startswith(("Failed in ", "File ", "During: ", "- "))]
     said = told[0] if told else type(error).__name__
     said += " " + told[1].removeprefix(">>> ") if said.endswith(":") and len(told) > 1 else ""
+    said += " (decorate a helper with numba.njit)" if "<class 'function'>" in said else ""
     unknown = re.search(r"NameError: .*name '(\w+)'", said)
     if own:
         where, line = (file if own[0][0].name == file.name else own[0][0]), own[0][1]
