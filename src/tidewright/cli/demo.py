@@ -35,6 +35,7 @@ POOR: Final[dict[str, dict[str, float]]] = {
     "grid": {"spread_percentage": 0.05, "levels": 4},
     # Far too sure that narrow quotes earn more.
     "avellaneda_stoikov": {"gamma": 0.0005, "kappa": 2.0, "levels": 4, "level_spacing": 0.5},
+    "glft": {"gamma": 0.001, "kappa": 2.0, "levels": 4, "level_spacing": 0.5},
 }
 QUOTE_BALANCE: Final = Decimal(100_000)
 BASE_WORTH: Final = Decimal(60_000)

@@ -27,6 +27,7 @@ from tidewright._cache import source_hash
 from tidewright.engine.sweep import Job, Result, Rows, Tell, cohorts_for, deal, gather, run_cohort
 from tidewright.market.errors import NotRunningError, TidewrightError, UsageError
 from tidewright.market.tape import COLUMN_TYPES, Columns, Tape
+from tidewright.strategies import registry
 
 ANYWHERE: Final = "auto"
 LOST: Final = 16  # workers that a cohort may lose before the sweep is given up
@@ -126,8 +127,8 @@ class Cluster:
     def _sent(self, job: Job, place: Place | None, data: Columns, stored: bool) -> Any:
         """A task under way, told where the rows lie, or given them by Ray."""
         if stored:
-            return self._task.remote(job, None, self._store(data), made_with())
-        return self._task.remote(job, place, None, made_with())
+            return self._task.remote(job, None, self._store(data), {**made_with(), **strategy_of(job)})
+        return self._task.remote(job, place, None, {**made_with(), **strategy_of(job)})
 
     def _store(self, data: Columns) -> Any:
         """The rows in Ray's store; those of the last few windows stay there."""
@@ -167,9 +168,10 @@ def replay_cohort(job: Job, place: Place | None, stored: tuple[Any, ...] | None,
         What the sender is made with.
     """
     host, pid = platform.node(), os.getpid()
-    mine = made_with()
+    registry.resolve(job.strategy)  # a worker lives longer than a user's file stays as it was
+    mine = {**made_with(), **strategy_of(job)}
     other = [
-        f"{name} {mine.get(name)} there, {version} here" for name, version in ours.items() if mine[name] != version
+        f"{name} {mine.get(name)} there, {version} here" for name, version in ours.items() if mine.get(name) != version
     ]
     if other:
         return Answer(None, host, pid, other=", ".join(other))
@@ -217,6 +219,12 @@ def made_with() -> dict[str, str]:
         "Python": ".".join(platform.python_version_tuple()[:2]),
         "processor": platform.machine(),
     }
+
+
+def strategy_of(job: Job) -> dict[str, str]:
+    """What a user's own strategy is at present; empty for a built-in."""
+    digest = registry.strategy(job.strategy).digest
+    return {f"strategy {job.strategy}": digest} if digest else {}
 
 
 def _connected(address: str) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 
 from tidewright.market.tape import F64
+from tidewright.strategies.placing import place
 from tidewright.strategies.view import Quotes, View
 
 GAMMA: Final = 0
@@ -79,24 +80,5 @@ def avellaneda_stoikov(view: View, params: F64, quotes: Quotes) -> tuple[int, in
         sigma = 1e4 * view.volatility * math.sqrt(horizon / np.float64(view.cycle_ns))
     inventory = np.float64(view.position) / np.float64(lots)
     shift, spread = reservation_and_spread(0.0, inventory, params[GAMMA], sigma, params[KAPPA], time_left)
-    half_mid = np.float64(view.mid2) / 2.0
     limit = params[MAX_POSITION] / view.lot
-    bids = 0
-    asks = 0
-    for k in range(np.int64(params[LEVELS])):
-        half = 0.5 * spread * (1.0 + params[LEVEL_SPACING] * np.float64(k))
-        if np.float64(view.position) < limit - 1e-9:
-            price = np.int64(math.floor(half_mid * (1.0 + (shift - half) * 1e-4)))
-            price = min(price, np.int64(view.best_ask - 1 - k))
-            if price > 0:
-                quotes.bid_price[bids] = price
-                quotes.bid_qty[bids] = lots
-                bids += 1
-        if np.float64(view.position) > -limit + 1e-9:
-            price = np.int64(math.ceil(half_mid * (1.0 + (shift + half) * 1e-4)))
-            price = max(price, np.int64(view.best_bid + 1 + k))
-            if price > 0:
-                quotes.ask_price[asks] = price
-                quotes.ask_qty[asks] = lots
-                asks += 1
-    return bids, asks
+    return place(view, quotes, shift, 0.5 * spread, np.int64(params[LEVELS]), params[LEVEL_SPACING], lots, limit)

@@ -6,6 +6,7 @@ import importlib.util
 import platform
 import sys
 import sysconfig
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -28,6 +29,7 @@ _PACKAGE: Final = Path(tidewright.__file__).parent
 _FOREIGN: Final = tuple(
     Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")
 )
+_COMPILING: Final = threading.Lock()
 
 
 @dataclass(slots=True)
@@ -60,11 +62,12 @@ class CustomStrategy:
         """
         if numba.config.DISABLE_JIT:
             return CustomRule(self.declaration, 0)
-        if self._compiled is None:
-            from tidewright.strategies.custom_compile import address
+        with _COMPILING:  # the threads of a sweep bind the same strategy at the same time
+            if self._compiled is None:
+                from tidewright.strategies.custom_compile import address
 
-            self._compiled = address(self.declaration, self.module, self.digest)
-        return CustomRule(self.declaration, *self._compiled)
+                self._compiled = address(self.declaration, self.module, self.digest)
+            return CustomRule(self.declaration, *self._compiled)
 
 
 def is_reference(name: str) -> bool:
@@ -164,7 +167,7 @@ def _bytes(path: Path) -> bytes:
 
 @cache
 def _versions() -> str:
-    parts = (platform.python_version(), numba.__version__, llvmlite.__version__, np.__version__)
+    parts = (*platform.python_version_tuple()[:2], numba.__version__, llvmlite.__version__, np.__version__)
     return " ".join((*parts, source_hash(_PACKAGE)))
 
 

@@ -11,12 +11,14 @@ from numba import njit
 from tidewright.market.tape import F64
 from tidewright.strategies.avellaneda_stoikov import avellaneda_stoikov
 from tidewright.strategies.custom_call import FIRST_ADDRESS, call
+from tidewright.strategies.glft import glft
 from tidewright.strategies.grid import grid
 from tidewright.strategies.view import Quotes, View
 
 NONE: Final = -1  # a lane driven from outside
 GRID: Final = 0
 AVELLANEDA_STOIKOV: Final = 1
+GLFT: Final = 2
 CUSTOM: Final = 4095  # stands in a snapshot for a user's strategy, whose address is another in every process
 
 
@@ -27,7 +29,7 @@ def quote(strategy: int, view: View, params: F64, quotes: Quotes) -> tuple[int, 
     Parameters
     ----------
     strategy
-        GRID, AVELLANEDA_STOIKOV, or the address of a custom rule's block.
+        GRID, AVELLANEDA_STOIKOV, GLFT, or the address of a custom rule's block.
     params
         The lane's parameters in the order of :mod:`tidewright.strategies.registry`, shape (n_params,), float64.
 
@@ -40,6 +42,8 @@ def quote(strategy: int, view: View, params: F64, quotes: Quotes) -> tuple[int, 
         return grid(view, params, quotes)
     if strategy == 1:
         return avellaneda_stoikov(view, params, quotes)
+    if strategy == 2:
+        return glft(view, params, quotes)
     if strategy >= FIRST_ADDRESS:
         return call(strategy, view, params, quotes)
     return 0, 0

@@ -154,6 +154,31 @@ STRATEGIES: Final[Mapping[str, Strategy]] = {
             ),
             "quotes around a reservation price that leans against the inventory (Avellaneda and Stoikov 2008)",
         ),
+        Strategy(
+            "glft",
+            dispatch.GLFT,
+            (
+                Parameter(
+                    "gamma", 0.01, 1e-9, 1e3, 1e-3, 1.0, "risk aversion, per basis point and order size", log=True
+                ),
+                Parameter(
+                    "kappa", 0.3, 1e-9, 1e6, 0.03, 3.0, "decay of fills with distance, per basis point", log=True
+                ),
+                Parameter("intensity", 0.05, 1e-9, 1e6, meaning="fills a second of a quote at the mid", log=True),
+                Parameter(
+                    "sigma_bps",
+                    0.0,
+                    0.0,
+                    1e6,
+                    meaning="deviation over the root of a second, basis points; 0: measured from the market",
+                ),
+                LEVELS,
+                Parameter("level_spacing", 0.5, 0.0, 100.0, 0.1, 2.0, "distance of further levels, in half spreads"),
+                BASE_QUANTITY,
+                MAX_POSITION,
+            ),
+            "stationary quotes in closed form that lean against the inventory (Gueant, Lehalle, Fernandez-Tapia 2013)",
+        ),
     )
 }
 
