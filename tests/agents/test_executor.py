@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.strategies.test_custom import FAULTY, written
+from tests.strategies.test_custom import GRID as OWN_GRID
 from tidewright.agents.executor import state as executor_state
 from tidewright.agents.executor.executor import AccountNow, Executor, MarketNow
 from tidewright.agents.executor.proposals import Standing, judge
@@ -75,6 +77,33 @@ def test_an_unknown_strategy_or_parameter_is_refused():
         Executor(INSTRUMENT, 0, CYCLE, "girds", {}, OFF)
     with pytest.raises(UsageError, match="no parameter"):
         executor(level=3)
+
+
+# -- a user's own strategy ---------------------------------------------------------------------------------------------
+
+
+def test_a_users_own_grid_decides_like_the_built_in(tmp_path):
+    own = Executor(INSTRUMENT, 0, CYCLE, written(tmp_path, OWN_GRID), GRID, OFF)
+    assert own.decide(CYCLE, WHOLE, RICH) == executor().decide(CYCLE, WHOLE, RICH)
+    held = RICH._replace(position_lots=1000)
+    assert own.decide(2 * CYCLE, WHOLE, held).bids == []
+
+
+def test_a_session_goes_on_under_an_edit_with_what_it_began_with(tmp_path):
+    own = Executor(INSTRUMENT, 0, CYCLE, written(tmp_path, OWN_GRID), GRID, OFF)
+    written(tmp_path, "nothing that could be run = \n")
+    own.use({**GRID, "levels": 1})
+    assert len(own.decide(CYCLE, WHOLE, RICH).asks) == 1
+
+
+def test_where_a_users_strategy_fails_nothing_is_quoted_and_the_line_is_told(tmp_path):
+    own = Executor(INSTRUMENT, 0, CYCLE, written(tmp_path, FAULTY), {"fault": 7.0}, OFF)
+    failed = own.decide(CYCLE, WHOLE, RICH)
+    assert (failed.bids, failed.asks) == ([], [])
+    assert "ZeroDivisionError" in failed.why[0]
+    assert "mine.py, line " in failed.why[0]
+    own.use({"fault": 0.0})
+    assert own.decide(2 * CYCLE, WHOLE, RICH).why == ()
 
 
 # -- the eight numbers -------------------------------------------------------------------------------------------------

@@ -68,6 +68,20 @@ def test_values_with_commas_are_lanes(tape: Path, tmp_path: Path, capsys: pytest
     assert counts == answer["metrics"]["fills"]
 
 
+def test_a_users_own_strategy_is_named_by_its_file(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    example = Path(__file__).parents[2] / "examples" / "imbalance_maker.py"
+    words = ["--strategy", example, "--set", "lean=0,2", "--set", "spread_percentage=0.01", "--cycle", "10s", "--json"]
+    code, out, err = call(capsys, "--tape", tape, *words)
+    assert code == 0
+    assert "imbalance_maker.py:imbalance_maker on BTCUSDT" in err
+    answer = json.loads(out.splitlines()[-1])
+    assert answer["strategy"] == f"{example}:imbalance_maker"
+    assert answer["params"]["lean"] == [0.0, 2.0]
+    code, _, err = call(capsys, "--tape", tape, *words[:2], "--set", "lien=1")
+    assert code == 2
+    assert "did you mean 'lean'" in " ".join(err.split())
+
+
 def test_without_json_stdout_is_empty(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = call(capsys, "--tape", tape, "--strategy", "avellaneda_stoikov")
     assert (code, out) == (0, "")

@@ -63,6 +63,16 @@ def test_from_python_it_is_the_same_search(tape: str) -> None:
         assert [lane.params for lane in found] == [lane["params"] for lane in answer[told]["lanes"]]
 
 
+def test_a_users_own_strategy_is_searched_over_the_ranges_it_declares(tape: str) -> None:
+    example = str(Path(__file__).parents[2] / "examples" / "imbalance_maker.py")
+    result = RUNNER.invoke(APP, ["--tape", tape, *SMALL, "--strategy", example, "--json"])
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout.splitlines()[-1])
+    assert answer["strategy"] == f"{example}:imbalance_maker"
+    assert all(0.0 <= lane["params"]["lean"] <= 2.0 for lane in answer["in_sample"]["lanes"])
+    assert len({lane["params"]["skew"] for lane in answer["in_sample"]["lanes"]}) > 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "kind", "words"),
     [

@@ -1,5 +1,6 @@
 import pytest
 
+from tests.strategies.test_custom import GRID, written
 from tidewright.cli.trade import KEY_VARIABLE, SECRET_VARIABLE, load
 from tidewright.market.clock import HOUR, SECOND
 from tidewright.market.errors import ConfigError
@@ -37,6 +38,18 @@ def test_real_money_needs_its_word_and_keys_from_the_environment(tmp_path):
     assert chosen.address.ws_api == "wss://ws-api.binance.com:443"
     assert chosen.address.control == ""
     assert "secret" not in repr(chosen)
+
+
+def test_a_users_own_strategy_lies_beside_the_configuration(tmp_path):
+    (tmp_path / "exchange.json").write_text(READY)
+    path = written(tmp_path, GRID)
+    rest = '[params]\nlevels = 2\n[venue]\nstate = "exchange.json"\n'
+    assert config(tmp_path, f'strategy = "mine.py"\n{rest}').settings.strategy == f"{path}:my_grid"
+    with pytest.raises(ConfigError, match="no strategy file is at"):
+        config(tmp_path, f'strategy = "yours.py"\n{rest}')
+    written(tmp_path, "import math\nx = = 1\n", "broken.py")
+    with pytest.raises(ConfigError, match=r"broken.py, line 2 .*invalid syntax"):
+        config(tmp_path, f'strategy = "broken.py"\n{rest}')
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,15 @@ def test_a_named_strategy_needs_only_the_parameters_it_has() -> None:
     assert validate(json.dumps(item)).message_type == "parameter_update"
 
 
+def test_a_users_own_strategy_is_named_by_any_path_and_needs_none_of_the_four() -> None:
+    item = json.loads(changed("data.optimized_params", {"lean": 0.5, "base_quantity": 0.01}))
+    item["data"]["strategy"] = "/home/Jörg K./no such folder/maker.py:lean"
+    assert validate(json.dumps(item)).message_type == "parameter_update"
+    item["data"]["strategy"] = "/tmp/two\nlines.py"
+    with pytest.raises(DataError, match="strategy"):
+        validate(json.dumps(item))
+
+
 def test_a_request_is_valid_and_its_rules_hold() -> None:
     item = message("optimize_request", 10**18, "session", "optimizer", REQUEST)
     assert isinstance(item, messages.OptimizeRequestMessage)

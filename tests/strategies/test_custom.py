@@ -133,6 +133,14 @@ def test_the_grid_written_as_a_users_own_gives_the_same_bytes(tmp_path: Path) ->
     assert differences(all_bytes(built_in), all_bytes(own)) == []
 
 
+def test_threads_share_a_users_strategy(tmp_path: Path) -> None:
+    reference, tape = written(tmp_path, GRID), market(hours=0.1)
+    one, two = (tw.backtest(tape, reference, SWEEP, cycle="5s", threads=count) for count in (1, 2))
+    assert {name: values.tobytes() for name, values in one.statistics.items()} == {
+        name: values.tobytes() for name, values in two.statistics.items()
+    }
+
+
 def test_a_saved_run_goes_on_byte_for_byte_and_carries_no_address(tmp_path: Path) -> None:
     reference = written(tmp_path, GRID)
     whole = run(reference, SWEEP)
@@ -294,6 +302,12 @@ def test_a_fault_in_one_lane_stops_the_run_with_its_parameters(tmp_path: Path) -
     reference = written(tmp_path, FAULTY)
     with pytest.raises(StrategyError, match=r"mine.py, line \d+ .*fault 8.*decisions were at fault"):
         tw.backtest(market(hours=0.05, seed=2), reference, {"fault": [0, 0, 8]})
+
+
+def test_a_fault_in_any_thread_of_a_sweep_is_told(tmp_path: Path) -> None:
+    text = FAULTY.replace('ValueError("not today")', "ValueError(view.now_ns)")  # an argument made while it runs
+    with pytest.raises(StrategyError, match=r"raised ValueError: \d+;.*fault 8"):
+        tw.backtest(market(hours=0.05, seed=2), written(tmp_path, text), {"fault": [0, 8, 0, 8]}, threads=2)
 
 
 HEAD = """import math
