@@ -1,6 +1,7 @@
 """Strategies of users' own: the engine's results with them, what is compiled when, and what a mistake is told with."""
 
 import os
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -406,7 +407,8 @@ def test_parameters_are_checked_like_a_built_ins(tmp_path: Path) -> None:
 
 # -- the example ------------------------------------------------------------------------------------------------------
 
-EXAMPLE = str(Path(__file__).parents[2] / "examples" / "imbalance_maker.py")
+ROOT = Path(__file__).parents[2]
+EXAMPLE = str(ROOT / "examples" / "imbalance_maker.py")
 
 
 def test_the_example_trades_and_its_parameters_matter() -> None:
@@ -415,3 +417,11 @@ def test_the_example_trades_and_its_parameters_matter() -> None:
     )
     assert (result.statistics["n_fills"] > 10).all()
     assert result.statistics["n_fills"][0] != result.statistics["n_fills"][1]
+
+
+def test_the_documents_example_trades_as_it_stands(tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "strategies.md").read_text(), re.DOTALL)
+    assert len(blocks) == 1
+    params = {"calm_bps": [0.5, 2.0], "per_volatility": 0.0}
+    result = tw.backtest(market(hours=0.25), written(tmp_path, blocks[0]), params, cycle="5s")
+    assert result.statistics["n_fills"][0] > result.statistics["n_fills"][1] > 0
