@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ import tidewright as tw
 from tests.engine.example import SECOND, differences, packet_ends
 from tests.engine.fake_ray import FakeRay
 from tests.engine.test_sweep import job, result_bytes
+from tests.strategies.test_custom import GRID, written
 from tidewright.engine.cluster import Cluster, Place, digest, made_with, read, replay_cohort
 from tidewright.engine.sweep import LANES_A_COHORT, Rows, Threads
 from tidewright.market.errors import DataError, NotRunningError, TidewrightError, UsageError
 from tidewright.market.synthetic import synthesize
 from tidewright.market.tape import Tape
+from tidewright.strategies import registry
 
 LANES = 2 * LANES_A_COHORT
 RAY = importlib.util.find_spec("ray") is not None
@@ -91,6 +94,20 @@ def test_a_worker_made_with_other_parts_is_refused(tape: Tape) -> None:
     ray = FakeRay(around=lambda task: task()._replace(result=None, other="numba 0.1 there, 0.2 here"))
     with pytest.raises(UsageError, match=r"the Ray worker on .* is not the same .*: numba 0.1 there, 0.2 here"):
         Cluster(ray=ray).run(rows(tape), job(tape, lanes=2))
+
+
+def test_a_users_strategy_runs_there_and_another_version_of_it_does_not(tape: Tape, tmp_path: Path) -> None:
+    work = replace(job(tape, lanes=4), strategy=registry.resolve(written(tmp_path, GRID)))
+    spread = Cluster(ray=FakeRay()).run(rows(tape), work)
+    built_in = Threads(1).run(rows(tape), job(tape, lanes=4))
+    assert differences(result_bytes(spread), result_bytes(built_in)) == []
+
+    def edited(task: Callable[[], Any]) -> Any:
+        written(tmp_path, GRID.replace("/ 2.0", "/ 2.5"))
+        return task()
+
+    with pytest.raises(UsageError, match=r"not the same as this program.*: strategy .*mine.py:my_grid"):
+        Cluster(ray=FakeRay(around=edited)).run(rows(tape), work)
 
 
 def moved_away(path: Path) -> Callable[[Callable[[], Any]], Any]:

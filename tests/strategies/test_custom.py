@@ -94,6 +94,8 @@ def faulty(view, params, quotes):
         quotes.bid_qty[0] = 1 << 52  # more than there is
     if fault == 10:
         quotes.ask_price[-40] = 1  # before the buffer
+    if fault == 11:
+        count = 2
     return count, 0
 
 MOST = 100_000
@@ -281,6 +283,7 @@ def test_helpers_are_checked_for_bounds_even_if_they_ask_for_a_cache_of_their_ow
         (8, "# says so", "ValueError: not today"),
         (9, "# more than there is", f"wrote {1 << 52} as quantity of bid 0"),
         (10, "# before the buffer", "IndexError"),
+        (11, "def faulty", "counted bid 1, but wrote no price for it"),
     ],
 )
 def test_what_goes_wrong_while_it_runs_names_the_line_and_harms_nothing(

@@ -389,7 +389,7 @@ class Replay:
         replay._rule = None
         if replay.strategy is not None:
             chosen = registry.strategy(replay.strategy)
-            if chosen.digest != head["digest"]:
+            if chosen.digest != head.get("digest", ""):
                 raise DataError(f"strategy {chosen.name} has changed since the snapshot was taken")
             replay._rule = chosen.bind()
             state.cfg[at.CFG_STRATEGY] = replay._rule.number

@@ -45,6 +45,19 @@ LARGEST_WORTH: Final = float(1 << 57)  # tick*lots: sums of a side's quotes stay
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
+def clear(quotes: Quotes, most: int) -> None:
+    """Empty what may be counted: what another lane left is not seen, and what is not written does not pass."""
+    for k in range(most):  # one array after the other: four short fills
+        quotes.bid_price[k] = 0
+    for k in range(most):
+        quotes.bid_qty[k] = 0
+    for k in range(most):
+        quotes.ask_price[k] = 0
+    for k in range(most):
+        quotes.ask_qty[k] = 0
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def find_fault(quotes: Quotes, bids: int, asks: int, most: int) -> tuple[int, int, int]:
     """What is wrong with a strategy's answer: fault, which quote, and the value; NO_FAULT if nothing is."""
     if bids < 0 or bids > most:

@@ -17,7 +17,7 @@ from numba.core.dispatcher import Dispatcher
 from tidewright.strategies import custom_call as at
 from tidewright.strategies.custom_errors import StrategyError, blamed, located, name_line, return_line
 from tidewright.strategies.declaration import Declaration
-from tidewright.strategies.view import MAX_LEVELS, Quotes, View
+from tidewright.strategies.view import MAX_LEVELS, Quotes, View, new_quotes
 
 _INTS: Final = types.CPointer(types.int64)
 _FLOATS: Final = types.CPointer(types.float64)
@@ -40,13 +40,15 @@ def call(block, seen, seen_f, row, row_f, bid_price, bid_qty, ask_price, ask_qty
     quotes = Quotes(
         carray(bid_price, {levels}), carray(bid_qty, {levels}), carray(ask_price, {levels}), carray(ask_qty, {levels})
     )
+    most = {most}
+    clear(quotes, most)
     bids, asks, fault, index, value = int64(0), int64(0), int64(0), int64(0), int64(0)
     try:
         bids, asks = counts_of(quote(view, params, quotes))
     except Exception:
         fault = int64({raised})
     if fault == 0:
-        fault, index, value = find_fault(quotes, bids, asks, {most})
+        fault, index, value = find_fault(quotes, bids, asks, most)
     if fault != 0:
         note_fault(carray(block, {block}), carray(seen, {fields}), carray(row, {count}), fault, index, value)
         return int64(0)
@@ -84,12 +86,14 @@ def address(declaration: Declaration, module: ModuleType, digest: str) -> tuple[
         quote=quote,
         carray=carray,
         int64=np.int64,
+        clear=at.clear,
         counts_of=at.counts_of,
         find_fault=at.find_fault,
         note_fault=at.note_fault,
     )
     exec(compile(text, path or f"<{name}>", "exec"), space)
     _forget_caches(module)
+    _compile_parts(len(declaration.names))
     before = config.BOUNDSCHECK
     config.BOUNDSCHECK = 1  # of helpers too: what a strategy writes must stay within its buffers
     try:
@@ -102,6 +106,14 @@ def address(declaration: Declaration, module: ModuleType, digest: str) -> tuple[
     finally:
         config.BOUNDSCHECK = before
     return int(compiled.address), compiled
+
+
+def _compile_parts(parameters: int) -> None:
+    """Compile, or load, what calls share; before bounds are checked everywhere, which these do not need."""
+    quotes, seen, row = new_quotes(), np.zeros(at.VIEW_FIELDS, np.int64), np.zeros(parameters, np.int64)
+    at.clear(quotes, 0)
+    at.find_fault(quotes, 0, 0, 0)
+    at.note_fault(np.zeros(at.B_PARAMS + parameters, np.int64), seen, row, 0, 0, 0)
 
 
 def _explain(declaration: Declaration, quote: Dispatcher) -> None:
@@ -181,7 +193,7 @@ def _text(declaration: Declaration) -> str:
         params=", ".join(f"p[{i}]" for i in range(len(names))),
         base_quantity=names.index("base_quantity"),
         levels=MAX_LEVELS,
-        most=f"int64(p[{names.index('levels')}])" if "levels" in names else MAX_LEVELS,
+        most=f"min(int64(p[{names.index('levels')}]), {MAX_LEVELS})" if "levels" in names else MAX_LEVELS,
         raised=at.RAISED,
         block=at.B_PARAMS + len(names),
     )

@@ -24,6 +24,7 @@ _SAID: Final = {
 _PRICE: Final = "a price is a whole number of ticks, 1 to 2^53"
 _QUANTITY: Final = "a quantity is a whole number of lots, at least 1, and at most 2^57 tick*lots are quoted at a price"
 _ARRAY: Final = {at.BID_PRICE: "bid_price", at.BID_QTY: "bid_qty", at.ASK_PRICE: "ask_price", at.ASK_QTY: "ask_qty"}
+_WORDS: Final = {"price": "price", "qty": "quantity"}
 _NOT_A_NUMBER: Final = np.iinfo(np.int64).min  # what x86 makes of a NaN or an infinity
 
 
@@ -77,6 +78,8 @@ class CustomRule:
         view, params = self._seen(block)
         fault, index = int(block[at.B_FAULT]), int(block[at.B_INDEX])
         said, line = self._again(view, params, fault, index, file)
+        if not said and fault in _ARRAY and not line and block[at.B_VALUE] == 0:
+            said = f"counted {_ARRAY[fault][:3]} {index}, but wrote no {_WORDS[_ARRAY[fault][4:]]} for it"
         if not said:
             most = int(params.levels) if "levels" in declaration.names else MAX_LEVELS
             value = int(block[at.B_VALUE])
@@ -118,8 +121,9 @@ class CustomRule:
         params = self._declaration.row_type(*row.tolist())
         if not params.base_quantity / view.lot >= 1.0 - 1e-9:
             return 0, 0
-        bids, asks = self._declaration.function(view, params, quotes)
         most = int(params.levels) if "levels" in self._declaration.names else MAX_LEVELS
+        at.clear(quotes, most)
+        bids, asks = self._declaration.function(view, params, quotes)
         fault, index, value = at.find_fault(quotes, bids, asks, most)
         if fault != at.NO_FAULT:
             words = [
