@@ -6,9 +6,6 @@ import numpy as np
 from numba import int64, njit
 
 from tidewright.engine.layout import (
-    A_PRICE,
-    A_QTY,
-    A_SLOT,
     CFG_F_LOT,
     CFG_F_TICK,
     CFG_FEE_IN_BASE,
@@ -56,11 +53,10 @@ from tidewright.engine.layout import (
     L_SINCE,
     L_WINS,
     O_NUMBER,
-    O_STATE,
     START,
     State,
 )
-from tidewright.engine.slots import lane_of, release, side_of
+from tidewright.engine.slots import lane_of, release, side_of, state_of
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
@@ -80,7 +76,10 @@ def commission(state: State, side: int, price: int, qty: int, maker: int) -> tup
     rate = cfg[CFG_MAKER] if maker == 1 else cfg[CFG_TAKER]
     if side == 0 and cfg[CFG_FEE_IN_BASE] == 1:
         return share_of(qty * cfg[CFG_LOT_UNITS], rate, int64(100_000_000)), int64(0)
-    return int64(0), share_of(price * qty * cfg[CFG_QUOTE_NUM], rate, cfg[CFG_QUOTE_DEN] * 100_000_000)
+    paid = price * qty * cfg[CFG_QUOTE_NUM]
+    if cfg[CFG_QUOTE_DEN] == 1:  # division by a constant is a multiplication
+        return int64(0), share_of(paid, rate, int64(100_000_000))
+    return int64(0), share_of(paid, rate, cfg[CFG_QUOTE_DEN] * 100_000_000)
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -157,11 +156,9 @@ def know_death(state: State, slot: int) -> None:
     alive = state.alive
     count = state.lane[row >> 1, L_ALIVE + (row & 1)]
     for i in range(count):
-        if alive[row, i, A_SLOT] == slot:
+        if alive[row, i] == slot:
             for j in range(i, count - 1):
-                alive[row, j, A_SLOT] = alive[row, j + 1, A_SLOT]
-                alive[row, j, A_PRICE] = alive[row, j + 1, A_PRICE]
-                alive[row, j, A_QTY] = alive[row, j + 1, A_QTY]
+                alive[row, j] = alive[row, j + 1]
             state.lane[row >> 1, L_ALIVE + (row & 1)] = count - 1
             release(state, slot)
             return
@@ -195,7 +192,7 @@ def catch_up_knowledge(state: State, lane: int, now: int) -> None:
     each = state.lane[lane, L_KNOWN_FIRST]
     while each >= 0 and known[each, K_TIME] <= now:
         slot = known[each, K_SLOT]
-        if slot >= 0 and (state.order[slot, O_NUMBER] != known[each, K_NUMBER] or state.order[slot, O_STATE] != DEAD):
+        if slot >= 0 and (state.order[slot, O_NUMBER] != known[each, K_NUMBER] or state_of(state, slot) != DEAD):
             slot = int64(-1)  # its cancel came meanwhile and freed the slot
         know(
             state,
@@ -215,21 +212,11 @@ def catch_up_knowledge(state: State, lane: int, now: int) -> None:
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
-def tell(
-    state: State, lane: int, time: int, now: int, slot: int, qty: int, price: int, fee_base: int, fee_quote: int
-) -> None:
-    """Let a lane know of a fill (signed ``qty``, 0: none) or a death (``slot``, -1: none) at a time.
-
-    Decisions before ``now`` have been taken, so what is known by ``now`` can be entered at once.
-    """
+def tell(state: State, lane: int, time: int, slot: int, qty: int, price: int, fee_base: int, fee_quote: int) -> None:
+    """Let a lane know of a fill (signed ``qty``, 0: none) or a death (``slot``, -1: none) at a time."""
     if state.cfg[CFG_STRATEGY] < 0:
         if slot >= 0:
             release(state, slot)
-        return
-    if time <= now:
-        if state.lane[lane, L_KNOWN_FIRST] >= 0:
-            catch_up_knowledge(state, lane, now)
-        know(state, lane, slot, qty, price, fee_base, fee_quote)
         return
     known = state.known
     fresh = state.reg[KNOWN_FREE]

@@ -6,7 +6,6 @@ from tidewright.engine.checks import refusal, slots_of
 from tidewright.engine.layout import (
     BATCH_HEAD,
     BATCH_TAIL,
-    BURIED,
     C_ARRIVAL,
     C_LANE,
     C_LATE,
@@ -27,12 +26,11 @@ from tidewright.engine.layout import (
     LATE,
     LOG_COUNT,
     MSG_HEAD,
+    MSG_TAIL,
     NEVER,
-    O_NODE,
     O_NUMBER,
     O_PRICE,
     O_QTY,
-    O_STATE,
     RESTING,
     SENT,
     T_LANE,
@@ -44,8 +42,7 @@ from tidewright.engine.layout import (
     State,
 )
 from tidewright.engine.orders import cancel, die, reject_cancel, rest, write_report
-from tidewright.engine.prefetch import fetch
-from tidewright.engine.slots import lane_of, side_of, tif_of
+from tidewright.engine.slots import kind_of, lane_of, set_state, side_of, state_of, tif_of
 from tidewright.engine.taking import take
 from tidewright.market.codes import ACCEPTED, NO_REASON, POST_ONLY, REJECTED
 from tidewright.market.ladder import BEST, WIDTH, Ladder, index_of, next_level
@@ -56,33 +53,38 @@ def arrive(state: State, slot: int, now: int) -> None:
     """A new order reaches the venue outside a gap."""
     lane = lane_of(state, slot)
     side = side_of(state, slot)
-    index = index_of(Ladder(state.qty, state.reg), side, state.order[slot, O_PRICE])
-    reason = refusal(state, slot, index)
+    tif = tif_of(state, slot)
+    price, qty = state.order[slot, O_PRICE], state.order[slot, O_QTY]
+    index = index_of(Ladder(state.qty, state.reg), side, price)
+    reason = refusal(state, lane, side, kind_of(state, slot), tif, price, qty, index)
     if reason != NO_REASON:
         die(state, slot, int64(REJECTED), now, reason)
         return
     if state.cfg[CFG_RECORD] > 1:
-        price, qty = state.order[slot, O_PRICE], state.order[slot, O_QTY]
         write_report(state, ACCEPTED, slot, now, now + state.cfg[CFG_RESPONSE], price, qty, 0, 0, NO_REASON)
-    if tif_of(state, slot) != POST_ONLY:
-        if not take(state, slot, index, now):
-            return
-    rest(state, slot, lane, side, index)
+    if tif == POST_ONLY or take(state, slot, index, now):
+        rest(state, slot, lane, side, index)
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def arrive_or_wait(state: State, slot: int, now: int) -> None:
     """A new order reaches the venue; in a gap it waits."""
     if state.reg[IN_GAP] == 0:
         arrive(state, slot, now)
-        return
+    else:
+        wait(state, slot)
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
+def wait(state: State, slot: int) -> None:
+    """Let an order wait for the end of a gap."""
     if state.reg[WAIT_COUNT] == len(state.waiting):
         forget_dead_waiting(state)
     count = state.reg[WAIT_COUNT]
     state.waiting[count, 0] = slot
     state.waiting[count, 1] = state.order[slot, O_NUMBER]
     state.reg[WAIT_COUNT] = count + 1
-    state.order[slot, O_STATE] = WAITING
+    set_state(state, slot, WAITING)
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
@@ -91,7 +93,7 @@ def forget_dead_waiting(state: State) -> None:
     kept = int64(0)
     for i in range(state.reg[WAIT_COUNT]):
         slot = state.waiting[i, 0]
-        if state.order[slot, O_NUMBER] == state.waiting[i, 1] and state.order[slot, O_STATE] == WAITING:
+        if state.order[slot, O_NUMBER] == state.waiting[i, 1] and state_of(state, slot) == WAITING:
             state.waiting[kept, 0] = slot
             state.waiting[kept, 1] = state.waiting[i, 1]
             kept += 1
@@ -106,26 +108,17 @@ def admit_waiting(state: State, now: int) -> None:
     state.reg[WAIT_DUE] = NEVER
     for i in range(count):
         slot = state.waiting[i, 0]
-        if state.order[slot, O_NUMBER] == state.waiting[i, 1] and state.order[slot, O_STATE] == WAITING:
+        if state.order[slot, O_NUMBER] == state.waiting[i, 1] and state_of(state, slot) == WAITING:
             arrive(state, slot, now)
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
-def fetch_ahead(state: State, place: int) -> None:
-    """Fetch what the messages a little further on will need; behind the last one lie old ones, which do no harm."""
-    if place + 8 >= len(state.msg):
-        return
-    message = int64(state.msg[place + 8])
-    fetch(state.order, message if message >= 0 else ~message)
-    message = int64(state.msg[place + 4])
-    if message < 0:
-        fetch(state.node, max(int64(0), state.order[~message, O_NODE]))
-        return
-    side = side_of(state, message)
-    index = index_of(Ladder(state.qty, state.reg), side, state.order[message, O_PRICE])
-    if 0 <= index < state.reg[WIDTH]:
-        fetch(state.head, side * state.reg[WIDTH] + index)
-        fetch(state.qty, side * state.reg[WIDTH] + index)
+def push(state: State, message: int) -> None:
+    """Append to the ring of messages under way: an order's slot, or ``~slot`` for its cancel."""
+    tail = state.reg[MSG_TAIL]
+    state.msg[tail] = message
+    tail += 1
+    state.reg[MSG_TAIL] = tail if tail < len(state.msg) else int64(0)
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -150,7 +143,6 @@ def deliver_messages(state: State, now: int) -> int:
         admit_waiting(state, now)
         first = reg[MSG_HEAD]
     while first != end:
-        fetch_ahead(state, first)
         message = int64(state.msg[first])
         if message >= 0:
             arrive_or_wait(state, message, now)
@@ -198,7 +190,7 @@ def deliver_calls(state: State, now: int) -> int:
     for i in range(first, end):
         if state.call[i, C_SLOT] < 0:
             slot = find_order(state, state.call[i, C_LANE], state.call[i, C_NUMBER])
-            if slot >= 0 and state.order[slot, O_STATE] == SENT:
+            if slot >= 0 and state_of(state, slot) == SENT:
                 state.tag[slot, LATE] = 1
                 state.call[i, C_LATE] = 1
             else:
@@ -238,9 +230,8 @@ def find_order(state: State, lane: int, number: int) -> int:
     for slot in range(first, last):
         if (
             state.order[slot, O_NUMBER] == number
-            and state.order[slot, O_STATE] != FREE
-            and state.order[slot, O_STATE] != BURIED
-            and lane_of(state, slot) == lane
+            and state_of(state, int64(slot)) != FREE
+            and lane_of(state, int64(slot)) == lane
         ):
             return slot
     return int64(-1)

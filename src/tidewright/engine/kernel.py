@@ -15,8 +15,9 @@ from tidewright.engine.book import (
     start_gap,
     window_after_packet,
 )
-from tidewright.engine.decide import capture_views, decide, sample, value_capital
+from tidewright.engine.decide import capture_views, decide
 from tidewright.engine.layout import (
+    ACT_AT,
     BAD_TIME,
     BATCH_HEAD,
     BATCH_TAIL,
@@ -43,6 +44,8 @@ from tidewright.engine.layout import (
     IN_PACKET,
     INFERRED_PRINTS,
     KNOWN_MID2,
+    L_POSITION,
+    LANES,
     LAST_TS,
     LOST,
     MARKET_STATE,
@@ -55,8 +58,10 @@ from tidewright.engine.layout import (
     PACKET,
     PACKET_ROW,
     PACKET_TS,
+    PENDING,
     RECEIPT,
     RESTING,
+    SAMPLES,
     SNAPSHOT_SEEN,
     START,
     STATE_SINCE,
@@ -68,6 +73,8 @@ from tidewright.engine.layout import (
 )
 from tidewright.engine.prints import on_print
 from tidewright.engine.reference import state_at
+from tidewright.engine.requote import act, room_to_act
+from tidewright.engine.sampling import sample, value_capital
 from tidewright.market.codes import (
     ASK,
     BEST_ASK,
@@ -164,6 +171,9 @@ def run(
                 return status, i
             reg[IN_PACKET] = 0
         i += 1
+    if reg[PENDING] != NEVER:
+        act(state, np.int64(0))  # somebody may look
+        find_due(state)
     return DONE, rows
 
 
@@ -361,8 +371,16 @@ def instant(state: State, now: int) -> int:
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def deliver(state: State, now: int) -> int:
     """What was sent for this time arrives."""
+    reg = state.reg
     if state.cfg[CFG_STRATEGY] < 0:
         return deliver_calls(state, now)
+    if reg[ACT_AT] <= now:
+        if reg[WAIT_DUE] > now or reg[IN_GAP] == 1:
+            status = room_to_act(state)
+            if status == DONE:
+                act(state, np.int64(1))
+            return status
+        act(state, np.int64(0))  # orders that waited for the end of a gap come between the cancels and the new ones
     return deliver_messages(state, now)
 
 
@@ -370,7 +388,7 @@ def deliver(state: State, now: int) -> int:
 def find_due(state: State) -> None:
     """The earliest time at which something is to happen."""
     reg = state.reg
-    due = min(reg[NEXT_DECISION], reg[WAIT_DUE])
+    due = min(min(reg[NEXT_DECISION], reg[WAIT_DUE]), reg[ACT_AT])
     if reg[BATCH_HEAD] != reg[BATCH_TAIL]:
         due = min(due, state.batch[reg[BATCH_HEAD], 0])
     if reg[CALL_HEAD] < reg[CALL_TAIL]:
@@ -441,16 +459,18 @@ def finish(address: int) -> int:
     unsampled = reg[KNOWN_MID2] == 0 or (replaces and reg[FIRST_MID_AT] == end)
     if reg[MID2] > 0 and unsampled and state.cfg[CFG_STRATEGY] >= 0:
         value_capital(state, reg[MID2])
-    for lane in range(len(state.lane)):
+    for lane in range(reg[LANES]):
         equity = state.lane_f[lane, F_START]
         if reg[MID2] > 0:
-            equity = worth(state, np.int64(lane), np.int64(0), reg[MID2])
+            equity = worth(state, np.int64(lane), np.int64(L_POSITION), reg[MID2])
         if replaces:
             state.lane_f[lane, F_NEWEST] = equity
         else:
             sample(state, np.int64(lane), equity)
         if state.cfg[CFG_CURVE] == 1:
             state.curve[reg[CURVE_COUNT] - np.int64(replaces), lane] = equity
+    if not replaces:
+        reg[SAMPLES] += 1
     if state.cfg[CFG_CURVE] == 1 and not replaces:
         state.curve_ts[reg[CURVE_COUNT]] = end
         reg[CURVE_COUNT] += 1

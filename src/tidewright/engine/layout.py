@@ -78,7 +78,15 @@ MISSED_ROWS: Final = _R + 64  # level rows outside the window
 MOVE_TO: Final = _R + 65
 KNOWN_FROM: Final = _R + 66  # 2: no level of the side at or better than this index is unknown
 FIRST_MID_AT: Final = _R + 68  # decision whose view had the first mid
-REG_COUNT: Final = _R + 72
+PENDING: Final = _R + 69  # decision taken but not acted on yet, see engine.decide; NEVER: none
+ACT_AT: Final = _R + 70  # when its orders arrive
+NEW_DAY: Final = _R + 71  # 1: it is the first of a day
+SLOTS: Final = _R + 72  # order slots of all lanes
+LANES: Final = _R + 73
+SAMPLES: Final = _R + 74  # equity samples of every lane; the newest is not in the sums yet
+REST_FIRST: Final = _R + 75  # 2: least and greatest price of a side that may rest now, as long as the book stands still
+REST_LAST: Final = _R + 77
+REG_COUNT: Final = _R + 80
 
 # Market states, whose time is shared out.
 STATE_WHOLE: Final = 0
@@ -125,29 +133,34 @@ QUEUE_PROB: Final = 1
 QUEUE_PROB_LOG: Final = 2
 QUEUE_FRONT: Final = 3
 
-# -- queue nodes (int64): orders that joined one (side, price) after one packet ---------------------------------------
-N_POSITION: Final = 0  # -1: its price is outside the window
-N_PACKET: Final = 1
-N_NEXT: Final = 2  # later node of the price; in the pool: next free
+# -- queue nodes: orders that joined one (side, price) after one packet. The lists (array `node`, int32) ---------------
+N_FIRST: Final = 0  # its resting orders by arrival
+N_LAST: Final = 1
+N_NEXT: Final = 2  # later node of the price, of the last: the first; in the pool: next free
 N_PREV: Final = 3  # earlier node; of the first: the last
-N_FIRST: Final = 4  # list of orders: by arrival, the other way round for strategies (which have one a price)
-N_COUNT: Final = 5  # how many of them rest; the others have left
-N_PRICE: Final = 6
-N_SIDE: Final = 7
-NODE_FIELDS: Final = 8
+NODE_FIELDS: Final = 4
+H_POSITION: Final = 0  # (array `home`, int64) -1: its price is outside the window
+H_PACKET: Final = 1
+H_PRICE: Final = 2
+H_SIDE: Final = 3  # -1: the node is free
+HOME_FIELDS: Final = 4
+TAIL_NODE: Final = 0  # (array `tail`, int32, by position) youngest node + 1, 0: none
+TAIL_PACKET: Final = 1  # the low bits of its packet
+TAIL_FIELDS: Final = 2
 Q_AHEAD: Final = 0  # (float64) lots ahead
 Q_TRADED: Final = 1  # prints at the price since the level's last row
 
-# -- order slots (int64) ----------------------------------------------------------------------------------------------
+# -- order slots: what was ordered (array `order`, int64) and where it stands (array `place`, int32) ------------------
 O_PRICE: Final = 0
 O_QTY: Final = 1
 O_LEAVES: Final = 2
 O_NUMBER: Final = 3
-O_STATE: Final = 4
-O_NODE: Final = 5  # node whose list it is in, -1: none
-O_NEXT: Final = 6  # in the node; in the pool: next free slot of the lane
-O_WHOSE: Final = 7  # lane * 32 + side * 16 + kind * 8 + time in force: an order is one line of the processor's cache
-ORDER_FIELDS: Final = 8
+ORDER_FIELDS: Final = 4
+P_NODE: Final = 0  # node it rests in
+P_PREV: Final = 1  # neighbours in the node, -1: none
+P_NEXT: Final = 2  # in the pool: next free slot of the lane
+P_WHOSE: Final = 3  # lane * 256 + state * 32 + side * 16 + kind * 8 + time in force
+PLACE_FIELDS: Final = 4
 TAG: Final = 0  # (array `tag`, int64, by slot) the caller's number
 LATE: Final = 1  # 1: a cancel follows at the instant of its arrival
 TAG_FIELDS: Final = 2
@@ -157,69 +170,60 @@ SENT: Final = 1
 WAITING: Final = 2
 RESTING_STATE: Final = 3
 DEAD: Final = 4  # but the lane does not know it yet, or its cancel is still on its way
-BURIED: Final = 5  # of no more use, but still in its node's list: free when the node is
 
-# -- lanes (int64) ----------------------------------------------------------------------------------------------------
-L_POSITION: Final = 0  # true state: lots, tick*lots, 1e-8
-L_CASH: Final = 1
-L_FEE_BASE: Final = 2
-L_FEE_QUOTE: Final = 3
-L_KNOWN: Final = 4  # 4: the same four as far as the lane knows
-L_SLOT_FREE: Final = 8
-L_RESTING: Final = 9
-L_KNOWN_FIRST: Final = 12  # what it will come to know, by time
-L_TAKEN: Final = 13  # first entry of what it has taken
-L_BOUND: Final = 14  # 2: no own order of the side has a better index-like price
-L_PRINT: Final = 16  # print that L_USED is of
-L_USED: Final = 17  # lots of that print it has had
-L_ALIVE: Final = 18  # 2: orders of a side neither known dead nor sent a cancel
-L_BASE_START: Final = 20  # 1e-8
-L_QUOTE_START: Final = 21
-L_GREW: Final = 22  # 1: it has slots beyond its first block
-L_SAMPLES: Final = 23
-L_ORDERS: Final = 24
-L_CANCELS: Final = 25
-L_FILLS: Final = 26
-L_REJECTS: Final = 27
-L_BUYS: Final = 28
-L_SELLS: Final = 29
-L_CLOSED: Final = 30
-L_WINS: Final = 31
-L_MAX_POSITION: Final = 32
-L_IN_POSITION: Final = 33  # ns with a position
-L_SINCE: Final = 34  # since when there is one
-L_PENDING: Final = 35  # 1: the newest equity sample is not in the sums yet
-L_LAST_ARRIVAL: Final = 36
-L_LIMITED: Final = 37  # decisions at which a limit cut something
+# -- lanes (int64): two cache lines that every decision touches, two that fills touch, the rest -----------------------
+L_KNOWN: Final = 0  # 4: position, cash, fees as far as the lane knows; compare L_POSITION
+L_SLOT_FREE: Final = 4
+L_RESTING: Final = 5
+L_KNOWN_FIRST: Final = 6  # what it will come to know, by time
+L_TAKEN: Final = 7  # first entry of what it has taken
+L_BOUND: Final = 8  # 2: no own order of the side has a better index-like price
+L_ALIVE: Final = 10  # 2: orders of a side neither known dead nor sent a cancel
+L_BASE_START: Final = 12  # 1e-8
+L_QUOTE_START: Final = 13
+L_ORDERS: Final = 14
+L_CANCELS: Final = 15
+L_POSITION: Final = 16  # true state: lots, tick*lots, 1e-8
+L_CASH: Final = 17
+L_FEE_BASE: Final = 18
+L_FEE_QUOTE: Final = 19
+L_PRINT: Final = 20  # print that L_USED is of
+L_USED: Final = 21  # lots of that print it has had
+L_FILLS: Final = 22
+L_BUYS: Final = 23
+L_SELLS: Final = 24
+L_CLOSED: Final = 25
+L_WINS: Final = 26
+L_MAX_POSITION: Final = 27
+L_IN_POSITION: Final = 28  # ns with a position
+L_SINCE: Final = 29  # since when there is one
+L_REJECTS: Final = 30
+L_GREW: Final = 31  # 1: it has slots beyond its first block
+L_LAST_ARRIVAL: Final = 32
+L_LIMITED: Final = 33  # decisions at which a limit cut something
 LANE_FIELDS: Final = 40
 
-# -- lanes (float64), quote currency unless said ----------------------------------------------------------------------
-F_START: Final = 0  # equity at the start
-F_LAST: Final = 1  # last equity in the sums
-F_NEWEST: Final = 2  # newest sample, not in the sums yet
-F_PEAK: Final = 3
-F_DRAWDOWN: Final = 4
-F_RETURN: Final = 5
-F_RETURN_SQ: Final = 6
-F_DOWNSIDE_SQ: Final = 7
-F_VOLUME: Final = 8
-F_FEES_VALUE: Final = 9
-F_COST: Final = 10  # net payment for the open position, commission included
-F_ENTRY: Final = 11  # quantity-weighted sum of entry times since the start, lots * ns
-F_CLOSED: Final = 12
-F_CLOSED_SQ: Final = 13
-F_WIN: Final = 14
-F_LOSS: Final = 15
-F_DURATION: Final = 16
-F_DAY: Final = 17  # equity at the day's start
-F_KNOWN_VALUE: Final = 18  # sum of entry prices of the known position, tick*lots
-LANE_F_FIELDS: Final = 20
-
-# -- orders a lane believes alive (int64), by 2 * lane + side ---------------------------------------------------------
-A_SLOT: Final = 0
-A_PRICE: Final = 1
-A_QTY: Final = 2
-ALIVE_FIELDS: Final = 3
+# -- lanes (float64), quote currency unless said; the first cache line is what every decision touches -----------------
+F_LAST: Final = 0  # last equity in the sums
+F_NEWEST: Final = 1  # newest sample, not in the sums yet
+F_PEAK: Final = 2
+F_DRAWDOWN: Final = 3
+F_RETURN: Final = 4
+F_RETURN_SQ: Final = 5
+F_DOWNSIDE_SQ: Final = 6
+F_KNOWN_VALUE: Final = 7  # sum of entry prices of the known position, tick*lots
+F_DAY: Final = 8  # equity at the day's start
+F_START: Final = 9  # equity at the start
+F_VOLUME: Final = 10
+F_FEES_VALUE: Final = 11
+F_COST: Final = 12  # net payment for the open position, commission included
+F_ENTRY: Final = 13  # quantity-weighted sum of entry times since the start, lots * ns
+F_CLOSED: Final = 14
+F_CLOSED_SQ: Final = 15
+F_WIN: Final = 16
+F_LOSS: Final = 17
+F_DURATION: Final = 18
+LANE_F_FIELDS: Final = 24
 
 # -- what a lane will come to know (int64) ----------------------------------------------------------------------------
 K_NEXT: Final = 0
@@ -283,16 +287,17 @@ class State(NamedTuple):
     ----------
     qty
         Levels of the true book, with the first registers a :class:`tidewright.market.ladder.Ladder`.
-    mark, head, taken_head, epoch
-        By position: whether there are nodes (1) or taken quantities (2); first queue node + 1 and first taken entry
-        + 1, 0 for none, so that prices nobody uses cost no memory; epoch in which the level was last set to more than
-        0, as far as touches need it.
+    mark, tail, taken_head, epoch
+        By position: whether there are nodes (1) or taken quantities (2); youngest queue node; first taken entry + 1,
+        0 for none, so that prices nobody uses cost no memory; epoch in which the level was last set to more than 0, as
+        far as touches need it.
     reg, cfg, cfg_f
         Registers, rules of the run.
     features
         State of :mod:`tidewright.market.features`.
-    node, node_q, order, lane, lane_f, tag, alive, params
-        Queue nodes, order slots, lanes, callers' numbers, what lanes believe alive, strategy parameters.
+    node, home, node_q, order, place, lane, lane_f, tag, alive, params
+        Queue nodes, order slots, lanes, callers' numbers, slots of the orders that lanes believe alive (by 2 * lane +
+        side), strategy parameters.
     msg, batch, call, waiting
         Messages under way: ring of slots (``~slot`` a cancel), (arrival, end) of each decision's messages; calls from
         outside; orders that wait for the end of a gap.
@@ -304,20 +309,22 @@ class State(NamedTuple):
 
     qty: I64
     mark: U8
-    head: I32
+    tail: I32
     taken_head: I32
     epoch: I32
     reg: I64
     cfg: I64
     cfg_f: F64
     features: F64
-    node: I64
+    node: I32
+    home: I64
     node_q: F64
     order: I64
+    place: I32
     lane: I64
     lane_f: F64
     tag: I64
-    alive: I64
+    alive: I32
     params: F64
     msg: I32
     batch: I64

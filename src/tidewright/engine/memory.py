@@ -1,6 +1,7 @@
 """Making a state, and making its pools larger."""
 
-from typing import Final
+import math
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from tidewright.market.ladder import WIDTH, new_ladder
 from tidewright.market.tape import F64, I64
 
 POOL: Final = 256  # entries a pool starts with
+LINE: Final = 64  # bytes of a line of the processor's cache
 
 
 def new_state(config: ReplayConfig, cfg: I64, cfg_f: F64, params: F64, width: int, levels: int, quote: bool) -> State:
@@ -36,20 +38,22 @@ def new_state(config: ReplayConfig, cfg: I64, cfg_f: F64, params: F64, width: in
     state = State(
         qty=new_ladder(width, reg).qty,
         mark=np.zeros(2 * width, np.uint8),
-        head=np.zeros(2 * width, np.int32),
+        tail=np.zeros((2 * width, at.TAIL_FIELDS), np.int32),
         taken_head=np.zeros(2 * width, np.int32),
         epoch=np.zeros(2 * width, np.int32),
         reg=reg,
         cfg=cfg,
         cfg_f=cfg_f,
         features=features.new_state(),
-        node=np.zeros((0, at.NODE_FIELDS), np.int64),
+        node=np.zeros((0, at.NODE_FIELDS), np.int32),
+        home=np.zeros((0, at.HOME_FIELDS), np.int64),
         node_q=np.zeros((0, 2), np.float64),
         order=np.zeros((0, at.ORDER_FIELDS), np.int64),
-        lane=np.zeros((lanes, at.LANE_FIELDS), np.int64),
-        lane_f=np.zeros((lanes, at.LANE_F_FIELDS), np.float64),
+        place=np.zeros((0, at.PLACE_FIELDS), np.int32),
+        lane=_on_lines((lanes, at.LANE_FIELDS), np.int64),
+        lane_f=_on_lines((lanes, at.LANE_F_FIELDS), np.float64),
         tag=np.zeros((0, at.TAG_FIELDS), np.int64),
-        alive=np.zeros((2 * lanes, levels, at.ALIVE_FIELDS), np.int64),
+        alive=np.zeros((2 * lanes, levels), np.int32),
         params=np.ascontiguousarray(params, np.float64),
         msg=np.zeros(4 * levels * lanes * under_way + 1 if quote else 1, np.int32),
         batch=np.zeros((under_way + 1, 2), np.int64),
@@ -84,7 +88,7 @@ def resize_window(state: State, width: int) -> State:
     return state._replace(
         qty=new_ladder(width, state.reg).qty,
         mark=np.zeros(2 * width, np.uint8),
-        head=np.zeros(2 * width, np.int32),
+        tail=np.zeros((2 * width, at.TAIL_FIELDS), np.int32),
         taken_head=np.zeros(2 * width, np.int32),
         epoch=np.zeros(2 * width, np.int32),
     )
@@ -105,6 +109,9 @@ def _set_registers(state: State) -> None:
         at.NOW: -at.NEVER,
         at.RECEIPT: -at.NEVER,
         at.WAIT_DUE: at.NEVER,
+        at.PENDING: at.NEVER,
+        at.ACT_AT: at.NEVER,
+        at.LANES: len(lane),
         at.DAY: -at.NEVER,
         at.NODE_FREE: -1,
         at.TAKEN_FREE: -1,
@@ -118,8 +125,18 @@ def _set_registers(state: State) -> None:
         lane[:, index] = -1
 
 
-def _longer(array: npt.NDArray[np.int64], extra: int) -> npt.NDArray[np.int64]:
-    return np.concatenate([array, np.zeros((extra, *array.shape[1:]), array.dtype)])
+def _on_lines(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Zeros that begin where a line of the processor's cache does."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.zeros(size + LINE, np.uint8)
+    skip = -memory.ctypes.data % LINE
+    return memory[skip : skip + size].view(dtype).reshape(shape)
+
+
+def _longer(array: npt.NDArray[Any], extra: int) -> npt.NDArray[Any]:
+    longer = _on_lines((len(array) + extra, *array.shape[1:]), array.dtype)
+    longer[: len(array)] = array
+    return longer
 
 
 def _grow_orders(state: State, extra: int) -> State:
@@ -129,15 +146,18 @@ def _grow_orders(state: State, extra: int) -> State:
         order=_longer(state.order, extra),
         tag=_longer(state.tag, extra),
         node=_longer(state.node, extra),
-        node_q=np.concatenate([state.node_q, np.zeros((extra, 2), np.float64)]),
+        home=_longer(state.home, extra),
+        place=_longer(state.place, extra),
+        node_q=_longer(state.node_q, extra),
         waiting=_longer(state.waiting, extra),
     )
-    state.node[old:, at.N_SIDE] = -1
+    state.home[old:, at.H_SIDE] = -1
+    state.reg[at.SLOTS] = old + extra
     _thread(state.node[:, at.N_NEXT], state.reg, at.NODE_FREE, old, old + extra)
     return state
 
 
-def _thread(links: npt.NDArray[np.int64], reg: I64, head: int, first: int, last: int) -> None:
+def _thread(links: npt.NDArray[Any], reg: I64, head: int, first: int, last: int) -> None:
     """Put entries first..last at the front of a free list."""
     if last > first:
         links[first : last - 1] = np.arange(first + 1, last)
@@ -146,9 +166,8 @@ def _thread(links: npt.NDArray[np.int64], reg: I64, head: int, first: int, last:
 
 
 def _thread_slots(state: State, lane: int, first: int, last: int) -> None:
-    state.order[first:last, at.O_WHOSE] = lane * 32
-    state.order[first:last, at.O_NODE] = -1
-    _thread(state.order[:, at.O_NEXT], state.lane[lane], at.L_SLOT_FREE, first, last)
+    state.place[first:last, at.P_WHOSE] = lane * 256
+    _thread(state.place[:, at.P_NEXT], state.lane[lane], at.L_SLOT_FREE, first, last)
 
 
 def grow_lane(state: State, lane: int) -> State:
@@ -199,5 +218,4 @@ def grow(state: State, status: int) -> State:
         return _grow_capture(state)
     assert status == at.GROW_CURVE, status
     extra = len(state.curve_ts)
-    curve = np.concatenate([state.curve, np.zeros((extra, state.curve.shape[1]), np.float64)])
-    return state._replace(curve_ts=_longer(state.curve_ts, extra), curve=curve)
+    return state._replace(curve_ts=_longer(state.curve_ts, extra), curve=_longer(state.curve, extra))

@@ -4,90 +4,80 @@ The nodes of a price form a ring in order of arrival, the orders of a node a lis
 with a node is kept for each side, so that most rows need one comparison to see that they concern no order.
 """
 
+from typing import Final
+
 from numba import int64, njit
 
 from tidewright.engine.layout import (
-    BURIED,
     CFG_F_POWER,
     CFG_QUEUE,
-    CFG_STRATEGY,
-    N_COUNT,
+    H_PACKET,
+    H_POSITION,
+    H_PRICE,
+    H_SIDE,
     N_FIRST,
+    N_LAST,
     N_NEXT,
-    N_PACKET,
-    N_POSITION,
     N_PREV,
-    N_PRICE,
-    N_SIDE,
     NODE_FREE,
-    O_NEXT,
-    O_NODE,
-    O_STATE,
     OWN,
     OWN_WORST,
+    P_NEXT,
+    P_NODE,
+    P_PREV,
     PACKET,
     Q_AHEAD,
     Q_TRADED,
-    RESTING_STATE,
     STRAY,
+    TAIL_NODE,
+    TAIL_PACKET,
     State,
 )
 from tidewright.engine.queues import ahead_after_level, ahead_on_arrival
-from tidewright.engine.slots import give_back
 from tidewright.market.ladder import WIDTH, Ladder, price_at
+
+LOW_BITS: Final = 0x7FFF_FFFF  # no node is the youngest of its price for 2**31 packets
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def join(state: State, slot: int, side: int, index: int) -> None:
     """Let an order join the back of a price inside the window."""
     node = state.node
+    place = state.place
     position = side * state.reg[WIDTH] + index
-    head = int64(state.head[position]) - 1
-    found = int64(-1)
-    if head >= 0 and node[node[head, N_PREV], N_PACKET] == state.reg[PACKET]:
-        found = node[head, N_PREV]
+    found = int64(state.tail[position, TAIL_NODE]) - 1
+    if found < 0 or state.tail[position, TAIL_PACKET] != state.reg[PACKET] & LOW_BITS:
+        found = hang(state, side, position)
+    last = int64(node[found, N_LAST])
+    place[slot, P_NODE] = found
+    place[slot, P_PREV] = last
+    place[slot, P_NEXT] = -1
+    node[found, N_LAST] = slot
+    if last >= 0:
+        place[last, P_NEXT] = slot
     else:
-        found = state.reg[NODE_FREE]
-        state.reg[NODE_FREE] = node[found, N_NEXT]
-        node[found, N_PACKET] = state.reg[PACKET]
-        node[found, N_PRICE] = price_at(Ladder(state.qty, state.reg), side, index)
-        node[found, N_SIDE] = side
-        node[found, N_FIRST] = -1
-        node[found, N_COUNT] = 0
-        state.node_q[found, Q_AHEAD] = ahead_on_arrival(state.cfg[CFG_QUEUE], state.qty[position])
-        state.node_q[found, Q_TRADED] = 0.0
-        hang(state, found, side, index)
-    enlist(state, found, slot)
-
-
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
-def enlist(state: State, found: int, slot: int) -> None:
-    """Put an order into a node's list. A strategy has one order a price, so its place does not matter: the front."""
-    node = state.node
-    order = state.order
-    first = node[found, N_FIRST]
-    node[found, N_COUNT] += 1
-    order[slot, O_NODE] = found
-    if first < 0 or state.cfg[CFG_STRATEGY] >= 0:
-        order[slot, O_NEXT] = first
         node[found, N_FIRST] = slot
-        return
-    while order[first, O_NEXT] >= 0:
-        first = order[first, O_NEXT]
-    order[first, O_NEXT] = slot
-    order[slot, O_NEXT] = -1
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
-def hang(state: State, found: int, side: int, index: int) -> None:
-    """Hang a node at the end of the ring of its price: it is the youngest."""
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
+def hang(state: State, side: int, position: int) -> int:
+    """Hang a fresh node at the end of the ring of a price: it is the youngest."""
     node = state.node
     reg = state.reg
-    position = side * reg[WIDTH] + index
-    node[found, N_POSITION] = position
-    head = int64(state.head[position]) - 1
-    if head < 0:
-        state.head[position] = found + 1
+    index = position - side * reg[WIDTH]
+    found = reg[NODE_FREE]
+    reg[NODE_FREE] = node[found, N_NEXT]
+    state.home[found, H_POSITION] = position
+    state.home[found, H_PACKET] = reg[PACKET]
+    state.home[found, H_PRICE] = price_at(Ladder(state.qty, state.reg), side, index)
+    state.home[found, H_SIDE] = side
+    node[found, N_LAST] = -1
+    state.node_q[found, Q_AHEAD] = ahead_on_arrival(state.cfg[CFG_QUEUE], state.qty[position])
+    state.node_q[found, Q_TRADED] = 0.0
+    last = int64(state.tail[position, TAIL_NODE]) - 1
+    state.tail[position, TAIL_NODE] = found + 1
+    state.tail[position, TAIL_PACKET] = reg[PACKET] & LOW_BITS
+    if last < 0:
         node[found, N_NEXT] = found
         node[found, N_PREV] = found
         state.mark[position] |= 1
@@ -95,65 +85,48 @@ def hang(state: State, found: int, side: int, index: int) -> None:
             reg[OWN + side] = index
         if index < reg[OWN_WORST + side]:
             reg[OWN_WORST + side] = index
-        return
-    last = node[head, N_PREV]
+        return found
+    first = int64(node[last, N_NEXT])
     node[last, N_NEXT] = found
-    node[head, N_PREV] = found
+    node[first, N_PREV] = found
     node[found, N_PREV] = last
-    node[found, N_NEXT] = head
+    node[found, N_NEXT] = first
+    return found
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def leave(state: State, slot: int) -> None:
-    """An order no longer rests: its node goes with the last one, until then the order stays in the list unheeded."""
-    found = state.order[slot, O_NODE]
-    state.node[found, N_COUNT] -= 1
-    if state.node[found, N_COUNT] == 0:
-        drop(state, found)
-
-
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
-def sweep(state: State, found: int) -> None:
-    """Take orders that no longer rest out of a node's list."""
-    order = state.order
-    before = int64(-1)
-    slot = state.node[found, N_FIRST]
-    while slot >= 0:
-        after = order[slot, O_NEXT]
-        if order[slot, O_STATE] == RESTING_STATE:
-            before = slot
-        else:
-            if before >= 0:
-                order[before, O_NEXT] = after
-            else:
-                state.node[found, N_FIRST] = after
-            order[slot, O_NODE] = -1
-            if order[slot, O_STATE] == BURIED:
-                give_back(state, slot)
-        slot = after
+    """Take an order out of its queue; its node goes with the last one."""
+    place = state.place
+    found = int64(place[slot, P_NODE])
+    before = int64(place[slot, P_PREV])
+    after = int64(place[slot, P_NEXT])
+    if before >= 0:
+        place[before, P_NEXT] = after
+    else:
+        state.node[found, N_FIRST] = after
+    if after >= 0:
+        place[after, P_PREV] = before
+    else:
+        state.node[found, N_LAST] = before
+        if before < 0:
+            drop(state, found)
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
 def drop(state: State, found: int) -> None:
-    """Give a node back in which no order rests, and the slots it held."""
-    slot = state.node[found, N_FIRST]
-    while slot >= 0:
-        after = state.order[slot, O_NEXT]
-        state.order[slot, O_NODE] = -1
-        if state.order[slot, O_STATE] == BURIED:
-            give_back(state, slot)
-        slot = after
+    """Give a node back in which no order rests."""
     node = state.node
     reg = state.reg
-    position = node[found, N_POSITION]
+    position = state.home[found, H_POSITION]
     if position < 0:
         reg[STRAY] -= 1
     else:
-        after = node[found, N_NEXT]
+        after = int64(node[found, N_NEXT])
         if after == found:
-            state.head[position] = 0
+            state.tail[position, TAIL_NODE] = 0
             state.mark[position] &= 2
-            side = node[found, N_SIDE]
+            side = state.home[found, H_SIDE]
             index = position - side * reg[WIDTH]
             if index == reg[OWN + side]:
                 best = next_own(state, side, index - 1)
@@ -161,12 +134,13 @@ def drop(state: State, found: int) -> None:
                 if best < 0:
                     reg[OWN_WORST + side] = reg[WIDTH]
         else:
-            before = node[found, N_PREV]
+            before = int64(node[found, N_PREV])
             node[before, N_NEXT] = after
             node[after, N_PREV] = before
-            if state.head[position] == found + 1:
-                state.head[position] = after + 1
-    node[found, N_SIDE] = -1
+            if state.tail[position, TAIL_NODE] == found + 1:
+                state.tail[position, TAIL_NODE] = before + 1
+                state.tail[position, TAIL_PACKET] = state.home[before, H_PACKET] & LOW_BITS
+    state.home[found, H_SIDE] = -1
     node[found, N_NEXT] = reg[NODE_FREE]
     reg[NODE_FREE] = found
 
@@ -186,18 +160,16 @@ def next_own(state: State, side: int, index: int) -> int:
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
 def requeue(state: State, position: int, old: int, new: int) -> None:
     """Apply a level's row to the nodes of its price."""
-    node = state.node
-    head = int64(state.head[position]) - 1
+    node_q = state.node_q
+    last = int64(state.tail[position, TAIL_NODE]) - 1
     model = state.cfg[CFG_QUEUE]
     power = state.cfg_f[CFG_F_POWER]
-    each = head
+    each = last
     while True:
-        state.node_q[each, Q_AHEAD] = ahead_after_level(
-            model, power, state.node_q[each, Q_AHEAD], state.node_q[each, Q_TRADED], old, new
-        )
-        state.node_q[each, Q_TRADED] = 0.0
-        each = node[each, N_NEXT]
-        if each == head:
+        node_q[each, Q_AHEAD] = ahead_after_level(model, power, node_q[each, Q_AHEAD], node_q[each, Q_TRADED], old, new)
+        node_q[each, Q_TRADED] = 0.0
+        each = int64(state.node[each, N_NEXT])
+        if each == last:
             break
 
 
@@ -213,29 +185,29 @@ def rejoin(state: State) -> None:
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def rejoin_price(state: State, position: int) -> None:
-    """Merge the nodes of one price into its first and put it at the back."""
+    """Merge the nodes of one price into its oldest and put it at the back."""
     node = state.node
-    order = state.order
-    head = int64(state.head[position]) - 1
-    last = node[head, N_FIRST]
-    while order[last, O_NEXT] >= 0:
-        last = order[last, O_NEXT]
-    each = node[head, N_NEXT]
-    while each != head:
-        slot = node[each, N_FIRST]
-        order[last, O_NEXT] = slot
+    place = state.place
+    oldest = int64(node[state.tail[position, TAIL_NODE] - 1, N_NEXT])
+    each = int64(node[oldest, N_NEXT])
+    while each != oldest:
+        slot = int64(node[each, N_FIRST])
+        last = node[oldest, N_LAST]
+        place[last, P_NEXT] = slot
+        place[slot, P_PREV] = last
+        node[oldest, N_LAST] = node[each, N_LAST]
         while slot >= 0:
-            order[slot, O_NODE] = head
-            last = slot
-            slot = order[slot, O_NEXT]
-        node[head, N_COUNT] += node[each, N_COUNT]
-        after = node[each, N_NEXT]
-        node[each, N_SIDE] = -1
+            place[slot, P_NODE] = oldest
+            slot = int64(place[slot, P_NEXT])
+        after = int64(node[each, N_NEXT])
+        state.home[each, H_SIDE] = -1
         node[each, N_NEXT] = state.reg[NODE_FREE]
         state.reg[NODE_FREE] = each
         each = after
-    node[head, N_NEXT] = head
-    node[head, N_PREV] = head
-    node[head, N_PACKET] = state.reg[PACKET]
-    state.node_q[head, Q_AHEAD] = ahead_on_arrival(state.cfg[CFG_QUEUE], state.qty[position])
-    state.node_q[head, Q_TRADED] = 0.0
+    state.tail[position, TAIL_NODE] = oldest + 1
+    state.tail[position, TAIL_PACKET] = state.reg[PACKET] & LOW_BITS
+    node[oldest, N_NEXT] = oldest
+    node[oldest, N_PREV] = oldest
+    state.home[oldest, H_PACKET] = state.reg[PACKET]
+    state.node_q[oldest, Q_AHEAD] = ahead_on_arrival(state.cfg[CFG_QUEUE], state.qty[position])
+    state.node_q[oldest, Q_TRADED] = 0.0

@@ -19,14 +19,13 @@ from tidewright.engine.layout import (
     O_NUMBER,
     O_PRICE,
     O_QTY,
-    O_STATE,
     RESTING,
     RESTING_STATE,
     TAG,
     State,
 )
 from tidewright.engine.nodes import join, leave
-from tidewright.engine.slots import lane_of, release, side_of
+from tidewright.engine.slots import lane_of, release, set_state, side_of, state_of
 from tidewright.market.codes import CANCEL_REJECTED, CANCELLED, FILL, NO_REASON, REJECTED, UNKNOWN_ORDER
 
 
@@ -69,16 +68,16 @@ def fill(state: State, slot: int, qty: int, price: int, maker: int, ts: int, kno
         write_report(state, FILL, slot, ts, known, price, qty, maker, fee_base + fee_quote, NO_REASON)
     signed = qty if side == 0 else -qty
     if state.order[slot, O_LEAVES] > 0:
-        tell(state, lane, known, ts, int64(-1), signed, price, fee_base, fee_quote)
+        tell(state, lane, known, int64(-1), signed, price, fee_base, fee_quote)
         return
     end_order(state, slot, lane)
-    tell(state, lane, known, ts, slot, signed, price, fee_base, fee_quote)
+    tell(state, lane, known, slot, signed, price, fee_base, fee_quote)
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def rest(state: State, slot: int, lane: int, side: int, index: int) -> None:
     """Put what is left of an order into the queue of its price."""
-    state.order[slot, O_STATE] = RESTING_STATE
+    set_state(state, slot, RESTING_STATE)
     state.lane[lane, L_RESTING] += 1
     state.reg[RESTING] += 1
     price = state.order[slot, O_PRICE]
@@ -91,8 +90,8 @@ def rest(state: State, slot: int, lane: int, side: int, index: int) -> None:
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def end_order(state: State, slot: int, lane: int) -> None:
     """An order is dead; if it rested, it leaves its queue."""
-    rested = state.order[slot, O_STATE] == RESTING_STATE
-    state.order[slot, O_STATE] = DEAD
+    rested = state_of(state, slot) == RESTING_STATE
+    set_state(state, slot, DEAD)
     if rested:
         leave(state, slot)
         state.lane[lane, L_RESTING] -= 1
@@ -109,7 +108,7 @@ def die(state: State, slot: int, what: int, now: int, reason: int) -> None:
     end_order(state, slot, lane)
     if what == REJECTED:
         state.lane[lane, L_REJECTS] += 1
-    tell(state, lane, known, now, slot, int64(0), int64(0), int64(0), int64(0))
+    tell(state, lane, known, slot, int64(0), int64(0), int64(0), int64(0))
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -135,7 +134,7 @@ def reject_cancel(state: State, lane: int, number: int, now: int) -> None:
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def cancel(state: State, slot: int, now: int) -> None:
     """A cancel reaches an order that rests, waits, or is dead without its lane knowing."""
-    if state.order[slot, O_STATE] != DEAD:
+    if state_of(state, slot) != DEAD:
         lane = lane_of(state, slot)
         if state.cfg[CFG_RECORD] > 1:
             price, qty = state.order[slot, O_PRICE], state.order[slot, O_QTY]

@@ -11,24 +11,21 @@ from tidewright.engine.layout import (
     EPOCH,
     L_PRINT,
     L_USED,
-    N_COUNT,
     N_FIRST,
     N_NEXT,
-    N_PREV,
     O_LEAVES,
-    O_NEXT,
     O_PRICE,
-    O_STATE,
     OWN,
+    P_NEXT,
     PRINTS,
     Q_AHEAD,
     Q_TRADED,
     QUEUE_UNKNOWN,
     RESTING,
-    RESTING_STATE,
+    TAIL_NODE,
     State,
 )
-from tidewright.engine.nodes import next_own, sweep
+from tidewright.engine.nodes import next_own
 from tidewright.engine.orders import fill
 from tidewright.engine.slots import lane_of
 from tidewright.engine.taken import take_from, taken_of
@@ -65,10 +62,10 @@ def on_print(state: State, side: int, index: int, qty: int, ts: int, known: int)
 def fill_price(state: State, position: int, qty: int, beyond: bool, ts: int, known: int) -> None:
     """Let a print of some lots reach the orders of one price; ``beyond``: the print's price is worse than theirs."""
     node = state.node
-    each = int64(state.head[position]) - 1
-    last = node[each, N_PREV]
+    last = int64(state.tail[position, TAIL_NODE]) - 1
+    each = int64(node[last, N_NEXT])
     while True:
-        after = node[each, N_NEXT]
+        after = int64(node[each, N_NEXT])
         final = each == last
         ahead = 0.0 if beyond else state.node_q[each, Q_AHEAD]
         state.node_q[each, Q_AHEAD] = 0.0 if beyond else max(0.0, ahead - np.float64(qty))
@@ -87,14 +84,9 @@ def fill_price(state: State, position: int, qty: int, beyond: bool, ts: int, kno
 def fill_node(state: State, each: int, available: int, ts: int, known: int) -> None:
     """Give each lane in a node what a print has left for it."""
     order = state.order
-    stale = False
-    slot = state.node[each, N_FIRST]
+    slot = int64(state.node[each, N_FIRST])
     while slot >= 0:
-        after = order[slot, O_NEXT]
-        if order[slot, O_STATE] != RESTING_STATE:
-            stale = True
-            slot = after
-            continue
+        after = int64(state.place[slot, P_NEXT])
         lane = lane_of(state, slot)
         if state.lane[lane, L_PRINT] != state.reg[PRINTS]:
             state.lane[lane, L_PRINT] = state.reg[PRINTS]
@@ -102,13 +94,8 @@ def fill_node(state: State, each: int, available: int, ts: int, known: int) -> N
         lots = min(order[slot, O_LEAVES], available - state.lane[lane, L_USED])
         if lots > 0:
             state.lane[lane, L_USED] += lots
-            last = state.node[each, N_COUNT] == 1 and lots == order[slot, O_LEAVES]
             fill(state, slot, lots, order[slot, O_PRICE], int64(1), ts, known)
-            if last:  # the node is gone
-                return
         slot = after
-    if stale:
-        sweep(state, each)
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
@@ -150,26 +137,20 @@ def touch_level(state: State, side: int, level_position: int, reach: int, ts: in
     order = state.order
     own = state.reg[OWN + side]
     while own >= reach:
-        each = int64(state.head[side * state.reg[WIDTH] + own]) - 1
-        last = node[each, N_PREV]
+        last = int64(state.tail[side * state.reg[WIDTH] + own, TAIL_NODE]) - 1
+        each = int64(node[last, N_NEXT])
         while True:
-            after_node = node[each, N_NEXT]
+            after_node = int64(node[each, N_NEXT])
             final = each == last
-            slot = node[each, N_FIRST]
+            slot = int64(node[each, N_FIRST])
             while slot >= 0:
-                after = order[slot, O_NEXT]
-                if order[slot, O_STATE] != RESTING_STATE:
-                    slot = after
-                    continue
+                after = int64(state.place[slot, P_NEXT])
                 lane = lane_of(state, slot)
                 net = state.qty[level_position] - taken_of(state, lane, level_position)
                 lots = min(order[slot, O_LEAVES], net)
                 if lots > 0:
                     take_from(state, lane, level_position, lots)
-                    gone = node[each, N_COUNT] == 1 and lots == order[slot, O_LEAVES]
                     fill(state, slot, lots, order[slot, O_PRICE], int64(1), ts, known)
-                    if gone:
-                        break
                 slot = after
             if final:
                 break

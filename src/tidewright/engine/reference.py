@@ -26,20 +26,22 @@ _ENTRY: Final = 4  # int64 of the table an array takes: address and up to three 
 _ARRAYS: Final[dict[str, tuple[Any, int, tuple[int, ...]]]] = {
     "qty": (types.int64, 1, ()),
     "mark": (types.uint8, 1, ()),
-    "head": (types.int32, 1, ()),
+    "tail": (types.int32, 2, (at.TAIL_FIELDS,)),
     "taken_head": (types.int32, 1, ()),
     "epoch": (types.int32, 1, ()),
     "reg": (types.int64, 1, ()),
     "cfg": (types.int64, 1, ()),
     "cfg_f": (types.float64, 1, ()),
     "features": (types.float64, 1, ()),
-    "node": (types.int64, 2, (at.NODE_FIELDS,)),
+    "node": (types.int32, 2, (at.NODE_FIELDS,)),
+    "home": (types.int64, 2, (at.HOME_FIELDS,)),
     "node_q": (types.float64, 2, (2,)),
     "order": (types.int64, 2, (at.ORDER_FIELDS,)),
+    "place": (types.int32, 2, (at.PLACE_FIELDS,)),
     "lane": (types.int64, 2, (at.LANE_FIELDS,)),
     "lane_f": (types.float64, 2, (at.LANE_F_FIELDS,)),
     "tag": (types.int64, 2, (at.TAG_FIELDS,)),
-    "alive": (types.int64, 3, (at.ALIVE_FIELDS,)),
+    "alive": (types.int32, 2, ()),
     "params": (types.float64, 2, ()),
     "msg": (types.int32, 1, ()),
     "batch": (types.int64, 2, (2,)),
@@ -53,6 +55,12 @@ _ARRAYS: Final[dict[str, tuple[Any, int, tuple[int, ...]]]] = {
     "curve": (types.float64, 2, ()),
     "target": (types.int64, 2, (at.TARGET_WIDTH,)),
 }
+# Arrays of which no kernel asks the length: their first dimension is said to be 0, and numba's care for indices that
+# count from the end, which nothing here uses, folds away.
+_UNSIZED: Final = frozenset(
+    "qty mark tail taken_head epoch reg cfg cfg_f features node home node_q order place "
+    "lane lane_f tag alive params target".split()
+)
 _PLACES: Final = {name: index for index, name in enumerate(_ARRAYS)}
 assert tuple(_ARRAYS) == State._fields
 
@@ -134,6 +142,8 @@ def _lower(name: str) -> None:
 
         outer = dimensions - len(inner)
         shape = [entry(1 + i) for i in range(outer)] + [ir.Constant(word, size) for size in inner]
+        if name in _UNSIZED:
+            shape[0] = ir.Constant(word, 0)
         item = context.get_abi_sizeof(context.get_data_type(element))
         strides = [ir.Constant(word, item)]
         for size in reversed(shape[1:]):

@@ -115,7 +115,7 @@ class Replay:
         number = NONE if self._rule is None else self._rule.number
         slots = OUTSIDE_SLOTS
         if strategy is not None:
-            slots = 3 * levels * (1 + rules.cancels_under_way(config))  # a third of them may wait for their nodes
+            slots = 2 * levels * (1 + rules.cancels_under_way(config))
         record = 2 if strategy is None else config.record_fills
         cfg = rules.integers(instrument, config, number, slots, check_balance, record)
         cfg_f = rules.floats(instrument, config)
@@ -240,14 +240,13 @@ class Replay:
         state = self._state
         slot = int(state.lane[lane, at.L_SLOT_FREE])
         state.reg[at.NUMBER] += 1
-        order = state.order[slot]
-        state.lane[lane, at.L_SLOT_FREE] = order[at.O_NEXT]
+        order, place = state.order[slot], state.place[slot]
+        state.lane[lane, at.L_SLOT_FREE] = place[at.P_NEXT]
         state.lane[lane, at.L_ORDERS] += 1
-        order[at.O_STATE] = at.SENT
         order[at.O_PRICE] = price_ticks if kind == LIMIT else 0
         order[at.O_QTY] = order[at.O_LEAVES] = qty_lots
         order[at.O_NUMBER] = state.reg[at.NUMBER]
-        order[at.O_WHOSE] = lane * 32 + side * 16 + kind * 8 + (tif if kind == LIMIT else IOC)
+        place[at.P_WHOSE] = ((lane * 8 + at.SENT) * 2 + side) * 16 + kind * 8 + (tif if kind == LIMIT else IOC)
         state.tag[slot] = (tag, 0)
         self._call(lane, slot, int(state.reg[at.NUMBER]), arrival_ns)
         return int(state.reg[at.NUMBER])
@@ -302,10 +301,10 @@ class Replay:
     def account(self, lane: int) -> Account:
         """True balances of a lane."""
         row = [int(value) for value in self._state.lane[lane]]
-        order = self._state.order
-        resting = order[(order[:, at.O_STATE] == at.RESTING_STATE) & (order[:, at.O_WHOSE] >> 5 == lane)]
-        sells = (resting[:, at.O_WHOSE] >> 4) & 1 == 1
-        locked_buy = sum(int(price) * int(lots) for price, lots in resting[~sells][:, [at.O_PRICE, at.O_LEAVES]])
+        whose = self._state.place[:, at.P_WHOSE] >> 4
+        buys = self._state.order[whose == (lane * 8 + at.RESTING_STATE) * 2]
+        sells = self._state.order[whose == (lane * 8 + at.RESTING_STATE) * 2 + 1]
+        locked_buy = sum(int(price) * int(lots) for price, lots in buys[:, [at.O_PRICE, at.O_LEAVES]])
         money, lot = self.instrument.quote_units, self.instrument.lot_units
         return Account(
             position_lots=row[at.L_POSITION],
@@ -314,7 +313,7 @@ class Replay:
             fee_quote=row[at.L_FEE_QUOTE],
             base_units=row[at.L_BASE_START] + row[at.L_POSITION] * lot - row[at.L_FEE_BASE],
             quote_units=row[at.L_QUOTE_START] + (row[at.L_CASH] * money).__floor__() - row[at.L_FEE_QUOTE],
-            base_locked=int(resting[sells, at.O_LEAVES].sum()) * lot,
+            base_locked=int(sells[:, at.O_LEAVES].sum()) * lot,
             quote_locked=-((-locked_buy * money).__floor__()),
         )
 

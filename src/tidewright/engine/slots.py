@@ -1,47 +1,62 @@
-"""Order slots: whose they are, and giving them back."""
+"""Order slots: whose they are, in which state, and giving them back."""
 
 from numba import njit
 
-from tidewright.engine.layout import BURIED, FREE, L_SLOT_FREE, O_NEXT, O_NODE, O_STATE, O_WHOSE, State
+from tidewright.engine.layout import FREE, L_SLOT_FREE, P_NEXT, P_WHOSE, State
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def whose(lane: int, state: int, side: int, kind: int, tif: int) -> int:
+    """The word of a slot that says whose order it holds and in which state."""
+    return lane * 256 + state * 32 + side * 16 + kind * 8 + tif
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def lane_of(state: State, slot: int) -> int:
     """Lane of an order."""
-    return state.order[slot, O_WHOSE] >> 5
+    return state.place[slot, P_WHOSE] >> 8
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def state_of(state: State, slot: int) -> int:
+    """FREE, SENT, WAITING, RESTING_STATE or DEAD."""
+    return (state.place[slot, P_WHOSE] >> 5) & 7
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def set_state(state: State, slot: int, new: int) -> None:
+    """Put an order into a state."""
+    state.place[slot, P_WHOSE] = (state.place[slot, P_WHOSE] & ~224) | (new << 5)
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def rests(state: State, slot: int, lane: int, side: int) -> bool:
+    """Whether a slot holds a resting order of a lane's side."""
+    return state.place[slot, P_WHOSE] >> 4 == lane * 16 + 6 + side
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def side_of(state: State, slot: int) -> int:
     """Side of an order."""
-    return (state.order[slot, O_WHOSE] >> 4) & 1
+    return (state.place[slot, P_WHOSE] >> 4) & 1
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def kind_of(state: State, slot: int) -> int:
     """LIMIT or MARKET."""
-    return (state.order[slot, O_WHOSE] >> 3) & 1
+    return (state.place[slot, P_WHOSE] >> 3) & 1
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def tif_of(state: State, slot: int) -> int:
     """Time in force of an order."""
-    return state.order[slot, O_WHOSE] & 7
-
-
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
-def give_back(state: State, slot: int) -> None:
-    """Put a slot that is in no list into its lane's pool."""
-    lane = state.order[slot, O_WHOSE] >> 5
-    state.order[slot, O_STATE] = FREE
-    state.order[slot, O_NEXT] = state.lane[lane, L_SLOT_FREE]
-    state.lane[lane, L_SLOT_FREE] = slot
+    return state.place[slot, P_WHOSE] & 7
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def release(state: State, slot: int) -> None:
-    """A lane has no more use for an order's slot; while it is in a node's list it waits for the node's end."""
-    if state.order[slot, O_NODE] >= 0:
-        state.order[slot, O_STATE] = BURIED
-    else:
-        give_back(state, slot)
+    """Put a slot of which its lane has no more use into the lane's pool."""
+    lane = lane_of(state, slot)
+    set_state(state, slot, FREE)
+    state.place[slot, P_NEXT] = state.lane[lane, L_SLOT_FREE]
+    state.lane[lane, L_SLOT_FREE] = slot

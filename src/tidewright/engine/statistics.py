@@ -40,8 +40,8 @@ from tidewright.engine.layout import State
 def statistics(state: State) -> dict[str, npt.NDArray[np.int64] | npt.NDArray[np.float64]]:
     """Sums of all lanes so far; see the module's page for the keys."""
     lane, sums, reg = state.lane, state.lane_f.copy(), state.reg
-    pending = lane[:, at.L_PENDING] == 1
-    _settle(sums, pending)
+    if reg[at.SAMPLES] > 0:
+        _settle(sums)
     now = max(int(reg[at.LAST_TS]), int(reg[at.NOW])) if reg[at.FIRST_TS] != at.NEVER else 0
     held = lane[:, at.L_IN_POSITION].copy()
     open_now = lane[:, at.L_POSITION] != 0
@@ -50,7 +50,7 @@ def statistics(state: State) -> dict[str, npt.NDArray[np.int64] | npt.NDArray[np
     last = now if reg[at.FINISHED] else int(reg[at.START]) + int(reg[at.DECISIONS]) * cycle
     span = max(0, last - int(reg[at.START])) if reg[at.START] != at.NEVER else 0
     return {
-        "n_samples": lane[:, at.L_SAMPLES].copy(),
+        "n_samples": np.full(len(lane), reg[at.SAMPLES], np.int64),
         "sum_return": sums[:, at.F_RETURN],
         "sum_return_sq": sums[:, at.F_RETURN_SQ],
         "sum_downside_sq": sums[:, at.F_DOWNSIDE_SQ],
@@ -82,17 +82,17 @@ def statistics(state: State) -> dict[str, npt.NDArray[np.int64] | npt.NDArray[np
     }
 
 
-def _settle(sums: npt.NDArray[np.float64], pending: npt.NDArray[np.bool_]) -> None:
-    """What `decide.settle` does with the newest sample, on a copy."""
-    equity, before = sums[pending, at.F_NEWEST], sums[pending, at.F_LAST]
+def _settle(sums: npt.NDArray[np.float64]) -> None:
+    """What `sampling.settle` does with the newest sample, on a copy."""
+    equity, before = sums[:, at.F_NEWEST], sums[:, at.F_LAST].copy()
     with np.errstate(divide="ignore", invalid="ignore"):
         change = np.where(before > 0.0, equity / before - 1.0, np.nan)
-    sums[pending, at.F_RETURN] += change
-    sums[pending, at.F_RETURN_SQ] += change * change
-    sums[pending, at.F_DOWNSIDE_SQ] += np.where(change >= 0.0, 0.0, change * change)
-    sums[pending, at.F_LAST] = equity
-    peak = np.maximum(sums[pending, at.F_PEAK], equity)
+    sums[:, at.F_RETURN] += change
+    sums[:, at.F_RETURN_SQ] += change * change
+    sums[:, at.F_DOWNSIDE_SQ] += np.where(change >= 0.0, 0.0, change * change)
+    sums[:, at.F_LAST] = equity
+    peak = np.maximum(sums[:, at.F_PEAK], equity)
     with np.errstate(divide="ignore", invalid="ignore"):
         fall = np.where(peak > 0.0, (peak - equity) / peak, 0.0)
-    sums[pending, at.F_PEAK] = peak
-    sums[pending, at.F_DRAWDOWN] = np.maximum(sums[pending, at.F_DRAWDOWN], fall)
+    sums[:, at.F_PEAK] = peak
+    sums[:, at.F_DRAWDOWN] = np.maximum(sums[:, at.F_DRAWDOWN], fall)

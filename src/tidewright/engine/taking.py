@@ -7,24 +7,23 @@ from numba import int64, njit
 from tidewright.engine.checks import slots_of
 from tidewright.engine.layout import (
     CFG_RESPONSE,
+    H_PACKET,
     N_FIRST,
     N_NEXT,
-    N_PACKET,
     NEVER,
     O_LEAVES,
-    O_NEXT,
-    O_NODE,
     O_NUMBER,
     O_PRICE,
     O_QTY,
-    O_STATE,
+    P_NEXT,
+    P_NODE,
     Q_AHEAD,
-    RESTING_STATE,
+    TAIL_NODE,
     WHOLE,
     State,
 )
 from tidewright.engine.orders import die, fill
-from tidewright.engine.slots import kind_of, lane_of, side_of, tif_of
+from tidewright.engine.slots import kind_of, lane_of, rests, side_of, tif_of
 from tidewright.engine.taken import take_from, taken_of
 from tidewright.market.codes import EXPIRED, FOK, FOK_UNFILLED, IOC, MARKET, NO_LIQUIDITY, SELF_TRADE
 from tidewright.market.ladder import BEST, WIDTH, Ladder, index_of, next_level, price_at
@@ -107,25 +106,23 @@ def expire_stray(state: State, lane: int, side: int, index: int, now: int) -> No
         found = int64(-1)
         for each in range(first, last):
             if (
-                state.order[each, O_STATE] == RESTING_STATE
-                and lane_of(state, each) == lane
-                and side_of(state, each) == side
+                rests(state, int64(each), lane, side)
                 and index_of(Ladder(state.qty, state.reg), side, state.order[each, O_PRICE]) == index
                 and (found < 0 or packet_of(state, int64(each)) < packet_of(state, found))
             ):
                 found = int64(each)
         if found < 0:
             return
-        first_there = state.node[state.order[found, O_NODE], N_FIRST]
-        while lane_of(state, first_there) != lane or state.order[first_there, O_STATE] != RESTING_STATE:
-            first_there = state.order[first_there, O_NEXT]
+        first_there = int64(state.node[state.place[found, P_NODE], N_FIRST])
+        while lane_of(state, first_there) != lane:
+            first_there = int64(state.place[first_there, P_NEXT])
         die(state, first_there, int64(EXPIRED), now, int64(SELF_TRADE))
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def packet_of(state: State, slot: int) -> int:
     """Packet after which a resting order joined its queue."""
-    return state.node[state.order[slot, O_NODE], N_PACKET]
+    return state.home[state.place[slot, P_NODE], H_PACKET]
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -134,7 +131,7 @@ def pass_own(state: State, slot: int, position: int, now: int) -> None:
     lane = lane_of(state, slot)
     each = next_own_at(state, lane, position, int64(-1))
     while each >= 0 and state.order[slot, O_LEAVES] > 0:
-        ahead = state.node_q[state.order[each, O_NODE], Q_AHEAD]
+        ahead = state.node_q[state.place[each, P_NODE], Q_AHEAD]
         lots = int64(math.ceil(min(ahead, 1e18)))
         take_level(state, slot, position, lots - taken_of(state, lane, position), now)
         if state.order[slot, O_LEAVES] > 0:
@@ -160,18 +157,19 @@ def take_level(state: State, slot: int, position: int, most: int, now: int) -> N
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
 def next_own_at(state: State, lane: int, position: int, after: int) -> int:
     """First order of a lane in the queue of a price, -1: none."""
-    head = int64(state.head[position]) - 1
-    each = head
-    while each >= 0:
-        slot = state.node[each, N_FIRST]
+    last = int64(state.tail[position, TAIL_NODE]) - 1
+    if last < 0:
+        return after
+    each = last
+    while True:
+        each = int64(state.node[each, N_NEXT])
+        slot = int64(state.node[each, N_FIRST])
         while slot >= 0:
-            if lane_of(state, slot) == lane and state.order[slot, O_STATE] == RESTING_STATE:
+            if lane_of(state, slot) == lane:
                 return slot
-            slot = state.order[slot, O_NEXT]
-        each = state.node[each, N_NEXT]
-        if each == head:
-            break
-    return after
+            slot = int64(state.place[slot, P_NEXT])
+        if each == last:
+            return after
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -180,11 +178,7 @@ def best_own_index(state: State, lane: int, side: int, index: int) -> int:
     best = int64(-NEVER)
     first, last = slots_of(state, lane)
     for slot in range(first, last):
-        if (
-            state.order[slot, O_STATE] == RESTING_STATE
-            and lane_of(state, slot) == lane
-            and side_of(state, slot) == side
-        ):
+        if rests(state, int64(slot), lane, side):
             own = index_of(Ladder(state.qty, state.reg), side, state.order[slot, O_PRICE])
             if best < own <= index:
                 best = own

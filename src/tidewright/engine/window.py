@@ -4,6 +4,7 @@ import numpy as np
 
 from tidewright.engine import layout as at
 from tidewright.engine.layout import State
+from tidewright.engine.nodes import LOW_BITS
 from tidewright.market.ladder import LOW, PLACED, WIDTH, Ladder, move_window, shift
 
 
@@ -21,7 +22,7 @@ def move(state: State, low: int) -> None:
     if not placed or up == 0:
         return
     shift(state.mark, width, up, 0)
-    shift(state.head, width, up, 0)
+    shift(state.tail, width, up, 0)
     shift(state.taken_head, width, up, 0)
     shift(state.epoch, width, up, 0)
     reg[at.KNOWN_FROM : at.KNOWN_FROM + 2] = width
@@ -60,14 +61,14 @@ def _forget(state: State, each: int) -> None:
 
 def _move_nodes(state: State, width: int, low: int) -> None:
     """Nodes that left hang nowhere; those that came back are hung up again, the oldest first."""
-    node = state.node
-    used = np.flatnonzero(node[:, at.N_SIDE] >= 0)
-    for each in used[np.argsort(node[used, at.N_PACKET], kind="stable")]:
-        side, offset = int(node[each, at.N_SIDE]), int(node[each, at.N_PRICE]) - low
+    home = state.home
+    used = np.flatnonzero(home[:, at.H_SIDE] >= 0)
+    for each in used[np.argsort(home[used, at.H_PACKET], kind="stable")]:
+        side, offset = int(home[each, at.H_SIDE]), int(home[each, at.H_PRICE]) - low
         inside = 0 <= offset < width
         position = side * width + (offset if side == 0 else width - 1 - offset)
-        if node[each, at.N_POSITION] >= 0:
-            node[each, at.N_POSITION] = position if inside else -1
+        if home[each, at.H_POSITION] >= 0:
+            home[each, at.H_POSITION] = position if inside else -1
             state.reg[at.STRAY] += not inside
         elif inside:
             state.reg[at.STRAY] -= 1
@@ -78,16 +79,16 @@ def _hang(state: State, each: int, position: int) -> None:
     """Hang a node at the end of its price's ring: the level has just come back, so all nodes there are older."""
     node = state.node
     state.node_q[each] = (at.QUEUE_UNKNOWN, 0.0)
-    node[each, at.N_POSITION] = position
-    head = int(state.head[position]) - 1
-    if head < 0:
-        state.head[position] = each + 1
+    state.home[each, at.H_POSITION] = position
+    last = int(state.tail[position, at.TAIL_NODE]) - 1
+    state.tail[position] = (each + 1, state.home[each, at.H_PACKET] & LOW_BITS)
+    if last < 0:
         state.mark[position] |= 1
         node[each, at.N_NEXT] = node[each, at.N_PREV] = each
         return
-    last = int(node[head, at.N_PREV])
-    node[last, at.N_NEXT] = node[head, at.N_PREV] = each
-    node[each, at.N_PREV], node[each, at.N_NEXT] = last, head
+    first = int(node[last, at.N_NEXT])
+    node[last, at.N_NEXT] = node[first, at.N_PREV] = each
+    node[each, at.N_PREV], node[each, at.N_NEXT] = last, first
 
 
 def _find_own(state: State, width: int) -> None:

@@ -22,7 +22,7 @@ GLFT: Final = 2
 CUSTOM: Final = 4095  # stands in a snapshot for a user's strategy, whose address is another in every process
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def quote(strategy: int, view: View, params: F64, quotes: Quotes) -> tuple[int, int]:
     """Write one lane's target quotes.
 

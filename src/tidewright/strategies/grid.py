@@ -15,7 +15,7 @@ BASE_QUANTITY: Final = 2
 MAX_POSITION: Final = 3
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def grid(view: View, params: F64, quotes: Quotes) -> tuple[int, int]:
     """Write the target quotes of one lane.
 
