@@ -245,7 +245,7 @@ class Killer(threading.Thread):
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds the worker in /proc")
 def test_a_worker_killed_in_the_middle_costs_time_and_nothing_else(tape: Tape, cluster: Cluster) -> None:
-    work = job(tape, lanes=20 * LANES, entry_ns=SECOND // 20)
+    work = job(tape, lanes=80 * LANES, entry_ns=SECOND // 20)
     alone = Threads(1).run(rows(tape), work)
     cluster.run(rows(tape), job(tape, lanes=LANES))  # the workers have loaded everything
     killer = Killer()
