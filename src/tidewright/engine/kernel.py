@@ -217,9 +217,10 @@ def skim(address: int, ts: I64, ts_local: I64, kind: U8, flags: U8, price: I64, 
     earliest = max(reg[LAST_TS], reg[NOW] + 1)
     i = start
     while i < len(ts):
+        row = np.uintp(i)  # unsigned: numba need not ask whether it counts from the end
         if in_packet == 0:
-            now = ts[i]
-            known = max(receipt, max(now, ts_local[i] if ts_local[i] > 0 else now + feed))
+            now = ts[row]
+            known = max(receipt, max(now, ts_local[row] if ts_local[row] > 0 else now + feed))
             if now < earliest or known > capture or now > due:
                 break
             receipt = known
@@ -228,14 +229,14 @@ def skim(address: int, ts: I64, ts_local: I64, kind: U8, flags: U8, price: I64, 
             packet += 1
             in_packet = 1
             before_bid, before_ask = bid, ask
-        code = kind[i]
-        if ts[i] != packet_ts or flags[i] & SNAPSHOT:
+        code = kind[row]
+        if ts[row] != packet_ts or flags[row] & SNAPSHOT:
             break
         if code == BID:
-            index = price[i] - low
+            index = price[row] - low
             if index < 0 or index >= width or mark[index] != 0:
                 break
-            size = qty[i]
+            size = qty[row]
             if size > 0 and own_ask >= width - 1 - index:
                 break
             book[index] = size
@@ -249,10 +250,10 @@ def skim(address: int, ts: I64, ts_local: I64, kind: U8, flags: U8, price: I64, 
                 if bid < worst_bid:
                     bid = np.int64(-1)
         elif code == ASK:
-            index = width - 1 - price[i] + low
+            index = width - 1 - price[row] + low
             if index < 0 or index >= width or mark[width + index] != 0:
                 break
-            size = qty[i]
+            size = qty[row]
             if size > 0 and own_bid >= width - 1 - index:
                 break
             book[width + index] = size
@@ -266,14 +267,14 @@ def skim(address: int, ts: I64, ts_local: I64, kind: U8, flags: U8, price: I64, 
                 if ask < worst_ask:
                     ask = np.int64(-1)
         elif code == TRADE_BUY:
-            if own_ask >= width - 1 - price[i] + low:
+            if own_ask >= width - 1 - price[row] + low:
                 break
         elif code == TRADE_SELL:
-            if own_bid >= price[i] - low:
+            if own_bid >= price[row] - low:
                 break
         else:
             break
-        if flags[i] & PACKET_END:
+        if flags[row] & PACKET_END:
             asked = width - 1 - ask
             if touching == 1 or bid < 0 or ask < 0 or bid >= asked:
                 in_packet = np.int64(2)

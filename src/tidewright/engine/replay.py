@@ -16,7 +16,7 @@ from tidewright.engine import layout as at
 from tidewright.engine.config import ReplayConfig
 from tidewright.engine.layout import State
 from tidewright.engine.statistics import statistics
-from tidewright.market.codes import BUY, FILL, GTC, IOC, LIMIT, PACKET_END, POST_ONLY
+from tidewright.market.codes import ASK, BEST_ASK, BEST_BID, BUY, FILL, GTC, IOC, LIMIT, PACKET_END, POST_ONLY
 from tidewright.market.errors import DataError, UsageError
 from tidewright.market.instrument import Instrument
 from tidewright.market.ladder import LOW, WIDTH
@@ -52,6 +52,7 @@ REPORT: Final = np.dtype(
 """One report of what happened to an order; int64 throughout."""
 
 _NOTHING: Final = columns([])
+LOOK: Final = 4096  # rows looked at at a time for the first price
 OUTSIDE_SLOTS: Final = 64  # order slots a lane without a strategy starts with
 MARKET_STATES: Final = ("whole", "gap", "one_sided", "crossed", "out_of_window")
 
@@ -198,12 +199,14 @@ class Replay:
         return int(self._table.ctypes.data)
 
     def _choose_window(self, data: Columns) -> None:
-        levels = ((data.kind <= 1) | (data.kind == 5) | (data.kind == 6)) & (data.qty > 0)
-        if not levels.any():
-            return
-        self._placed = True
-        width = rules.window_of(self.config, int(data.price[int(np.argmax(levels))]))
-        self._state = memory.resize_window(self._state, width)
+        for first in range(0, len(data.ts), LOOK):  # the first price is near the beginning
+            part = data.rows(first, first + LOOK)
+            levels = ((part.kind <= ASK) | (part.kind == BEST_BID) | (part.kind == BEST_ASK)) & (part.qty > 0)
+            if levels.any():
+                self._placed = True
+                width = rules.window_of(self.config, int(part.price[int(np.argmax(levels))]))
+                self._state = memory.resize_window(self._state, width)
+                return
 
     # -- lanes driven from outside ------------------------------------------------------------------------------------
 
