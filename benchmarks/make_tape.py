@@ -5,7 +5,7 @@ the rows share their time with the row before (packets), a spread of one tick, j
 """
 
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -43,12 +43,12 @@ class _Out(NamedTuple):
 
 
 @njit(cache=True)
-def _exponential_lots(rng, floor, mean):
+def _exponential_lots(rng: Any, floor: Any, mean: Any) -> Any:
     return np.int64(floor + rng.exponential(mean))
 
 
 @njit(cache=True)
-def _put(out, n, at, kind, side, px, lots):
+def _put(out: Any, n: Any, at: Any, kind: Any, side: Any, px: Any, lots: Any) -> Any:
     out.at[n] = at
     out.kind[n] = kind
     out.side[n] = side
@@ -58,7 +58,7 @@ def _put(out, n, at, kind, side, px, lots):
 
 
 @njit(cache=True)
-def _jump(rng, books, best, out, n, at, side):
+def _jump(rng: Any, books: Any, best: Any, out: Any, n: Any, at: Any, side: Any) -> Any:
     """The price moves through several levels of ``side`` (0 bids, 1 asks); new quotes follow behind it."""
     away = 1 if side == 1 else -1
     sign = 1 - 2 * side
@@ -85,7 +85,7 @@ def _jump(rng, books, best, out, n, at, side):
 
 
 @njit(cache=True)
-def _trade(rng, books, best, out, n, at, side):
+def _trade(rng: Any, books: Any, best: Any, out: Any, n: Any, at: Any, side: Any) -> Any:
     """A print against the touch and the depth row it causes; the touch is never emptied."""
     there = books[side, best[side]]
     lots = min(_exponential_lots(rng, 1, 120.0), there - 1 if there <= 240 else there // 2)
@@ -97,7 +97,7 @@ def _trade(rng, books, best, out, n, at, side):
 
 
 @njit(cache=True)
-def _updates(rng, books, best, out, n, at):
+def _updates(rng: Any, books: Any, best: Any, out: Any, n: Any, at: Any) -> Any:
     """One to three level changes: at the touch, near it, far from it."""
     for _ in range(1 + np.int64(rng.random() * 2.2)):
         side = np.int64(rng.random() < 0.5)
@@ -120,7 +120,7 @@ def _updates(rng, books, best, out, n, at):
 
 
 @njit(cache=True)
-def _snapshot(rng, books, best, out):
+def _snapshot(rng: Any, books: Any, best: Any, out: Any) -> Any:
     n = 0
     for step in range(SNAPSHOT_DEPTH):
         for side in range(2):
@@ -133,7 +133,7 @@ def _snapshot(rng, books, best, out):
 
 
 @njit(cache=True)
-def _market(rng, rows, books, best, out):
+def _market(rng: Any, rows: Any, books: Any, best: Any, out: Any) -> Any:
     snapshot = _snapshot(rng, books, best, out)
     n, at, log_intensity = snapshot, 0.0, 0.0
     while n < rows:
@@ -174,7 +174,8 @@ def make(rows: int = 2_000_000, seed: int = 7) -> Raw:
 def load(path: Path) -> Raw:
     """Events of a ``raw.npz`` file with the arrays of :class:`Raw`."""
     with np.load(path) as file:
-        return Raw(*(file[name] for name in Raw._fields[:-1]), int(file["nsnap"]))
+        ts, kind, side, px, qty = (file[name] for name in Raw._fields[:-1])
+        return Raw(ts, kind, side, px, qty, int(file["nsnap"]))
 
 
 def describe(raw: Raw) -> dict[str, float]:

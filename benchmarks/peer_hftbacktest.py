@@ -9,15 +9,32 @@ import os
 import sys
 import time
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
-from hftbacktest import GTX, LIMIT, BacktestAsset, ROIVectorMarketDepthBacktest
+from hftbacktest import (  # type: ignore[import-not-found]
+    GTX,
+    LIMIT,
+    BacktestAsset,
+    ROIVectorMarketDepthBacktest,
+)
 from numba import njit, uint64
 from numba.typed import Dict
 
 
 @njit
-def grid(hbt, cycle_ns, spread, levels, quantity, max_position, tick):
+def idle(hbt: Any, cycle_ns: Any) -> Any:
+    """Run to the end of the data without orders."""
+    decisions = 0
+    while hbt.elapse(cycle_ns) == 0:
+        decisions += 1
+    return decisions
+
+
+@njit
+def grid(
+    hbt: Any, cycle_ns: Any, spread: Any, levels: Any, quantity: Any, max_position: Any, tick: Any
+) -> tuple[int, int]:
     """Run to the end of the data; returns decisions and orders sent."""
     step = spread / 100.0 / 2.0
     decisions = 0
@@ -57,8 +74,8 @@ def grid(hbt, cycle_ns, spread, levels, quantity, max_position, tick):
     return decisions, sent
 
 
-def backtest(job, market, data, snapshot, spread):
-    """One backtest of one parameter set: build, run, results."""
+def backtest(job: Any, market: Any, data: Any, snapshot: Any, spread: float) -> tuple[float, Any]:
+    """One backtest of one parameter set, of none if the spread is 0: build, run, results."""
     asset = (
         BacktestAsset()
         .data(data)
@@ -77,7 +94,10 @@ def backtest(job, market, data, snapshot, spread):
     started = time.perf_counter()
     hbt = ROIVectorMarketDepthBacktest([asset])
     limit = job["max_position"] - 1e-9
-    decisions, sent = grid(hbt, job["cycle_ns"], spread, job["levels"], job["quantity"], limit, market["tick"])
+    if spread > 0:
+        decisions, sent = grid(hbt, job["cycle_ns"], spread, job["levels"], job["quantity"], limit, market["tick"])
+    else:
+        decisions, sent = idle(hbt, job["cycle_ns"]), 0
     state = hbt.state_values(0)
     seconds = time.perf_counter() - started
     result = {"decisions": decisions, "orders": sent, "fills": int(state.num_trades)}
@@ -85,23 +105,24 @@ def backtest(job, market, data, snapshot, spread):
     return seconds, result
 
 
-def run(job, market, repeats):
+def run(job: Any, market: Any, repeats: int) -> Any:
     """Time every parameter set of a job's sample, one backtest each, after one to warm up."""
     data, snapshot = np.load(market["events"]), np.load(market["snapshot"])
-    backtest(job, market, data, snapshot, job["sample"][0])  # compiles, and brings the events into memory
-    runs = [[backtest(job, market, data, snapshot, spread) for spread in job["sample"]] for _ in range(repeats)]
+    spreads = job["sample"] or [0.0]
+    backtest(job, market, data, snapshot, spreads[0])  # compiles, and brings the events into memory
+    runs = [[backtest(job, market, data, snapshot, spread) for spread in spreads] for _ in range(repeats)]
     return {
         "seconds": [[seconds for seconds, _ in one] for one in runs],
-        "results": [result for _, result in runs[0]],
+        "results": [result for _, result in runs[0]] if job["sample"] else [],
     }
 
 
-def main():
+def main() -> None:
     """Run every job of a specification and answer with one JSON line."""
     with open(sys.argv[1], encoding="utf-8") as file:
         spec = json.load(file)
-    os.sched_setaffinity(0, {spec["core"]})
-    answer = [run(job, spec["markets"][job["tape"]], spec["repeats"]) for job in spec["jobs"]]
+    os.sched_setaffinity(0, set(spec["cores"]))
+    answer = [run(job, spec["markets"][job["market"]], spec["repeats"]) for job in spec["jobs"]]
     versions = {name: version(name) for name in ("hftbacktest", "numba", "numpy")}
     print(json.dumps({"jobs": answer, "versions": versions}))
 

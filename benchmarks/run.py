@@ -1,15 +1,13 @@
 """Every published figure beside its peer: ``python -m benchmarks.run`` (``make bench``).
 
-Ours and the peer run in turns, a process each, on one core and on the same events; the table gives medians with the
-lowest and highest run. ``--raw FILE.npz`` takes another market in the form of :mod:`benchmarks.make_tape`, ``--nexo
-TAPE`` adds a recorded tape, ``--write`` puts the table into ``docs/benchmarks.md``.
+Ours and each peer run in turns, a process each, on one core and on the same data; the table gives medians with the
+lowest and highest run. ``--write`` puts the table into ``docs/benchmarks.md``.
 """
 
 import argparse
 import json
 import os
 import platform
-import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -19,16 +17,15 @@ from typing import Any, Final
 import numpy as np
 from rich.console import Console
 
-from benchmarks import make_tape
+from benchmarks import bars, jobs, make_tape, peers
 from benchmarks.events import records, write_tape
-from benchmarks.jobs import Job, recorded_jobs, sample, synthetic_jobs
+from benchmarks.jobs import Job
+from benchmarks.peers import PEERS, ROOT, WORK, Peer, Unavailable
 from benchmarks.table import print_table, write_document
 from tidewright.market.tape import Tape
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-WORK: Final = ROOT / ".bench"
-PEERS: Final = ROOT / ".venv-peers"
-PEER: Final = "hftbacktest==2.4.4"
+THREADS: Final = Peer("threads", "Tidewright, 1 thread", "")
+OURS: Final = [sys.executable, "-m", "benchmarks.ours", "SPEC"]
 
 console = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 150)
 
@@ -39,112 +36,208 @@ class Options:
 
     raw: Path | None
     nexo: Path | None
+    bars: Path | None
+    rows: int
+    part: int
+    bar_count: int
+    peers: str
     rounds: int
     repeats: int
     sample: int
     core: int
+    long: bool
     write: bool
     json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Jobs of one peer, and the repeats of ours in a process."""
+
+    peer: Peer
+    jobs: list[Job]
+    rounds: int
+    repeats: int
 
 
 def options(arguments: list[str] | None = None) -> Options:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
+    known = ",".join([*(peer.key for peer in PEERS), THREADS.key])
     parser.add_argument("--raw", type=Path, help="a raw.npz to run on instead of generating a market")
-    parser.add_argument("--nexo", type=Path, help="a recorded tape to run on besides")
-    parser.add_argument("--rounds", type=int, default=5, help="alternations of ours and the peer")
-    parser.add_argument("--repeats", type=int, default=3, help="timed runs of ours in a process; the peer has one")
-    parser.add_argument("--sample", type=int, default=5, help="lanes of a sweep that the peer runs")
+    parser.add_argument("--nexo", type=Path, help="a recorded tape to run on besides, beside hftbacktest")
+    parser.add_argument(
+        "--bars", type=Path, help="a freqtrade feather file of one-minute bars instead of generated ones"
+    )
+    parser.add_argument("--rows", type=int, default=2_000_000, help="rows of the generated market")
+    parser.add_argument("--part", type=int, default=500_000, help="rows of it that nautilus_trader replays")
+    parser.add_argument("--bar-count", type=int, default=20_000, help="bars to generate")
+    parser.add_argument("--peers", default=known, help=f"which to run: {known}")
+    parser.add_argument("--rounds", type=int, default=3, help="alternations of ours and each peer")
+    parser.add_argument("--repeats", type=int, default=2, help="timed runs of ours in a process; a peer has one")
+    parser.add_argument("--sample", type=int, default=5, help="lanes of a sweep that a peer without sweeps runs")
     parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)), help="the core both are bound to")
+    parser.add_argument("--long", action="store_true", help="also 1,024 and 4,096 lanes each second (minutes)")
     parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
     parser.add_argument("--json", action="store_true", help="the results as the last line of stdout")
-    return Options(**vars(parser.parse_args(arguments)))
+    chosen = Options(**vars(parser.parse_args(arguments)))
+    unknown = set(chosen.peers.split(",")) - set(known.split(","))
+    if unknown:
+        parser.error(f"unknown peers: {', '.join(sorted(unknown))}; there are {known}")
+    return chosen
 
 
-def peer_python() -> Path:
-    """The interpreter of the peer's own environment, made on first use: it needs another numpy than ours."""
-    python = PEERS / "bin" / "python"
-    stamp = PEERS / f".{PEER}"
-    if not stamp.is_file():
-        console.print(f"installing {PEER} into {PEERS.name} (once, about a minute) ...")
-        subprocess.run([sys.executable, "-m", "venv", str(PEERS)], check=True)
-        quiet = ["--quiet", "--disable-pip-version-check"]
-        subprocess.run([str(python), "-m", "pip", "install", *quiet, PEER], check=True)
-        stamp.touch()
-    return python
-
-
-def market(tape: Tape, key: str) -> dict[str, Any]:
-    """Write a tape's events for the peer and describe the market to both processes."""
-    snapshot, events = records(tape.data, tape.instrument)
-    np.save(WORK / f"{key}.snapshot.npy", snapshot)
-    np.save(WORK / f"{key}.events.npy", events)
-    tick, lot = float(tape.instrument.tick), float(tape.instrument.lot)
+def market(tape: Tape, key: str, with_events: bool = True) -> dict[str, Any]:
+    """Describe a market to both processes, and write its events for hftbacktest."""
+    tick, lot = tape.instrument.tick_size, tape.instrument.lot_size
     level_rows = tape.data.kind <= 1
     prices = tape.data.price[level_rows & (tape.data.price > 0)]
     low, high = np.percentile(prices, [0.5, 99.5])
-    room = (high - low) * 2.0  # the peer's dense book covers a range given beforehand
+    room = (high - low) * 2.0  # hftbacktest's dense book covers a range given beforehand
+    if with_events:
+        snapshot, events = records(tape.data, tape.instrument)
+        np.save(WORK / f"{key}.snapshot.npy", snapshot)
+        np.save(WORK / f"{key}.events.npy", events)
     return {
         "tape": str(tape.path),
         "snapshot": str(WORK / f"{key}.snapshot.npy"),
         "events": str(WORK / f"{key}.events.npy"),
         "count": len(tape),
-        "tick": tick,
-        "lot": lot,
+        "unit": "event",
+        "start_ns": tape.start_ns,
+        "tick": float(tick),
+        "lot": float(lot),
+        "decimals": [len(step.partition(".")[2]) for step in (tick, lot)],
         "maker_fee": tape.instrument.maker_fee / 1e8,
         "taker_fee": tape.instrument.taker_fee / 1e8,
-        "roi": [max(tick, float(low - room) * tick), float(high + room) * tick],
+        "roi": [max(float(tick), float(low - room) * float(tick)), float(high + room) * float(tick)],
     }
 
 
-def prepare(chosen: Options) -> tuple[dict[str, Any], list[Job], dict[str, Any]]:
-    """Markets, jobs, and what the generated market looks like."""
+def first_part(raw: make_tape.Raw, rows: int) -> make_tape.Raw:
+    """The first rows of a market, whole packets."""
+    stop = min(rows, len(raw.ts))
+    while 0 < stop < len(raw.ts) and raw.ts[stop] == raw.ts[stop - 1]:
+        stop -= 1
+    return make_tape.Raw(raw.ts[:stop], raw.kind[:stop], raw.side[:stop], raw.px[:stop], raw.qty[:stop], raw.nsnap)
+
+
+def prepare(chosen: Options) -> tuple[dict[str, Any], list[Group], dict[str, Any]]:
+    """Markets, what each peer is given, and what the markets look like."""
     WORK.mkdir(exist_ok=True)
-    raw = make_tape.load(chosen.raw) if chosen.raw else make_tape.make()
-    synthetic = write_tape(raw, WORK / "synthetic")
-    markets, jobs = {"synthetic": market(synthetic, "synthetic")}, synthetic_jobs()
-    if chosen.nexo is not None:
-        tape = Tape.open(chosen.nexo)
-        markets["recorded"] = market(tape, "recorded")
-        jobs += recorded_jobs(tape, "recorded", tape.instrument.symbol)
-    return markets, jobs, make_tape.describe(raw)
+    wanted = set(chosen.peers.split(","))
+    markets: dict[str, Any] = {}
+    groups: list[Group] = []
+    described: dict[str, Any] = {}
+
+    def add(peer: Peer, given: list[Job], repeats: int = chosen.repeats) -> None:
+        groups.append(Group(peer, given, chosen.rounds, repeats))
+
+    if wanted & {"hftbacktest", "nautilus", "threads"}:
+        raw = make_tape.load(chosen.raw) if chosen.raw else make_tape.make(chosen.rows)
+        described["levels"] = make_tape.describe(raw) | {
+            "source": chosen.raw.name if chosen.raw else "benchmarks.make_tape, seed 7"
+        }
+        markets["synthetic"] = market(write_tape(raw, WORK / "synthetic"), "synthetic")
+    if "hftbacktest" in wanted:
+        add(peers.HFTBACKTEST, jobs.replay_jobs("synthetic", chosen.sample))
+        if chosen.nexo is not None:
+            tape = Tape.open(chosen.nexo)
+            markets["recorded"] = market(tape, "recorded")
+            add(peers.HFTBACKTEST, jobs.recorded_jobs(tape, "recorded", chosen.sample))
+        if chosen.long:
+            add(peers.HFTBACKTEST, jobs.long_jobs("synthetic", min(chosen.sample, 3)), 1)
+    if "threads" in wanted:
+        add(THREADS, jobs.thread_jobs("synthetic", chosen.long))
+    if "nautilus" in wanted:
+        part = write_tape(first_part(raw, chosen.part), WORK / "part")
+        markets["part"] = market(part, "part", with_events=False)
+        described["part"] = len(part)
+        add(peers.NAUTILUS, jobs.platform_jobs("part"))
+    if wanted & {"vectorbt", "backtesting"}:
+        frame = bars.read(chosen.bars) if chosen.bars else bars.make(chosen.bar_count)
+        markets["bars"] = bars.write(frame, WORK)
+        described["bars"] = {
+            "source": chosen.bars.name if chosen.bars else "benchmarks.bars, seed 7",
+            "bars": len(frame),
+            "rows": markets["bars"]["rows"],
+        }
+    if "vectorbt" in wanted:
+        add(peers.VECTORBT, jobs.bar_jobs("bars", chosen.sample), 1)
+    if "backtesting" in wanted:
+        add(peers.BACKTESTING, jobs.bar_jobs("bars", chosen.sample), 1)
+    return markets, groups, described
 
 
-def _process(command: list[str], spec: dict[str, Any]) -> Any:
-    file = WORK / "spec.json"
-    file.write_text(json.dumps(spec), encoding="utf-8")
-    environment = {**os.environ, "NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*command, str(file)], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+def peer_command(peer: Peer) -> list[str]:
+    """How a peer is run: with its own interpreter, or ours with one thread."""
+    if peer is THREADS:
+        return [*OURS, "1"]
+    python = peers.python_of(peer, console.print)
+    return [str(python), f"benchmarks/peer_{peer.key}.py", "SPEC"]
 
 
-def measure(chosen: Options, markets: dict[str, Any], jobs: list[Job]) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Alternate the processes; returns a row a job and the peer's versions."""
-    plain = [job.plain() | {"sample": list(sample(job.spreads, chosen.sample))} for job in jobs]
-    spec = {"core": chosen.core, "markets": markets, "jobs": plain, "repeats": chosen.repeats}
-    python = str(peer_python())
-    rows: list[dict[str, Any]] = [
-        {"name": job.name, "lanes": len(job.spreads), "events": markets[job.tape]["count"], "ours": [], "peer": []}
-        for job in jobs
-    ]
+def measure(chosen: Options, markets: dict[str, Any], group: Group) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Alternate the processes of one peer and ours; returns a row a job and the peer's versions."""
+    threaded = group.peer is THREADS
+    spec = {
+        "cores": sorted(os.sched_getaffinity(0)) if threaded else [chosen.core],
+        "markets": {job.market: markets[job.market] for job in group.jobs},
+        "jobs": [job.plain() for job in group.jobs],
+        "repeats": group.repeats,
+    }
+    rows: list[dict[str, Any]] = [_row(job, group.peer, markets[job.market]) for job in group.jobs]
     versions: dict[str, str] = {}
-    for number in range(chosen.rounds):
-        console.print(f"round {number + 1} of {chosen.rounds} ...")
-        turns = ("ours", "peer") if number % 2 == 0 else ("peer", "ours")
-        for turn in turns:
-            if turn == "ours":
-                found = _process([sys.executable, "-m", "benchmarks.ours"], spec)
-            else:
-                answer = _process([python, "benchmarks/peer_hftbacktest.py"], spec | {"repeats": 1})
-                found, versions = answer["jobs"], answer["versions"]
-            for row, part in zip(rows, found, strict=True):
-                row[turn] += part["seconds"] if turn == "ours" else [s for one in part["seconds"] for s in one]
-                row[f"{turn}_results"] = part["results"]
-    for row, job in zip(rows, plain, strict=True):
-        row["sample"] = job["sample"]
+    reason = ""
+    try:
+        command = peer_command(group.peer)
+        if threaded and len(os.sched_getaffinity(0)) < 2:
+            raise Unavailable("this process may use one core only")
+    except Unavailable as why:
+        reason = str(why)
+    for number in range(group.rounds):
+        console.print(f"{group.peer.title}: round {number + 1} of {group.rounds} ...")
+        for turn in ("ours", "peer") if number % 2 == 0 else ("peer", "ours"):
+            if turn == "peer" and reason:
+                continue
+            try:
+                answer = peers.run(
+                    OURS if turn == "ours" else command, spec | ({"repeats": 1} if turn == "peer" else {})
+                )
+            except Unavailable as why:
+                if turn == "ours":
+                    raise SystemExit(f"our side {why}") from None
+                reason = str(why)
+                continue
+            versions = answer.get("versions", versions)
+            _add(rows, turn, answer["jobs"])
+    for row in rows:
+        row["reason"] = "" if row["peer"] else reason
     return rows, versions
+
+
+def _row(job: Job, peer: Peer, given: dict[str, Any]) -> dict[str, Any]:
+    computed = bool(job.sample) and len(job.sample) < len(job.spreads) and peer not in (peers.VECTORBT, THREADS)
+    return {
+        "name": job.name,
+        "with": peer.title,
+        "lanes": max(1, len(job.spreads)),
+        "sample": list(job.sample),
+        "computed": computed,
+        "count": given["count"],
+        "unit": given["unit"],
+        "ours": [],
+        "peer": [],
+        "ours_results": [],
+        "peer_results": [],
+    }
+
+
+def _add(rows: list[dict[str, Any]], turn: str, found: list[dict[str, Any]]) -> None:
+    for row, part in zip(rows, found, strict=True):
+        seconds = part["seconds"]
+        row[turn] += [s for one in seconds for s in (one if isinstance(one, list) else [one])]
+        row[f"{turn}_results"] = part["results"]
 
 
 def machine() -> dict[str, Any]:
@@ -159,6 +252,7 @@ def machine() -> dict[str, Any]:
     return {
         "cpu": model,
         "cores": os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "load_average": [round(value, 2) for value in os.getloadavg()],
@@ -169,13 +263,18 @@ def main() -> None:
     """Measure, print, save."""
     chosen = options()
     before = machine()
-    markets, jobs, described = prepare(chosen)
-    rows, versions = measure(chosen, markets, jobs)
-    ours = {name: version(name) for name in ("tidewright", "numba", "numpy")}
+    markets, groups, described = prepare(chosen)
+    rows: list[dict[str, Any]] = []
+    versions = {"Tidewright": {name: version(name) for name in ("tidewright", "numba", "numpy")}}
+    for group in groups:
+        found, theirs = measure(chosen, markets, group)
+        rows += found
+        if theirs:
+            versions[group.peer.title] = theirs
     result = {
         "machine": before | {"load_average_after": [round(value, 2) for value in os.getloadavg()]},
-        "versions": {"ours": ours, "peer": versions},
-        "market": described | {"source": str(chosen.raw.name) if chosen.raw else "benchmarks.make_tape, seed 7"},
+        "versions": versions,
+        "markets": described,
         "rounds": chosen.rounds,
         "rows": rows,
     }

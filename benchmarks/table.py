@@ -9,54 +9,89 @@ from rich.table import Table
 
 BEGIN: Final = "<!-- figures: written by python -m benchmarks.run --write -->"
 END: Final = "<!-- end of figures -->"
-COLUMNS: Final = ("Job", "Tidewright", "hftbacktest 2.4.4", "Ratio", "Fills: ours / peer")
+COLUMNS: Final = ("Job", "Tidewright", "Peer", "Its time", "Ratio", "Fills: ours / peer")
 
 
-def _nanoseconds(values: list[float], events: int) -> str:
-    low, middle, high = (f(values) / events * 1e9 for f in (min, median, max))
-    return f"{middle:.1f} ns an event ({low:.1f}–{high:.1f})"
+def _spread(values: list[float], unit: str, digits: str = ".3g") -> str:
+    return f"{median(values):{digits}} {unit} ({min(values):{digits}}–{max(values):{digits}})"
 
 
-def _seconds(values: list[float]) -> str:
-    return f"{median(values):.3g} s ({min(values):.3g}–{max(values):.3g})"
+def _nanoseconds(seconds: list[float], units: int) -> list[float]:
+    return [value / units * 1e9 for value in seconds]
+
+
+def _each(row: dict[str, Any], seconds: list[float], lanes: int) -> str:
+    """Time per event (or bar) of one lane, in the unit that reads best."""
+    values = _nanoseconds(seconds, row["count"])
+    article = "an" if row["unit"] == "event" else "a"
+    if lanes > 1:
+        return f"{_spread(seconds, 's')}; {median(values) / lanes:,.3g} ns {article} {row['unit']} and lane"
+    if median(values) >= 10_000:
+        return _spread([value / 1_000 for value in values], f"µs {article} {row['unit']}")
+    return _spread(values, f"ns {article} {row['unit']}", ".1f")
 
 
 def line(row: dict[str, Any]) -> tuple[str, ...]:
     """The cells of one job."""
-    ours, peer, lanes, events = row["ours"], row["peer"], row["lanes"], row["events"]
-    pairs = zip(row["ours_results"], row["peer_results"], strict=True)
-    fills = ", ".join(f"{mine['fills']} / {other['fills']}" for mine, other in pairs)
-    ratio = f"{median(peer) * lanes / median(ours):,.3g}×"
-    if lanes == 1:
-        return row["name"], _nanoseconds(ours, events), _nanoseconds(peer, events), ratio, fills
-    alone = f"one lane {_seconds(peer)}; × {lanes:,} = {median(peer) * lanes:,.0f} s (computed)"
-    return row["name"], f"{_seconds(ours)}; {_nanoseconds(ours, events)}", alone, ratio, fills
+    ours, peer, lanes = row["ours"], row["peer"], row["lanes"]
+    mine = _each(row, ours, lanes)
+    if not peer:
+        return row["name"], mine, row["with"], row["reason"], "–", "–"
+    fills = ", ".join(
+        f"{a['fills']} / {b['fills']}" for a, b in zip(row["ours_results"], row["peer_results"], strict=True)
+    )
+    whole = median(peer) * (lanes if row["computed"] else 1)
+    ratio = f"{whole / median(ours):,.3g}×"
+    if row["computed"]:
+        theirs = f"one lane {_spread(peer, 's')}; × {lanes:,} = {whole:,.0f} s (computed)"
+    else:
+        theirs = _each(row, peer, lanes)
+    return row["name"], mine, row["with"], theirs, ratio, fills or "–"
 
 
 def notes(result: dict[str, Any]) -> list[str]:
     """What the figures rest on."""
-    machine, market, versions = result["machine"], result["market"], result["versions"]
-    named = [", ".join(f"{name} {text}" for name, text in versions[side].items()) for side in ("ours", "peer")]
-    sampled = [len(row["sample"]) for row in result["rows"] if row["lanes"] > 1]
+    machine, markets = result["machine"], result["markets"]
     before, after = machine["load_average"][0], machine["load_average_after"][0]
-    shared = market["share_of_shared_times"] * 100
-    return [
-        f"Machine: {machine['cpu']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}; both "
-        f"sides bound to one core; load average {before} before, {after} after.",
-        f"Versions: ours {named[0]}; peer {named[1]}.",
-        f"Market: {market['source']}, {market['events']:,} events in {market['hours']:g} h, {market['trades']:,} "
-        f"trades, {market['levels_removed']:,} levels removed, {shared:.0f} % of rows share their time with the row "
-        "before.",
-        f"{result['rounds']} rounds, each a process of ours and one of the peer in turns; medians, lowest and highest "
-        "run in brackets, after one run to compile and to bring the events into memory.",
-        f"Many lanes: ours is one replay; the peer runs {max(sampled, default=0)} of the lanes one after the other, "
-        "the product with the number of lanes is computed, not measured.",
+    found = [
+        f"Machine: {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']:g} GiB, {machine['system']}, "
+        f"Python {machine['python']}; both sides bound to one core (2 threads: to all); load average {before} before, "
+        f"{after} after."
     ]
+    versions = [
+        f"{side}: {', '.join(f'{name} {text}' for name, text in named.items())}"
+        for side, named in result["versions"].items()
+    ]
+    found.append(f"Versions: {'; '.join(versions)}.")
+    levels, bars = markets.get("levels"), markets.get("bars")
+    if levels:
+        shared = levels["share_of_shared_times"] * 100
+        part = f"; the first part is its first {markets['part']:,} rows" if "part" in markets else ""
+        found.append(
+            f"Levels: {levels['source']}, {levels['events']:,} events in {levels['hours']:g} h, {levels['trades']:,} "
+            f"trades, {levels['levels_removed']:,} levels removed, {shared:.0f} % of rows share their time with the row "
+            f"before{part}."
+        )
+    if bars:
+        found.append(
+            f"Bars: {bars['source']}, {bars['bars']:,} of one minute; on our tape they are {bars['rows']:,} rows."
+        )
+    found.append(
+        f"{result['rounds']} rounds with each peer, each a process of ours and one of the peer in turns; medians, lowest "
+        "and highest run in brackets, after compiling."
+    )
+    sampled = sorted({len(row["sample"]) for row in result["rows"] if row["computed"]})
+    if sampled:
+        found.append(
+            f"(computed): the peer ran {' or '.join(map(str, sampled))} of the lanes, one after the other; its time for "
+            "all of them is the product, not a measurement."
+        )
+    return found
 
 
 def print_table(console: Console, result: dict[str, Any]) -> None:
     """For the screen."""
-    table = Table(title="Replay speed", title_justify="left")
+    table = Table(title="Speed beside each peer", title_justify="left")
     for column in COLUMNS:
         table.add_column(column, overflow="fold")
     for row in result["rows"]:
