@@ -158,6 +158,26 @@ def next_own(state: State, side: int, index: int) -> int:
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
+def count_orders(state: State, side: int, worst: int) -> int:
+    """How many orders of a side rest at an index or better."""
+    count = int64(0)
+    index = state.reg[OWN + side]
+    while index >= worst and index >= 0:
+        last = int64(state.tail[side * state.reg[WIDTH] + index, TAIL_NODE]) - 1
+        each = last
+        while True:
+            slot = int64(state.node[each, N_FIRST])
+            while slot >= 0:
+                count += 1
+                slot = int64(state.place[slot, P_NEXT])
+            each = int64(state.node[each, N_NEXT])
+            if each == last:
+                break
+        index = next_own(state, side, index - 1)
+    return count
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def requeue(state: State, position: int, old: int, new: int) -> None:
     """Apply a level's row to the nodes of its price."""
     node_q = state.node_q

@@ -7,7 +7,6 @@ from numba import int64, njit
 
 from tidewright.engine.arrivals import room_for
 from tidewright.engine.layout import (
-    DONE,
     EPOCH,
     L_PRINT,
     L_USED,
@@ -21,11 +20,10 @@ from tidewright.engine.layout import (
     Q_AHEAD,
     Q_TRADED,
     QUEUE_UNKNOWN,
-    RESTING,
     TAIL_NODE,
     State,
 )
-from tidewright.engine.nodes import next_own
+from tidewright.engine.nodes import count_orders, next_own
 from tidewright.engine.orders import fill
 from tidewright.engine.slots import lane_of
 from tidewright.engine.taken import take_from, taken_of
@@ -101,18 +99,18 @@ def fill_node(state: State, each: int, available: int, ts: int, known: int) -> N
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def touch_room(state: State) -> int:
     """Whether the pools can hold the fills of the touches at a packet end; see ``room_for``."""
-    levels = int64(0)
+    fills = int64(0)
     for side in range(2):
         if state.reg[OWN + side] < 0:
             continue
         reach = state.reg[WIDTH] - 1 - state.reg[OWN + side]
         level = state.reg[BEST + 1 - side]
+        if level < reach:
+            continue
+        orders = count_orders(state, int64(side), state.reg[WIDTH] - 1 - level)
         while level >= reach:
-            levels += 1
+            fills += orders
             level = next_level(Ladder(state.qty, state.reg), int64(1 - side), level - 1)
-    if levels == 0:
-        return DONE
-    fills = state.reg[RESTING] * (1 + levels)
     return room_for(state, fills, fills)
 
 
