@@ -142,18 +142,51 @@ def synth(
     out: Out,
     hours: Annotated[float, typer.Option(help="Market time.")] = 24.0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 7,
-    rate: Annotated[float, typer.Option(help="Packets a second in the mean.")] = 2.5,
+    rate: Annotated[float | None, typer.Option(help="Packets a second in the mean; 2.5. Not with --like.")] = None,
+    like: Annotated[Path | None, typer.Option(metavar="TAPE", help="Make it like this tape, and say how like.")] = None,
+    regimes: Annotated[
+        str | None, typer.Option(help="With --like: none, switching, calm, trending or volatile. Default none.")
+    ] = None,
+    scenario: Annotated[
+        str | None,
+        typer.Option(help="A crash in it: flash-crash, liquidity-drain, ..., or NAME:drop=0.2,duration=30m,at=0.25."),
+    ] = None,
+    rounds: Annotated[
+        int, typer.Option(help="With --like: simulations by which the rates are corrected.", min=0, max=100)
+    ] = 10,
     as_json: Json = False,
 ) -> None:
-    """Write a synthetic BTCUSDT market near 60,000: calm, trending, volatile and illiquid by turns."""
+    """Write a synthetic market: a BTCUSDT near 60,000 in regimes that change, or one like a given tape."""
+    from tidewright.cli.synthesis import show_comparison, synthesise
     from tidewright.market.show import summarize
-    from tidewright.market.synthetic import synthesize
 
     with _progress(f"writing {out}") as progress:
-        tape = synthesize(out, hours, seed, rate, progress=progress)
-    summary = summarize(tape)
-    summary["notes"] = {"seed": seed, "regime_changes": len(tape.meta["notes"]["regimes"])}
-    _answer(summary, as_json, f"Tape {out}")
+        tape, found = synthesise(out, hours, seed, rate, like, regimes, scenario, rounds, progress)
+    notes, summary = tape.meta["notes"], summarize(tape)
+    summary["notes"] = {"seed": seed, "regime_changes": len(notes["regimes"])}
+    summary["notes"].update({name: notes[name] for name in ("like", "scenario") if name in notes})
+    if as_json:
+        _print_json({**summary, **({"comparison": found} if found else {})})
+        return
+    _answer(summary, False, f"Tape {out}")
+    if found:
+        show_comparison(found)
+
+
+@app.command("compare")
+def compare_(
+    tape: TapePath,
+    other: Annotated[Path, typer.Argument(metavar="OTHER", help="The tape to compare with it.")],
+    as_json: Json = False,
+) -> None:
+    """Compare two tapes: stylised facts, LOB-Bench scores, price responses."""
+    from tidewright.cli.synthesis import comparison, show_comparison
+
+    found = comparison(Tape.open(tape), Tape.open(other))
+    if as_json:
+        _print_json(found)
+    else:
+        show_comparison(found)
 
 
 # -- output -----------------------------------------------------------------------------------------------------------

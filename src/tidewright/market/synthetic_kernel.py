@@ -8,6 +8,7 @@ import numpy.typing as npt
 from numba import njit
 
 from tidewright.market.codes import ASK, BID, PACKET_END, RESET, SNAPSHOT, TRADE_BUY, TRADE_SELL
+from tidewright.market.synthetic_random import normal, uniform
 from tidewright.market.tape import I64
 
 F64 = npt.NDArray[np.float64]
@@ -104,26 +105,10 @@ def new_market(seed: int, price_ticks: int) -> Market:
 
 
 @njit(**_INNER)
-def _uniform(random: U64) -> float:
-    # SplitMix64: the same numbers on every machine and numpy version; never 0, so that a logarithm can be taken
-    random[0] += np.uint64(0x9E3779B97F4A7C15)
-    z = random[0]
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z = z ^ (z >> np.uint64(31))
-    return (float(z >> np.uint64(11)) + 0.5) / 9007199254740992.0
-
-
-@njit(**_INNER)
-def _normal(random: U64) -> float:
-    return math.sqrt(-2.0 * math.log(_uniform(random))) * math.cos(2.0 * math.pi * _uniform(random))
-
-
-@njit(**_INNER)
 def _level_quantity(m: Market, distance: float) -> int:
     regime = int(m.scalars[REGIME])
     deeper = 1.0 + min(6.0, distance / 4_000.0)
-    return max(10, int(_DEPTH[regime] * deeper * math.exp(math.log(6_000.0) + 1.1 * _normal(m.random))))
+    return max(10, int(_DEPTH[regime] * deeper * math.exp(math.log(6_000.0) + 1.1 * normal(m.random))))
 
 
 @njit(**_INNER)
@@ -187,36 +172,36 @@ def _advance(m: Market, dt: float) -> float:
     """Move the hidden state by ``dt`` seconds; returns the half spread makers want now, ticks."""
     s, random = m.scalars, m.random
     if s[TIME] >= s[REGIME_END]:
-        pick, regime = _uniform(random), 0
+        pick, regime = uniform(random), 0
         while regime < 3 and pick > _WEIGHT[regime]:
             pick -= _WEIGHT[regime]
             regime += 1
         s[REGIME] = regime
-        s[REGIME_END] = s[TIME] - _DWELL[regime] * math.log(_uniform(random))
+        s[REGIME_END] = s[TIME] - _DWELL[regime] * math.log(uniform(random))
         s[DRIFT] = 0.0
         if regime == 1:
-            s[DRIFT] = _TREND if _uniform(random) < 0.5 else -_TREND
+            s[DRIFT] = _TREND if uniform(random) < 0.5 else -_TREND
         known = int(s[REGIME_COUNT])
         if known < len(m.regimes):
             m.regimes[known, 0] = s[TIME]
             m.regimes[known, 1] = regime
             s[REGIME_COUNT] = known + 1
     regime = int(s[REGIME])
-    s[LOG_VOL] += -s[LOG_VOL] * dt / _VOL_TIME + _VOL_SD * math.sqrt(2.0 * dt / _VOL_TIME) * _normal(random)
+    s[LOG_VOL] += -s[LOG_VOL] * dt / _VOL_TIME + _VOL_SD * math.sqrt(2.0 * dt / _VOL_TIME) * normal(random)
     sigma = s[HOME] * _DAY_SIGMA[regime] * math.exp(s[LOG_VOL]) / math.sqrt(86_400.0)
     s[EFFICIENT] += (s[DRIFT] * s[HOME] + (s[HOME] - s[EFFICIENT]) / _HOME_TIME) * dt
-    s[EFFICIENT] += sigma * math.sqrt(dt) * _normal(random)
+    s[EFFICIENT] += sigma * math.sqrt(dt) * normal(random)
     s[PRESSURE] += -s[PRESSURE] * min(1.0, dt / _PRESSURE_TIME)
-    s[PRESSURE] += _PRESSURE_SHARE * sigma * math.sqrt(dt) * _normal(random)
-    if _uniform(random) < _JUMPS * dt:
-        s[EFFICIENT] += 0.0008 * s[HOME] * _normal(random) * math.exp(0.5 * _normal(random))
+    s[PRESSURE] += _PRESSURE_SHARE * sigma * math.sqrt(dt) * normal(random)
+    if uniform(random) < _JUMPS * dt:
+        s[EFFICIENT] += 0.0008 * s[HOME] * normal(random) * math.exp(0.5 * normal(random))
         s[LOG_VOL] += 0.5
-    if _uniform(random) < _SQUEEZES * dt:
-        push = _normal(random)
+    if uniform(random) < _SQUEEZES * dt:
+        push = normal(random)
         s[PRESSURE] += _SQUEEZE * s[HOME] * push
         s[FLOW] += 2.0 * push
     ease = min(1.0, dt / _SPREAD_TIME)
-    s[SPREAD] += -s[SPREAD] * ease + _SPREAD_SD * math.sqrt(2.0 * ease) * _normal(random) * 0.7
+    s[SPREAD] += -s[SPREAD] * ease + _SPREAD_SD * math.sqrt(2.0 * ease) * normal(random) * 0.7
     return _HALF_SPREAD[regime] * math.exp(0.5 * s[LOG_VOL] + s[SPREAD])
 
 
@@ -227,29 +212,29 @@ def _requote(m: Market, reference: float, half: float) -> None:
         sign = 1.0 if side == 0 else -1.0
         while m.counters[side] > 1 and (reference - m.prices[side, 0]) * sign < 0.2 * half:
             _remove(m, side, 0)
-    first = 0 if _uniform(m.random) < 0.5 else 1
+    first = 0 if uniform(m.random) < 0.5 else 1
     for turn in range(2):
         side = first if turn == 0 else 1 - first
         sign = 1.0 if side == 0 else -1.0
         away = (reference - m.prices[side, 0]) * sign
-        if away > 1.8 * half and _uniform(m.random) < 0.85:
-            _place(m, side, reference, half * (0.5 + 0.7 * _uniform(m.random)))
+        if away > 1.8 * half and uniform(m.random) < 0.85:
+            _place(m, side, reference, half * (0.5 + 0.7 * uniform(m.random)))
 
 
 @njit(**_INNER)
 def _churn(m: Market, reference: float, half: float) -> None:
     """Levels behind the touch come, change and go."""
     random = m.random
-    changes = 1 if _uniform(random) < 0.75 else 2
+    changes = 1 if uniform(random) < 0.75 else 2
     for _ in range(changes):
-        side = 0 if _uniform(random) < 0.5 else 1
+        side = 0 if uniform(random) < 0.5 else 1
         count = m.counters[side]
-        if count < START_LEVELS or (count < LEVELS and _uniform(random) < 0.35):
-            scale = 1_500.0 if _uniform(random) < 0.7 else 15_000.0
-            _place(m, side, reference, half - scale * math.log(_uniform(random)))
+        if count < START_LEVELS or (count < LEVELS and uniform(random) < 0.35):
+            scale = 1_500.0 if uniform(random) < 0.7 else 15_000.0
+            _place(m, side, reference, half - scale * math.log(uniform(random)))
             continue
-        at = min(count - 1, int(-8.0 * math.log(_uniform(random))))
-        if at > 0 and _uniform(random) < 0.4:
+        at = min(count - 1, int(-8.0 * math.log(uniform(random))))
+        if at > 0 and uniform(random) < 0.4:
             _remove(m, side, at)
         else:
             price = m.prices[side, at]
@@ -288,18 +273,18 @@ def _take(m: Market, buys: bool, qty: int, limit: float, ts: int, seen: int, out
 
 @njit(**_INNER)
 def _trade_size(random: U64) -> int:
-    if _uniform(random) < 0.03:
-        return min(1_000_000, int(20_000.0 * _uniform(random) ** (-1.0 / 1.4)))
-    return max(1, int(math.exp(math.log(400.0) + 1.2 * _normal(random))))
+    if uniform(random) < 0.03:
+        return min(1_000_000, int(20_000.0 * uniform(random) ** (-1.0 / 1.4)))
+    return max(1, int(math.exp(math.log(400.0) + 1.2 * normal(random))))
 
 
 @njit(**_INNER)
 def _noise_trade(m: Market, ts: int, seen: int, out: I64, rows: int) -> int:
     """A trader without information: its side follows a slow flow, its size is heavy-tailed, and it moves the price."""
     s, random = m.scalars, m.random
-    s[FLOW] = 0.96 * s[FLOW] + 0.28 * _normal(random)
+    s[FLOW] = 0.96 * s[FLOW] + 0.28 * normal(random)
     tilt = s[FLOW] + 60_000.0 * s[DRIFT] - 0.0001 * s[PRESSURE]
-    buys = _uniform(random) < 0.5 + 0.5 * math.tanh(tilt)
+    buys = uniform(random) < 0.5 + 0.5 * math.tanh(tilt)
     size = _trade_size(random)
     rows = _take(m, buys, size, 1e18 if buys else -1e18, ts, seen, out, rows)
     push = math.sqrt(size / _LOTS) * (1.0 if buys else -1.0)
@@ -323,7 +308,7 @@ def _write_packet(m: Market, ts: int, seen: int, flags: int, out: I64, rows: int
 @njit(**_INNER)
 def _receipt(m: Market, ts: int) -> int:
     """Receipt of a message sent at ``ts`` (ns): 2 ms and an exponential delay; one connection keeps the order."""
-    seen = ts + 2_000_000 + 1_000 * int(-2_500.0 * math.log(_uniform(m.random)))
+    seen = ts + 2_000_000 + 1_000 * int(-2_500.0 * math.log(uniform(m.random)))
     seen = max(seen, m.counters[LAST_RECEIPT])
     m.counters[LAST_RECEIPT] = seen
     return seen
@@ -335,7 +320,7 @@ def open_book(m: Market, ts: int, out: I64) -> int:
     half, reference = _HALF_SPREAD[0], m.scalars[EFFICIENT]
     for side in range(2):
         for level in range(START_LEVELS):
-            _place(m, side, reference, half * 0.7 if level == 0 else half - 6_000.0 * math.log(_uniform(m.random)))
+            _place(m, side, reference, half * 0.7 if level == 0 else half - 6_000.0 * math.log(uniform(m.random)))
     # the levels as they ended up, in order; placing has noted every step
     m.counters[PACKET_ROWS] = 0
     for side in range(2):
@@ -355,7 +340,7 @@ def run(m: Market, start_ns: int, seconds: float, event_rate: float, out: I64) -
     s, random, rows = m.scalars, m.random, 0
     while rows + EVENT_ROWS <= out.shape[1] and s[TIME] < seconds:
         rate = event_rate * _ACTIVITY[int(s[REGIME])] * math.exp(0.5 * s[LOG_VOL])
-        dt = -math.log(_uniform(random)) / rate
+        dt = -math.log(uniform(random)) / rate
         s[TIME] += dt
         if s[TIME] >= seconds:
             break
@@ -364,10 +349,10 @@ def run(m: Market, start_ns: int, seconds: float, event_rate: float, out: I64) -
         ts = start_ns + int(s[TIME] * 1_000.0) * 1_000_000
         seen = _receipt(m, ts)
         stale = reference > m.prices[1, 0] or reference < m.prices[0, 0]
-        if stale and _uniform(random) < _INFORMED:
+        if stale and uniform(random) < _INFORMED:
             rows = _take(m, reference > m.prices[1, 0], 1_000_000, reference, ts, seen, out, rows)
             _requote(m, reference, half)
-        elif not stale and _uniform(random) < _TRADE:
+        elif not stale and uniform(random) < _TRADE:
             rows = _noise_trade(m, ts, seen, out, rows)
         else:
             _requote(m, reference, half)
