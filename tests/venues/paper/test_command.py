@@ -75,6 +75,14 @@ def test_wrong_calls_are_clear_errors(tmp_path: Path, capsys: pytest.CaptureFixt
     assert (code, "the pace must be lockstep or 1x to 60x" in words) == (2, True)
 
 
+def test_a_balance_of_an_asset_that_nothing_trades_is_refused_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_tape(tmp_path / "tape", seconds=5)
+    code, words = fails(capsys, "--tape", str(tmp_path / "tape"), "--balance", "BTC=1", "--balance", "foo=1")
+    assert (code, "traded here (BTC or USDT of BTCUSDT), was FOO" in words) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("texts", "words"),
     [
@@ -92,5 +100,5 @@ def test_wrong_balances(texts: list[str], words: str) -> None:
 
 
 def test_balances_have_a_default_of_both_assets() -> None:
-    assert parse_balances(["btc=1", "BNB=2"], INSTRUMENT) == {"BTC": "1", "BNB": "2"}
+    assert parse_balances(["btc=1", "USDT=2"], INSTRUMENT) == {"BTC": "1", "USDT": "2"}
     assert set(parse_balances([], INSTRUMENT)) == {"BTC", "USDT"}

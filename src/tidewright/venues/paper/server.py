@@ -13,7 +13,7 @@ from aiohttp import web
 
 from tidewright.market.clock import MILLISECOND
 from tidewright.market.errors import UsageError
-from tidewright.market.instrument import text_units, units_text
+from tidewright.market.instrument import Instrument, text_units, units_text
 from tidewright.market.tape import Tape
 from tidewright.venues.paper.connections import PING_EVERY_S, Connection
 from tidewright.venues.paper.credentials import ApiKey
@@ -251,11 +251,12 @@ def build(tape: Tape, options: ExchangeOptions | None = None, *, engine: EngineM
     Raises
     ------
     UsageError
-        If an option is out of range.
+        If an option is out of range, or a balance is of an asset that the tape's symbol does not trade.
     DataError
         If the tape holds no market that could be published.
     """
     options = options or ExchangeOptions()
+    _require_traded({asset for balance in options.balances for asset in balance}, tape.instrument)
     market = TapeMarket(tape, options.feed_ns)
     balances = [{asset: text_units(amount, asset) for asset, amount in b.items()} for b in options.balances]
     for asset, units in (item for balance in balances for item in balance.items()):
@@ -273,6 +274,13 @@ def build(tape: Tape, options: ExchangeOptions | None = None, *, engine: EngineM
         exchange.open_at(min(options.start_ns, market.end_ns))
         clock.now_ns = exchange.desk.at_ns
     return Server(exchange, clock, options, keys)
+
+
+def _require_traded(assets: set[str], instrument: Instrument) -> None:
+    traded = (instrument.base, instrument.quote)
+    for asset in sorted(assets.difference(traded)):
+        there = f"{' or '.join(traded)} of {instrument.symbol}"
+        raise UsageError(f"a balance must be of an asset that is traded here ({there}), was {asset}")
 
 
 async def serve(tape: Tape, options: ExchangeOptions | None = None, *, engine: EngineMaker = make_engine) -> Server:
