@@ -142,7 +142,6 @@ def build(
     """
     if not name or len(name) > 20 or not name.replace("-", "").replace("_", "").isalnum() or not name.isascii():
         raise UsageError(f"a session name is 1 to 20 letters, digits, - or _, was {name!r}")
-    folder.mkdir(parents=True, exist_ok=True)
     live = not address.control
     scale = 1.0 if live else pace
     config = BinanceConfig(
@@ -177,12 +176,15 @@ class Resources:
     Parameters
     ----------
     folder
-        Where the files are.
+        Where the files are; made if it is not there.
     """
 
     def __init__(self, folder: Path, settings: SessionSettings) -> None:
         self.folder = folder
         self._settings = settings
+        self._new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
+        self._new = [path for path in (folder / DATABASE, folder / TAPE) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
         self.database = Database(folder / DATABASE)
         self._journal: Journal | None = None
         self._optimizer: ProcessBus | None = None
@@ -214,9 +216,26 @@ class Resources:
         return Advice(self._optimizer, self._settings, instrument, registration, tape, note)
 
     async def close(self) -> None:
-        """End the optimizer and close all files."""
+        """End the optimizer and close all files; if the start failed before a session was written, unmake them."""
         if self._optimizer is not None:
             await self._optimizer.close(grace_s=1.0)
         if self._journal is not None:
             self._journal.close()
-        self.database.close()
+        try:
+            began = bool(self.database.sessions())
+        finally:
+            self.database.close()
+        if not began:
+            self._unmake()
+
+    def _unmake(self) -> None:
+        """Leave what was there before: an empty database would pass for the newest session."""
+        for path in self._new:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        for path in self._new_folders:
+            if any(path.iterdir()):
+                break
+            path.rmdir()
