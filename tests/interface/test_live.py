@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from rich.console import Console
 
 from tests.trading.fake_venue import INSTRUMENT
@@ -52,6 +54,13 @@ def test_everything_that_matters_is_on_the_screen():
         "position limit",
     ):
         assert part in shown, part
+
+
+def test_one_of_a_kind_is_not_told_in_the_plural():
+    assert "1 proposal, 1 accepted" in text_of(replace(NOW, proposals=1))
+    said: list[str] = []
+    LineDisplay(said.append)(Now(stage="ended", market_ns=START, fills=1, orders=1, errors=1))
+    assert "1 fill, 1 order, 0 accepted, 0 refused, 1 error," in said[-1]
 
 
 def test_before_anything_is_known_it_shows_without_failing():

@@ -135,10 +135,14 @@ def _fills(now: Now, instrument: Instrument | None) -> Table:
 
 def _advice(now: Now) -> Text:
     params = ", ".join(f"{name} {value:g}" for name, value in now.params.items())
-    counts = f"{now.proposals} proposals, {now.accepted} accepted, {now.refused} refused"
+    counts = f"{_count(now.proposals, 'proposal')}, {now.accepted} accepted, {now.refused} refused"
     return Text.assemble(
         f"parameters  {params}\n", f"optimizer   {counts}\n", f"last answer {now.advice or 'none yet'}\n"
     )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _price(mid2: int, instrument: Instrument | None) -> str:
@@ -177,6 +181,6 @@ class LineDisplay:
             self._hour = hour
             self._say(
                 f"{iso(now.market_ns)[:16]} {now.stage}: equity {units_text(now.equity_units)[:-6]}, "
-                f"{now.fills} fills, {now.orders} orders, {now.accepted} accepted, {now.refused} refused, "
-                f"{now.errors} errors, {wall:.1f} s"
+                f"{_count(now.fills, 'fill')}, {_count(now.orders, 'order')}, {now.accepted} accepted, "
+                f"{now.refused} refused, {_count(now.errors, 'error')}, {wall:.1f} s"
             )
