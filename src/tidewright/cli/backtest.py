@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from tidewright.cli.fee_option import require_rate
 from tidewright.cli.ray_option import Ray, Threads, WithRay, announce
 from tidewright.engine.backtest import BacktestResult, backtest
 from tidewright.market.errors import UsageError
@@ -66,6 +67,8 @@ def run(
     source = Tape.open(tape)
     params = _params(set_ or [])
     known = source.instrument
+    require_rate(maker_fee, "--maker-fee")
+    require_rate(taker_fee, "--taker-fee")
     console = Console(stderr=True)
     for path in (fills, equity):
         if path is not None and not path.absolute().parent.is_dir():

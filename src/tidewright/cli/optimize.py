@@ -16,6 +16,7 @@ from tidewright.agents.optimizer.objective import TOO_FEW
 from tidewright.agents.optimizer.optimize import Optimization
 from tidewright.agents.optimizer.optimize import optimize as search
 from tidewright.agents.optimizer.study import Findings, Lane, Plan
+from tidewright.cli.fee_option import require_rate
 from tidewright.cli.ray_option import Ray, Threads, WithRay, announce
 from tidewright.market.clock import iso
 from tidewright.market.errors import UsageError
@@ -79,9 +80,9 @@ def optimize(
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
         console = Console(stderr=True, highlight=False, width=160)  # a table cut to a narrow pipe says nothing
-    for rate, option in ((maker_fee, "--maker-fee"), (taker_fee, "--taker-fee"), (equity, "--equity")):
-        if rate is not None:
-            text_units(rate, option)
+    require_rate(maker_fee, "--maker-fee")
+    require_rate(taker_fee, "--taker-fee")
+    text_units(equity, "--equity")
     incumbent = _values(set_ or [])
     announce(console, ray)
     with _progress(console, candidates * generations) as progress:
