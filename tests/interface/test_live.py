@@ -1,9 +1,11 @@
+import asyncio
 from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
 from tests.trading.fake_venue import INSTRUMENT
-from tidewright.interface.live import LineDisplay, LiveDisplay, Speed, render
+from tidewright.interface.live import LineDisplay, LiveDisplay, Speed, render, watch
 from tidewright.market.clock import HOUR
 from tidewright.trading.now import Now
 from tidewright.venues.interface import FillUpdate
@@ -87,3 +89,40 @@ def test_lines_come_at_the_first_fill_every_hour_and_at_the_end():
     assert len(said) == 5
     assert "first fill" in said[1]
     assert "ended" in said[-1]
+
+
+def test_a_long_wait_for_the_optimizer_is_said_once_and_every_half_minute():
+    said: list[str] = []
+    display = LineDisplay(said.append)
+    for seconds in (2.0, 2.5, 31.9, 32.1, 40.0, 2.1):  # the last one is another wait
+        display.waits(seconds)
+    assert [line.rpartition(": ")[2] for line in said] == ["2 s so far", "32 s so far", "2 s so far"]
+    assert all("waiting for the optimizer" in line for line in said)
+
+
+def test_only_waits_of_two_seconds_reach_the_display():
+    said: list[str] = []
+    waits = iter([0.0, 1.9, 2.0])
+
+    async def until_the_waits_are_over() -> None:
+        with pytest.raises(KeyError):
+            await watch(waited, LineDisplay(said.append), every_s=0.0)
+
+    def waited() -> float:
+        seconds = next(waits, None)
+        if seconds is None:
+            raise KeyError
+        return seconds
+
+    asyncio.run(until_the_waits_are_over())
+    assert len(said) == 1 and said[0].endswith("2 s so far")
+
+
+def test_the_live_display_counts_the_wait_under_the_figures():
+    with open("/dev/null", "w") as nowhere:
+        console = Console(width=110, record=True, file=nowhere, force_terminal=True)
+        with LiveDisplay(console, "Tidewright") as display:
+            display(NOW)
+            display.waits(3.0)
+        shown = console.export_text()
+    assert "2 proposals" in shown and "3 s so far" in shown

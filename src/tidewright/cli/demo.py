@@ -17,7 +17,8 @@ from rich.console import Console
 
 from tidewright import bootstrap
 from tidewright.cli import paper_process, session_answer
-from tidewright.interface.live import LineDisplay, LiveDisplay
+from tidewright.cli.waiting import waiting
+from tidewright.interface.live import LineDisplay, LiveDisplay, watch
 from tidewright.market.clock import HOUR, MINUTE, SECOND, parse_duration
 from tidewright.market.errors import DataError, NotRunningError, UsageError
 from tidewright.market.tape import Tape
@@ -172,7 +173,8 @@ def _market(folder: Path, tape: Path | None, hours: float | None, seed: int, str
 
             console.print(f"making a market: {hours + WARMUP_NS / HOUR:g} hours, seed {seed}")
             folder.mkdir(parents=True, exist_ok=True)
-            synthesize(tape, hours=hours + WARMUP_NS / HOUR + 0.02, seed=seed)
+            with waiting("the market (its first making compiles its kernels)", console):
+                synthesize(tape, hours=hours + WARMUP_NS / HOUR + 0.02, seed=seed)
         opened = Tape.open(tape)
     else:
         opened = Tape.open(tape)
@@ -232,7 +234,8 @@ async def _run(
         console.print("starting the paper exchange (its first start compiles the engine)")
         exchange = paper_process.PaperProcess(_exchange_arguments(folder, market, pace), folder / "exchange.log")
         try:
-            ready = await exchange.start()
+            with waiting("the paper exchange (its first start compiles its kernels)", console):
+                ready = await exchange.start()
         except asyncio.CancelledError:  # Ctrl-C while it starts: it has a process group of its own
             await exchange.stop()
             raise
@@ -260,9 +263,11 @@ async def _run(
                     LiveDisplay(Console(stderr=True, highlight=False), f"Tidewright demo: {market.symbol}", notes)
                 )
             session, resources = bootstrap.build(folder, "demo", address, settings, pace, (keeper, display))
+            watching = asyncio.create_task(watch(lambda: session.optimizer_wait_s, display))
             try:
                 await supervise(session)
             finally:
+                watching.cancel()
                 await resources.close()
         if session.now.stage != "ended":
             raise NotRunningError("the session ended before it began to trade")
@@ -288,7 +293,8 @@ def _notes(market: Market, settings: SessionSettings) -> tuple[str, ...]:
     start = "poor parameters on purpose" if settings.strategy in POOR else "the strategy's own defaults"
     return (
         f"starts with {start} ({title}: {params}); the optimizer shall find better ones",
-        f"max_position_share is raised on purpose from 1 % to {POSITION_SHARE:.0%} of equity: there is more to see",
+        f"max_position_share is raised on purpose from 1 % to {POSITION_SHARE * 100:g} % of equity: "
+        "there is more to see",
         f"account: {market.base_amount} {market.base} and {QUOTE_BALANCE} {market.quote}; "
         f"warm-up {market.warmup_ns / HOUR:g} h, then {market.hours:g} h of trading",
     )

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
+from tidewright.cli.waiting import waiting
 from tidewright.market.clock import parse_duration
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import Instrument, text_units
@@ -63,7 +65,9 @@ def exchange(
     require_free(host, port)  # the engine may have to be compiled: what is known to fail should fail first
     if state is not None and not state.parent.is_dir():
         raise UsageError(f"the folder of the state file does not exist: {state.parent}")
-    market = _market(tape, synthetic, seed, hours)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    with waiting("the synthetic market (its first making compiles its kernels)", console):
+        market = _market(tape, synthetic, seed, hours)
     options = ExchangeOptions(
         host=host,
         port=port,
@@ -75,7 +79,8 @@ def exchange(
         queue=queue,
         keys=None if key is None else (key,),
     )
-    server = build(market, options)  # before the loop runs: Ctrl-C must work while the engine compiles
+    with waiting("the matching engine (its first start compiles its kernels)", console):
+        server = build(market, options)  # before the loop runs: Ctrl-C must work while the engine compiles
     asyncio.run(_run(server, file))
 
 

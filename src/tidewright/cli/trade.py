@@ -18,7 +18,7 @@ from rich.console import Console
 
 from tidewright import bootstrap
 from tidewright.cli import session_answer
-from tidewright.interface.live import LineDisplay, LiveDisplay
+from tidewright.interface.live import LineDisplay, LiveDisplay, watch
 from tidewright.market.clock import HOUR, parse_duration
 from tidewright.market.errors import ConfigError, NotRunningError, TidewrightError, UsageError
 from tidewright.measure.report_table import render
@@ -100,9 +100,11 @@ async def _run(chosen: TradeConfig, headless: bool, console: Console, began: flo
         session, resources = bootstrap.build(
             chosen.folder, chosen.name, chosen.address, chosen.settings, chosen.pace, (keeper, display)
         )
+        watching = asyncio.create_task(watch(lambda: session.optimizer_wait_s, display))
         try:
             await supervise(session)
         finally:
+            watching.cancel()
             await resources.close()
     if session.now.stage != "ended":
         raise NotRunningError("the session ended before it began to trade")

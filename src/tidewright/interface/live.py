@@ -1,5 +1,6 @@
 """A plain live display of a session in the terminal, and one line an hour where there is no terminal."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -17,6 +18,9 @@ from tidewright.trading.now import Now
 
 _FILLS_SHOWN = 5
 _REFRESH_S = 0.2
+_WAIT_SHOWN_AFTER_S = 2.0
+_WAIT_SAID_EVERY_S = 30.0
+_WATCH_S = 0.5
 
 
 class LiveDisplay:
@@ -35,6 +39,7 @@ class LiveDisplay:
         self._live = Live(console=console, auto_refresh=False, transient=False)
         self._speed = Speed()
         self._drawn = float("-inf")
+        self._now = Now()
         self.instrument: Instrument | None = None
 
     def __enter__(self) -> Self:
@@ -48,12 +53,36 @@ class LiveDisplay:
 
     def __call__(self, now: Now) -> None:
         """Draw, at most five times a second."""
+        self._now = now
         self._speed.note(now.market_ns)
         moment = time.monotonic()
         if moment - self._drawn < _REFRESH_S and now.stage != "ended":
             return
         self._drawn = moment
         self._live.update(render(now, self.instrument, self._title, self._notes, self._speed()), refresh=True)
+
+    def waits(self, seconds: float) -> None:
+        """Draw again, with the seconds for which the session has waited for its optimizer."""
+        shown = render(self._now, self.instrument, self._title, self._notes, self._speed())
+        self._live.update(Group(shown, Text(_waiting(seconds), "yellow")), refresh=True)
+
+
+async def watch(waited_s: Callable[[], float], display: "LiveDisplay | LineDisplay", every_s: float = _WATCH_S) -> None:
+    """Tell a display, until cancelled, of each wait for the optimizer that takes longer than two seconds.
+
+    Parameters
+    ----------
+    waited_s
+        Wall seconds of the wait so far; 0 when there is none.
+    """
+    while True:
+        await asyncio.sleep(every_s)
+        if (seconds := waited_s()) >= _WAIT_SHOWN_AFTER_S:
+            display.waits(seconds)
+
+
+def _waiting(seconds: float) -> str:
+    return f"waiting for the optimizer's answer (its first one compiles its kernels): {seconds:.0f} s so far"
 
 
 class Speed:
@@ -168,6 +197,7 @@ class LineDisplay:
         self._say = say
         self._hour, self._filled = -1, False
         self._began = time.monotonic()
+        self._waited = 0.0
         self.instrument: Instrument | None = None
 
     def __call__(self, now: Now) -> None:
@@ -184,3 +214,11 @@ class LineDisplay:
                 f"{_count(now.fills, 'fill')}, {_count(now.orders, 'order')}, {now.accepted} accepted, "
                 f"{now.refused} refused, {_count(now.errors, 'error')}, {wall:.1f} s"
             )
+
+    def waits(self, seconds: float) -> None:
+        """Say once, and again every half minute, that the session waits for its optimizer."""
+        if seconds < self._waited:  # another wait
+            self._waited = 0.0
+        if not self._waited or seconds - self._waited >= _WAIT_SAID_EVERY_S:
+            self._waited = seconds
+            self._say(_waiting(seconds))

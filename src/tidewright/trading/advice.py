@@ -1,6 +1,7 @@
 """The session's line to its optimizer: a request each epoch, an answer that takes effect at a fixed later cycle."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -68,6 +69,7 @@ class Advice:
         self._awaited, self._due_ns = "", 0
         self._receiving: asyncio.Task[Delivery] | None = None
         self.proposals = self.accepted = self.refused = self.errors = 0
+        self._waiting_since: float | None = None
         self.latest = Latest()
         self.gone = False
 
@@ -75,6 +77,11 @@ class Advice:
     def awaiting(self) -> bool:
         """Whether a request is open."""
         return bool(self._awaited)
+
+    @property
+    def waiting_s(self) -> float:
+        """Wall seconds for which the session has stood still for an answer; 0 if it does not."""
+        return 0.0 if self._waiting_since is None else time.monotonic() - self._waiting_since
 
     async def ask(self, now_ns: int, from_ns: int, rows: int, executor: Executor, ledger: Ledger, mid2: int) -> None:
         """Send the epoch's request; the tape must have been published."""
@@ -137,7 +144,11 @@ class Advice:
             return None
         if self._receiving is None:
             self._receiving = asyncio.ensure_future(self._line.receive(None))
-        done, _ = await asyncio.wait({self._receiving}, timeout=self._advice.timeout_s if wait else 0.0)
+        self._waiting_since = time.monotonic()
+        try:
+            done, _ = await asyncio.wait({self._receiving}, timeout=self._advice.timeout_s if wait else 0.0)
+        finally:
+            self._waiting_since = None
         if not done:
             late_ns = now_ns - self._due_ns
             if wait or late_ns >= self._advice.epoch_ns:

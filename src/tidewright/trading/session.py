@@ -108,6 +108,11 @@ class Session:
         heard = self._intake.errors if self._intake is not None else 0
         return heard + (self._advice.errors if self._advice is not None else 0)
 
+    @property
+    def optimizer_wait_s(self) -> float:
+        """Wall seconds for which it has stood still for the optimizer's answer; 0 if it does not."""
+        return self._advice.waiting_s if self._advice is not None else 0.0
+
     # -- the whole run -------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
