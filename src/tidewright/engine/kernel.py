@@ -68,7 +68,6 @@ from tidewright.engine.layout import (
     STATE_WHOLE,
     TOUCHING,
     WAIT_DUE,
-    WHOLE,
     State,
 )
 from tidewright.engine.prints import on_print
@@ -205,13 +204,13 @@ def skim(address: int, ts: I64, ts_local: I64, kind: U8, flags: U8, price: I64, 
     mark = state.mark
     feed = state.cfg[CFG_FEED]
     low, width = reg[LOW], reg[WIDTH]
-    left, right = reg[LOW] + width // 4, reg[LOW] + 3 * (width // 4)
+    left, right = 2 * (width // 4), 6 * (width // 4)  # twice the window's middle half, from its low end
     bid, ask = reg[BEST], reg[BEST + 1]
     worst_bid, worst_ask = reg[WORST], reg[WORST + 1]
     own_bid, own_ask = reg[OWN], reg[OWN + 1]
     due, capture = reg[DUE], reg[NEXT_CAPTURE]
     in_packet, receipt, packet_ts, packet_row = reg[IN_PACKET], reg[RECEIPT], reg[PACKET_TS], reg[PACKET_ROW]
-    packet, mid2, whole = reg[PACKET], reg[MID2], reg[WHOLE]
+    packet = reg[PACKET]
     before_bid, before_ask = reg[BEFORE], reg[BEFORE + 1]
     touching = reg[TOUCHING]
     earliest = max(reg[LAST_TS], reg[NOW] + 1)
@@ -279,18 +278,19 @@ def skim(address: int, ts: I64, ts_local: I64, kind: U8, flags: U8, price: I64, 
             if touching == 1 or bid < 0 or ask < 0 or bid >= asked:
                 in_packet = np.int64(2)
                 break
-            mid2 = 2 * low + bid + asked
-            whole = np.int64(1)
-            centre = mid2 // 2
-            if centre < left or centre >= right:
+            in_packet = np.int64(0)
+            if bid + asked < left or bid + asked >= right:
                 in_packet = np.int64(3)
                 break
-            in_packet = np.int64(0)
         i += 1
     reg[BEST], reg[BEST + 1] = bid, ask
     reg[WORST], reg[WORST + 1] = worst_bid, worst_ask
     reg[IN_PACKET], reg[RECEIPT], reg[PACKET_TS], reg[PACKET_ROW] = in_packet, receipt, packet_ts, packet_row
-    reg[PACKET], reg[MID2], reg[WHOLE] = packet, mid2, whole
+    if in_packet == 0 or in_packet == 3:
+        reg[MID2] = 2 * low + bid + width - 1 - ask
+    elif packet != reg[PACKET]:
+        reg[MID2] = 2 * low + before_bid + width - 1 - before_ask
+    reg[PACKET] = packet
     reg[BEFORE], reg[BEFORE + 1] = before_bid, before_ask
     if packet_ts > reg[LAST_TS]:
         reg[LAST_TS] = packet_ts

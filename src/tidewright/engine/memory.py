@@ -1,6 +1,5 @@
 """Making a state, and making its pools larger."""
 
-import math
 from typing import Any, Final
 
 import numpy as np
@@ -12,9 +11,9 @@ from tidewright.engine.layout import State
 from tidewright.market import features
 from tidewright.market.ladder import WIDTH, new_ladder
 from tidewright.market.tape import F64, I64
+from tidewright.market.zeros import zeros
 
 POOL: Final = 256  # entries a pool starts with
-LINE: Final = 64  # bytes of a line of the processor's cache
 
 
 def new_state(config: ReplayConfig, cfg: I64, cfg_f: F64, params: F64, width: int, levels: int, quote: bool) -> State:
@@ -37,10 +36,10 @@ def new_state(config: ReplayConfig, cfg: I64, cfg_f: F64, params: F64, width: in
     reg = np.zeros(at.REG_COUNT, np.int64)
     state = State(
         qty=new_ladder(width, reg).qty,
-        mark=np.zeros(2 * width, np.uint8),
-        tail=np.zeros((2 * width, at.TAIL_FIELDS), np.int32),
-        taken_head=np.zeros(2 * width, np.int32),
-        epoch=np.zeros(2 * width, np.int32),
+        mark=zeros((2 * width,), np.uint8),
+        tail=zeros((2 * width, at.TAIL_FIELDS), np.int32),
+        taken_head=zeros((2 * width,), np.int32),
+        epoch=zeros((2 * width,), np.int32),
         reg=reg,
         cfg=cfg,
         cfg_f=cfg_f,
@@ -50,8 +49,8 @@ def new_state(config: ReplayConfig, cfg: I64, cfg_f: F64, params: F64, width: in
         node_q=np.zeros((0, 2), np.float64),
         order=np.zeros((0, at.ORDER_FIELDS), np.int64),
         place=np.zeros((0, at.PLACE_FIELDS), np.int32),
-        lane=_on_lines((lanes, at.LANE_FIELDS), np.int64),
-        lane_f=_on_lines((lanes, at.LANE_F_FIELDS), np.float64),
+        lane=zeros((lanes, at.LANE_FIELDS), np.int64),
+        lane_f=zeros((lanes, at.LANE_F_FIELDS), np.float64),
         tag=np.zeros((0, at.TAG_FIELDS), np.int64),
         alive=np.zeros((2 * lanes, levels), np.int32),
         params=np.ascontiguousarray(params, np.float64),
@@ -87,10 +86,10 @@ def resize_window(state: State, width: int) -> State:
     state.reg[at.OWN_WORST : at.OWN_WORST + 2] = width
     return state._replace(
         qty=new_ladder(width, state.reg).qty,
-        mark=np.zeros(2 * width, np.uint8),
-        tail=np.zeros((2 * width, at.TAIL_FIELDS), np.int32),
-        taken_head=np.zeros(2 * width, np.int32),
-        epoch=np.zeros(2 * width, np.int32),
+        mark=zeros((2 * width,), np.uint8),
+        tail=zeros((2 * width, at.TAIL_FIELDS), np.int32),
+        taken_head=zeros((2 * width,), np.int32),
+        epoch=zeros((2 * width,), np.int32),
     )
 
 
@@ -125,16 +124,8 @@ def _set_registers(state: State) -> None:
         lane[:, index] = -1
 
 
-def _on_lines(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Zeros that begin where a line of the processor's cache does."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    memory = np.zeros(size + LINE, np.uint8)
-    skip = -memory.ctypes.data % LINE
-    return memory[skip : skip + size].view(dtype).reshape(shape)
-
-
 def _longer(array: npt.NDArray[Any], extra: int) -> npt.NDArray[Any]:
-    longer = _on_lines((len(array) + extra, *array.shape[1:]), array.dtype)
+    longer = zeros((len(array) + extra, *array.shape[1:]), array.dtype)
     longer[: len(array)] = array
     return longer
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from numba import njit
 
 from tidewright.market.tape import I64
+from tidewright.market.zeros import zeros
 
 # Registers, the first of the array they share with the engine.
 LOW: Final = 0  # price of the window's low end, ticks
@@ -54,7 +55,7 @@ def new_ladder(width: int, reg: I64 | None = None) -> Ladder:
     registers[WIDTH] = width
     registers[BEST] = registers[BEST + 1] = -1
     registers[WORST] = registers[WORST + 1] = width
-    return Ladder(np.zeros(2 * width, np.int64), registers)
+    return Ladder(zeros((2 * width,), np.int64), registers)
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
