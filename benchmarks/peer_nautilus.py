@@ -1,8 +1,8 @@
 """nautilus_trader's side of the benchmark; runs in its own environment: ``python peer_nautilus.py SPEC.json``.
 
 The rows of one packet become one OrderBookDeltas, as its users feed it (a delta for each row takes twice as long);
-prints become TradeTicks. The grid is a Strategy with a timer: at each decision the same prices around the mid, orders that are
-not wanted are cancelled, missing ones are sent, post-only. The objects are made before the clock starts.
+prints become TradeTicks. The grid is a Strategy with a timer: at each decision the same prices around the mid, orders
+that are not wanted are cancelled, missing ones are sent, post-only. The objects are made before the clock starts.
 """
 
 import json

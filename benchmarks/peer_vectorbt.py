@@ -18,30 +18,31 @@ from numba import njit
 from vectorbt.portfolio.enums import NoOrder  # type: ignore[import-not-found]
 from vectorbt.portfolio.nb import order_nb  # type: ignore[import-not-found]
 
-CHUNK = 64  # sets at once: about 200 to 350 bytes a bar and set
+CHUNK = 128  # sets at once: about 200 to 350 bytes a bar and set
 
 
 @njit
-def maker(c: Any, open_: Any, high: Any, low: Any, steps: Any, at: Any, rule: Any) -> Any:
-    """The bid at the first call for a bar and set, the ask at the second; then no more."""
+def maker(c: Any, open_: Any, high: Any, low: Any, steps: Any, memory: Any, rule: Any) -> Any:
+    """The bid at the first call for a bar and set, the ask at the first or, after a bid, at the second; then no more.
+
+    ``memory`` keeps, for each set, the position both orders were decided on and whether the bid was filled.
+    """
     quantity, limit, tick, fee = rule
-    nothing = -1, NoOrder
-    if c.i == 0 or c.call_idx > 1:
-        return nothing
     col = c.from_col
-    half_mid = np.round(c.close[c.i - 1, col] / tick)
+    if c.i == 0 or c.call_idx > 1 or (c.call_idx == 1 and memory[1, col] == 0.0):
+        return -1, NoOrder
+    ticks = np.round(c.close[c.i - 1, col] / tick)
     if c.call_idx == 0:
-        at[col] = c.last_position[col]  # both orders are decided on before either is filled
-        bid = np.floor(half_mid * (1.0 - steps[col])) * tick
-        if at[col] < limit and low[c.i] <= bid + 1e-6:
+        memory[0, col] = c.last_position[col]
+        bid = np.floor(ticks * (1.0 - steps[col])) * tick
+        bought = memory[0, col] < limit and low[c.i] <= bid + 1e-6
+        memory[1, col] = 1.0 if bought else 0.0
+        if bought:
             return col, order_nb(size=quantity, price=min(bid, open_[c.i]), fees=fee)
-    ask = np.ceil(half_mid * (1.0 + steps[col])) * tick
-    if at[col] > -limit and high[c.i] >= ask - 1e-6:
-        if c.call_idx == 0:
-            return col, order_nb(size=-quantity, price=max(ask, open_[c.i]), fees=fee)
-        if low[c.i] <= np.floor(half_mid * (1.0 - steps[col])) * tick + 1e-6 and at[col] < limit:
-            return col, order_nb(size=-quantity, price=max(ask, open_[c.i]), fees=fee)
-    return nothing
+    ask = np.ceil(ticks * (1.0 + steps[col])) * tick
+    if memory[0, col] > -limit and high[c.i] >= ask - 1e-6:
+        return col, order_nb(size=-quantity, price=max(ask, open_[c.i]), fees=fee)
+    return -1, NoOrder
 
 
 def backtest(job: Any, market: Any, bars: Any, spreads: Any) -> tuple[float, Any]:
@@ -60,7 +61,7 @@ def backtest(job: Any, market: Any, bars: Any, spreads: Any) -> tuple[float, Any
             high,
             low,
             steps,
-            np.zeros(len(steps)),
+            np.zeros((2, len(steps))),
             rule,
             flexible=True,
             init_cash=1_000_000.0,
@@ -69,7 +70,7 @@ def backtest(job: Any, market: Any, bars: Any, spreads: Any) -> tuple[float, Any
         )
         fills.append(portfolio.orders.count())
         equity.append(portfolio.final_value())
-        portfolio.total_return(), portfolio.max_drawdown()
+        portfolio.total_return()
     seconds = time.perf_counter() - started
     counted = [int(n) for part in fills for n in np.atleast_1d(np.asarray(part))]
     values = [float(v) for part in equity for v in np.atleast_1d(np.asarray(part))]

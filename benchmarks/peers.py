@@ -93,6 +93,7 @@ def run(command: list[str], spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def last_line(text: str) -> str:
-    """What an error says at its end."""
+    """What an error says: the last line that names one, else the last."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:200] if lines else "without a word"
+    named = [line for line in lines if "Error" in line.partition(":")[0] or line.startswith("ERROR")]
+    return (named or lines or ["without a word"])[-1][:200]

@@ -70,8 +70,8 @@ def options(arguments: list[str] | None = None) -> Options:
         "--bars", type=Path, help="a freqtrade feather file of one-minute bars instead of generated ones"
     )
     parser.add_argument("--rows", type=int, default=2_000_000, help="rows of the generated market")
-    parser.add_argument("--part", type=int, default=500_000, help="rows of it that nautilus_trader replays")
-    parser.add_argument("--bar-count", type=int, default=20_000, help="bars to generate")
+    parser.add_argument("--part", type=int, default=300_000, help="rows of it that nautilus_trader replays")
+    parser.add_argument("--bar-count", type=int, default=10_000, help="bars to generate")
     parser.add_argument("--peers", default=known, help=f"which to run: {known}")
     parser.add_argument("--rounds", type=int, default=3, help="alternations of ours and each peer")
     parser.add_argument("--repeats", type=int, default=2, help="timed runs of ours in a process; a peer has one")

@@ -69,22 +69,22 @@ def notes(result: dict[str, Any]) -> list[str]:
         part = f"; the first part is its first {markets['part']:,} rows" if "part" in markets else ""
         found.append(
             f"Levels: {levels['source']}, {levels['events']:,} events in {levels['hours']:g} h, {levels['trades']:,} "
-            f"trades, {levels['levels_removed']:,} levels removed, {shared:.0f} % of rows share their time with the row "
-            f"before{part}."
+            f"trades, {levels['levels_removed']:,} levels removed, {shared:.0f} % of rows share their time with the "
+            f"row before{part}."
         )
     if bars:
         found.append(
             f"Bars: {bars['source']}, {bars['bars']:,} of one minute; on our tape they are {bars['rows']:,} rows."
         )
     found.append(
-        f"{result['rounds']} rounds with each peer, each a process of ours and one of the peer in turns; medians, lowest "
-        "and highest run in brackets, after compiling."
+        f"{result['rounds']} rounds with each peer, each a process of ours and one of the peer in turns; medians, "
+        "lowest and highest run in brackets, after compiling."
     )
     sampled = sorted({len(row["sample"]) for row in result["rows"] if row["computed"]})
     if sampled:
         found.append(
-            f"(computed): the peer ran {' or '.join(map(str, sampled))} of the lanes, one after the other; its time for "
-            "all of them is the product, not a measurement."
+            f"(computed): the peer ran {' or '.join(map(str, sampled))} of the lanes, one after the other; its time "
+            "for all of them is the product, not a measurement."
         )
     return found
 
