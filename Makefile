@@ -13,7 +13,7 @@ help:
 	@echo "make demo   the whole system on a paper exchange of its own   (ARGS=\"--headless --json --hours 2\")"
 	@echo "make test   the everyday test suite                           (ARGS=\"-k engine\")"
 	@echo "make check  ruff, mypy, import rules"
-	@echo "make bench  every published figure beside its peer"
+	@echo "make bench  every published figure beside its peer            (ARGS=\"--long\")"
 	@echo "make test-slow, make clean"
 
 $(BIN)/python:
