@@ -11,12 +11,12 @@ from tidewright.market.synthetic import synthesize
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     path = tmp_path_factory.mktemp("like") / "base"
-    synthesize(path, hours=2, seed=3)
+    synthesize(path, hours=1, seed=3)
     return path
 
 
 def test_a_market_like_a_tape_with_regimes_and_a_crash_tells_how_like_it_is(run, base, tmp_path):  # noqa: F811
-    words = ("--like", base, "--hours", "1", "--seed", "5", "--rounds", "2")
+    words = ("--like", base, "--hours", "0.5", "--seed", "5", "--rounds", "1")
     made = run("synth", *words, "--out", tmp_path / "a", "--json")
     again = run("synth", *words, "--out", tmp_path / "b", "--json")
     crash = run(

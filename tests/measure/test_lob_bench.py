@@ -85,7 +85,7 @@ def test_all_quantities_are_defined_and_sampled(found):
 
 
 def test_report_holds_plain_values_and_marks_what_differs():
-    calm, other = synthesize(None, hours=3, seed=3).data, synthesize(None, hours=3, seed=4, rate=10).data
+    calm, other = synthesize(None, hours=1, seed=3).data, synthesize(None, hours=1, seed=4, rate=10).data
     report = compare(calm, other)
     assert report["scores"]["log_inter_arrival"]["far"] and report["summary"]["scores_far"] > 0
     same = compare(calm, calm)

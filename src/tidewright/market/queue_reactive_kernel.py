@@ -412,8 +412,10 @@ def _happen(m: Market, s: State, side: int, kind: int, start_ns: int, out: I64, 
     after = s.prices[0, 0] + s.prices[1, 0]
     if after != before:
         s.counters[C_MOVE] = 1 if after > before else -1
+    # a regime's own frequency is no excitation: its orders count in proportion
+    weight = 1.0 / m.regimes[s.counters[C_REGIME], kind] if m.regimes.shape[0] > 0 else 1.0
     for k in range(len(m.decays)):
-        s.level[side, _GROUP[kind], k] += m.decays[k] / m.means[_GROUP[kind]]
+        s.level[side, _GROUP[kind], k] += weight * m.decays[k] / m.means[_GROUP[kind]]
     if m.settings[P_BATCH] <= 0.0:
         if s.counters[C_DIRTY]:
             rows = show(m, s, ts, out, rows)
