@@ -96,7 +96,7 @@ MISTAKES = {
     "no number": (["--set", "levels=many"], "--set levels must be a number"),
     "unknown queue": (["--queue", "fifo"], "unknown queue model 'fifo'"),
     "negative latency": (["--latency=-1ms"], "a duration must be >= 0 and finite, was '-1ms'"),
-    "a fee in words": (["--maker-fee", "low"], "fee rate must be a decimal number, was 'low'"),
+    "a fee in words": (["--maker-fee", "low"], "from -1 to 1 (0.001 is 0.1 %), was 'low'"),
     "negative capital": (["--capital=-5"], "capital must be >= 0, was -5"),
 }
 
