@@ -1,6 +1,7 @@
 """``tidewright backtest``: one strategy over a tape, one lane or many."""
 
 import math
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from rich.table import Table
 
 from tidewright.cli.fee_option import require_rate
 from tidewright.cli.ray_option import Ray, Threads, WithRay, announce
+from tidewright.cli.waiting import waiting
 from tidewright.engine.backtest import BacktestResult, backtest
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import units_text
@@ -73,10 +75,17 @@ def run(
     for path in (fills, equity):
         if path is not None and not path.absolute().parent.is_dir():
             raise UsageError(f"cannot write {path}: there is no folder {path.absolute().parent}")
-    bar = Progress(TextColumn("replaying"), BarColumn(), TimeElapsedColumn(), console=console, transient=True)
+    bar = Progress(
+        TextColumn("replaying"), BarColumn(), TimeElapsedColumn(),
+        console=console, transient=True, disable=not console.is_terminal,
+    )  # fmt: skip
     job = bar.add_task("replaying", total=len(source))
 
+    waits = ExitStack()
+    started = waits.enter_context(waiting("the engine (its first run compiles its kernels)", console))
+
     def show(done: int, _: int) -> None:
+        started()
         bar.start()  # not before: a mistake in the options is one line, not a bar and a line
         bar.update(job, completed=done)
 
@@ -103,6 +112,7 @@ def run(
             progress=show,
         )
     finally:
+        waits.close()
         if bar.live.is_started:
             bar.stop()
     if fills is not None:

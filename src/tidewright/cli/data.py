@@ -201,8 +201,9 @@ def _progress(label: str) -> Iterator[Callable[[float], None]]:
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=(console := Console(stderr=True)),
         transient=True,
+        disable=not console.is_terminal,  # it would only leave an empty line
     )
     task = bar.add_task(label, total=1.0)
 

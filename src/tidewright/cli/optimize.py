@@ -1,7 +1,7 @@
 """``tidewright optimize``: the optimizer's search on a tape, in and out of sample."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +18,7 @@ from tidewright.agents.optimizer.optimize import optimize as search
 from tidewright.agents.optimizer.study import Findings, Lane, Plan
 from tidewright.cli.fee_option import require_rate
 from tidewright.cli.ray_option import Ray, Threads, WithRay, announce
+from tidewright.cli.waiting import waiting
 from tidewright.market.clock import iso
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import text_units
@@ -135,16 +136,21 @@ def _progress(console: Console, total: int) -> Iterator[Callable[[int, int], Non
         TextColumn("candidates"),
         TimeElapsedColumn(),
     )
-    bar = Progress(*columns, console=console, transient=True)
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     task = bar.add_task("", total=total)
 
+    waits = ExitStack()
+    started = waits.enter_context(waiting("the engine (its first run compiles its kernels)", console))
+
     def tell(done: int, _: int) -> None:
+        started()
         bar.start()  # not before: a mistake in the options is one line, not a bar and a line
         bar.update(task, completed=done)
 
     try:
         yield tell
     finally:
+        waits.close()
         if bar.live.is_started:
             bar.stop()
 
