@@ -73,7 +73,7 @@ def options(arguments: list[str] | None = None) -> Options:
     parser.add_argument("--part", type=int, default=300_000, help="rows of it that nautilus_trader replays")
     parser.add_argument("--bar-count", type=int, default=10_000, help="bars to generate")
     parser.add_argument("--peers", default=known, help=f"which to run: {known}")
-    parser.add_argument("--rounds", type=int, default=3, help="alternations of ours and each peer")
+    parser.add_argument("--rounds", type=int, default=2, help="alternations of ours and each peer")
     parser.add_argument("--repeats", type=int, default=2, help="timed runs of ours in a process; a peer has one")
     parser.add_argument("--sample", type=int, default=5, help="lanes of a sweep that a peer without sweeps runs")
     parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)), help="the core both are bound to")
