@@ -24,7 +24,7 @@ from tidewright.market.codes import (
 from tidewright.market.errors import UsageError
 from tidewright.market.tape import I64, Columns
 
-_PER_PRINT: Final = 6  # the print, a reset, the old quotes' end, the new quotes
+_PER_PRINT: Final = 6  # the print, a reset, the new quotes, the old quotes' end
 
 
 class AssumedQuotes:
@@ -68,14 +68,16 @@ class AssumedQuotes:
         keep = np.zeros((count, _PER_PRINT), np.bool_)
         kind[:, 0], price[:, 0], qty[:, 0], keep[:, 0] = data.kind, data.price, data.qty, True
         kind[:, 1], keep[:, 1] = RESET, fresh
-        kind[:, 2], price[:, 2], keep[:, 2] = BID, old_bid, prints & ~fresh & (old_bid != bid)
-        kind[:, 3], price[:, 3], keep[:, 3] = ASK, old_ask, prints & ~fresh & (old_ask != ask)
-        kind[:, 4], price[:, 4], qty[:, 4], keep[:, 4] = BID, bid, np.maximum(data.qty, 1), prints
-        kind[:, 5], price[:, 5], qty[:, 5], keep[:, 5] = ASK, ask, np.maximum(data.qty, 1), prints
+        # the new quotes come first: an only level that goes would have the book look for the next one far away
+        kind[:, 2], price[:, 2], qty[:, 2], keep[:, 2] = BID, bid, np.maximum(data.qty, 1), prints
+        kind[:, 3], price[:, 3], qty[:, 3], keep[:, 3] = ASK, ask, np.maximum(data.qty, 1), prints
+        kind[:, 4], price[:, 4], keep[:, 4] = BID, old_bid, prints & ~fresh & (old_bid != bid)
+        kind[:, 5], price[:, 5], keep[:, 5] = ASK, old_ask, prints & ~fresh & (old_ask != ask)
         flags = np.full((count, _PER_PRINT), INFERRED, np.uint8)
         flags[:, 0] = np.where(prints, data.flags & ~np.uint8(PACKET_END), data.flags)
-        flags[:, 4:] |= np.where(fresh, SNAPSHOT, 0).astype(np.uint8)[:, None]
-        flags[:, 5] |= PACKET_END
+        flags[:, 2:4] |= np.where(fresh, SNAPSHOT, 0).astype(np.uint8)[:, None]
+        last = np.where(keep[:, 5], 5, np.where(keep[:, 4], 4, 3))
+        flags[at, last[at]] |= PACKET_END
 
         if len(at):
             self._last = (int(bid[at[-1]]), int(ask[at[-1]]))
