@@ -62,11 +62,14 @@ class Book:
     ----------
     window
         How many prices the book covers, ticks.
+    parity
+        A row that crosses the other side empties the levels it crosses, and there are no gaps.
     """
 
-    def __init__(self, window: int) -> None:
+    def __init__(self, window: int, parity: bool = False) -> None:
+        self.parity = parity
         self.levels: tuple[dict[int, int], dict[int, int]] = ({}, {})
-        self.gap = True  # "Start, reset and gap rows begin a gap"
+        self.gap = not parity  # "Start, reset and gap rows begin a gap"
         self.snapshot_seen = False
         self.whole = False
         self.last_mid2: int | None = None  # twice the mid when the book was last whole
@@ -152,7 +155,7 @@ class Book:
                 self.levels[BUY].clear()
                 self.levels[SELL].clear()
                 self.unknown.clear()
-            self.gap = True
+            self.gap = not self.parity
             self.snapshot_seen = False
             return []
         if row.flags & SNAPSHOT:
@@ -167,7 +170,16 @@ class Book:
             for price in sorted(known):
                 if price > row.price if side == BUY else price < row.price:
                     changes += self._set(side, price, 0)
-        return changes + self._set(side, row.price, row.qty)
+        changes += self._set(side, row.price, row.qty)
+        if self.parity and row.qty > 0 and self.inside(row.price):
+            self.uncross(side, row.price)
+        return changes
+
+    def uncross(self, side: int, price: int) -> None:
+        """parity: the newest row is believed. No queue hears of the levels that go."""
+        other = self.levels[SELL if side == BUY else BUY]
+        for level in [p for p in other if (p <= price if side == BUY else p >= price)]:
+            del other[level]
 
     def end_packet(self) -> bool:
         """Close a packet; whether a gap ended here.

@@ -24,6 +24,7 @@ def config_of(case: Case) -> ReplayConfig:
         limits=limits_of(case),
         record_fills=2,
         record_equity=1,
+        parity=settings.parity,
     )
 
 

@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from tests.reference.book import Book, Change, Packet, Row
+from tests.reference.book import SIDE_OF_KIND, Book, Change, Packet, Row
 from tests.reference.ledger import Ledger
 from tests.reference.queues import QUEUES, Queue
 from tests.reference.records import Message, Order
@@ -44,7 +44,7 @@ class Matching(Ledger):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.book = Book(self.settings.window_ticks)
+        self.book = Book(self.settings.window_ticks, self.settings.parity)
         self.now = -(2**62)  # everything up to here has happened
         self.inbox: list[Message] = []
         self.waiting: list[Order] = []  # "new orders wait" in a gap
@@ -88,12 +88,17 @@ class Matching(Ledger):
 
     def packet(self, packet: Packet) -> None:
         bid_before, ask_before = self.book.best_bid(), self.book.best_ask()
-        known = max(packet.ts + self.settings.response_ns, packet.receipt)
+        parity = self.settings.parity
+        known = packet.ts + self.settings.response_ns
+        if not parity:
+            known = max(known, packet.receipt)
         if self.book.begin_packet(packet.rows):
             self.window_moved()
         for place, row in enumerate(packet.rows):
             if row.kind in (TRADE_BUY, TRADE_SELL, TRADE_UNKNOWN):
                 aggressor = trade_side(row, bid_before, ask_before)
+                if parity and row.kind == TRADE_UNKNOWN:
+                    aggressor = None
                 if aggressor is not None and not self.book.gap:  # "In a gap trades neither fill nor move queues"
                     self.trade(aggressor, row, known)
             changes = self.book.apply(row)
@@ -104,14 +109,23 @@ class Matching(Ledger):
                 self.window_moved()
             for change in changes:
                 self.level_changed(change)
+            if parity and row.kind in SIDE_OF_KIND and row.qty > 0:
+                self.touch_by_row(SIDE_OF_KIND[row.kind], row, known)
         if self.book.end_packet():
             for order in self.resting():  # "resting orders rejoin at the back, own order of arrival kept"
                 order.queue = self.new_queue(order)
-        if self.book.whole and not self.book.locked:
+        if self.book.whole and not self.book.locked and not parity:
             self.touch(packet.ts, known)
             self.updated.clear()
         if self.book.follow():
             self.window_moved()
+
+    def touch_by_row(self, side: int, row: Row, known: int) -> None:
+        """ "any fill fills whole, touch is judged per row" """
+        met = SELL if side == BUY else BUY
+        for order in self.by_priority(met) if self.book.inside(row.price) else []:
+            if self.book.inside(order.price) and reaches(met, order.price, row.price):
+                self.fill(order, order.leaves, order.price, 1, row.ts, known)
 
     def window_moved(self) -> None:
         """ "a level that left the window is unknown when it returns: orders there rejoin at the back" """
@@ -163,8 +177,11 @@ class Matching(Ledger):
             else:
                 continue
             filled = min(order.leaves, max(0, available))
-            if filled > 0:
+            if filled > 0 and self.settings.parity:
+                filled = order.leaves  # "any fill fills whole", "prints are not shared between orders"
+            elif filled > 0:
                 used += filled
+            if filled > 0:
                 self.fill(order, filled, order.price, 1, row.ts, known)
 
     def touch(self, ts: int, known: int) -> None:
@@ -246,12 +263,14 @@ class Matching(Ledger):
             self.die(order, REJECTED, now, reason)
             return
         self.report(ACCEPTED, order.number, order.tag, now, order.side, order.price, order.qty, order.leaves)
-        if order.kind == LIMIT and order.tif == FOK and self.walkable(order) < order.qty:  # "FOK is all or nothing"
+        if self.settings.parity and order.tif != POST_ONLY:
+            self.take_whole(order, now)
+        elif order.kind == LIMIT and order.tif == FOK and self.walkable(order) < order.qty:  # "FOK is all or nothing"
             self.die(order, EXPIRED, now, FOK_UNFILLED)
             return
-        if self.book.whole and order.tif != POST_ONLY:  # "Not whole: ... no taking"
+        elif self.book.whole and order.tif != POST_ONLY:  # "Not whole: ... no taking"
             self.walk(order, now)
-        if order.leaves == 0:
+        if order.state == "dead":
             return
         if order.kind == MARKET or order.tif == IOC:  # "MARKET and IOC remainders expire"
             self.die(order, EXPIRED, now, NO_LIQUIDITY)
@@ -287,7 +306,7 @@ class Matching(Ledger):
             for price in self.book.levels[opposite]:
                 if reaches(order.side, order.price, price) and self.net(opposite, price) > 0:
                     return WOULD_TAKE
-            for own in self.resting():
+            for own in self.resting() if not self.settings.parity else []:
                 if own.side == opposite and reaches(order.side, order.price, own.price):
                     return WOULD_TAKE
         return NO_REASON
@@ -322,6 +341,14 @@ class Matching(Ledger):
                 if order.leaves > 0:
                     self.die(own, EXPIRED, now, SELF_TRADE)
             self.take(order, self.net(opposite, price), price, now)
+
+    def take_whole(self, order: Order, now: int) -> None:
+        """parity: "takers fill at the best", whole, and meet no own orders."""
+        best = self.book.best_ask() if order.side == BUY else self.book.best_bid()
+        if best is not None and (order.kind == MARKET or reaches(order.side, order.price, best)):
+            self.fill(order, order.leaves, best, 0, now, now + self.settings.response_ns)
+        elif order.kind == LIMIT and order.tif == FOK:
+            self.die(order, EXPIRED, now, FOK_UNFILLED)
 
     def take(self, order: Order, available: int, price: int, now: int) -> None:
         filled = min(order.leaves, max(0, available))

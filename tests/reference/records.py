@@ -22,6 +22,7 @@ class Settings:
     queue_power: float = 3.0
     window_ticks: int = 1024  # wider than what prices of a small tape can leave
     limits: LimitSet = NO_LIMITS
+    parity: bool = False
 
 
 class Report(NamedTuple):

@@ -210,6 +210,7 @@ def random_settings(choose: Chooser, window: int, start: int = 1000) -> Settings
         queue=queue,
         queue_power=choose.several(3.0, 1.0, 2.0, 0.5),
         window_ticks=window,
+        parity=choose.several(False, False, True),
     )
 
 
@@ -335,6 +336,7 @@ def queue_case(choose: Chooser) -> Case:
         1000,
         queue=choose.several("risk_averse", "prob", "prob", "prob_log"),
         queue_power=choose.several(3.0, 1.0, 2.0, 0.5),
+        parity=choose.several(False, False, True),
     )
     return Case(rows, tuple(actions), settings)
 

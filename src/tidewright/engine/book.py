@@ -3,6 +3,7 @@
 from numba import int64, njit
 
 from tidewright.engine.layout import (
+    CFG_PARITY,
     CFG_RESPONSE,
     DONE,
     DUE,
@@ -36,7 +37,7 @@ from tidewright.engine.layout import (
     State,
 )
 from tidewright.engine.nodes import rejoin, requeue
-from tidewright.engine.prints import touch, touch_room
+from tidewright.engine.prints import touch, touch_room, touch_whole
 from tidewright.engine.taken import correct_taken, forget_all
 from tidewright.market.codes import ASK, BEST_ASK, BEST_BID, BID, PACKET_END, RESET
 from tidewright.market.ladder import BEST, LOW, STRANGE, WIDTH, Ladder, clear, index_of, off_centre, set_level
@@ -86,6 +87,21 @@ def best_row(state: State, side: int, index: int, qty: int, price: int) -> None:
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
+def cross(state: State, side: int, index: int) -> None:
+    """Parity: a level set to more than 0 fills the own orders it reaches and empties the opposite levels it crosses.
+
+    The newest row is believed, so the book is never crossed or locked. Queues at the emptied levels do not hear of it.
+    """
+    reg = state.reg
+    other = int64(1 - side)
+    reach = reg[WIDTH] - 1 - index
+    if reg[OWN + other] >= reach:
+        touch_whole(state, other, reach, reg[PACKET_TS], reg[PACKET_TS] + state.cfg[CFG_RESPONSE])
+    while reg[BEST + other] >= reach:
+        set_level(Ladder(state.qty, state.reg), other, reg[BEST + other], int64(0))
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def hear_of_better(state: State, side: int, first: int) -> None:
     """Unknown levels at or better than an index are known to be empty: nothing is better than the best."""
     base = side * state.reg[WIDTH]
@@ -99,6 +115,10 @@ def hear_of_better(state: State, side: int, first: int) -> None:
 def start_gap(state: State, reset: bool) -> None:
     """A gap begins; a reset empties the book besides."""
     reg = state.reg
+    if state.cfg[CFG_PARITY] == 1:  # it knows no gaps
+        if reset:
+            clear(Ladder(state.qty, state.reg))
+        return
     reg[IN_GAP] = 1
     reg[SNAPSHOT_SEEN] = 0
     reg[WHOLE] = 0

@@ -13,6 +13,7 @@ from tidewright.engine.layout import (
     CFG_MIN_NOTIONAL,
     CFG_MIN_PRICE,
     CFG_MIN_QTY,
+    CFG_PARITY,
     CFG_QUOTE_DEN,
     CFG_QUOTE_NUM,
     CFG_SLOTS,
@@ -83,7 +84,7 @@ def would_take(state: State, lane: int, side: int, price: int, index: int) -> bo
     if reg[BEST + other] >= reg[WIDTH] - 1 - index and meets_tape(state, lane, other, reg[WIDTH] - 1 - index):
         return True
     key = price if other == 0 else -price
-    if state.lane[lane, L_BOUND + other] < key:
+    if state.lane[lane, L_BOUND + other] < key or state.cfg[CFG_PARITY] == 1:
         return False
     best = best_own_key(state, lane, other)
     state.lane[lane, L_BOUND + other] = best

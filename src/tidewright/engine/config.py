@@ -51,6 +51,8 @@ class ReplayConfig:
         Of strategy lanes 1: keep the reports of all fills, 2: all reports. Lanes driven from outside report everything.
     record_equity
         1: keep the equity of every lane at every decision.
+    parity
+        Match as hftbacktest's exchange without partial fills does instead of by our own rules; ``docs/parity.md``.
     """
 
     start_ns: int | None = None
@@ -64,6 +66,7 @@ class ReplayConfig:
     limits: Limits | None = None
     record_fills: int = 0
     record_equity: int = 0
+    parity: bool = False
 
     def __post_init__(self) -> None:
         if self.queue not in QUEUES:
@@ -143,6 +146,7 @@ def integers(
         at.CFG_RECORD: record,
         at.CFG_CURVE: int(bool(config.record_equity)),
         at.CFG_SLOTS: slots,
+        at.CFG_PARITY: int(config.parity),
     }
     vector = np.zeros(at.CFG_COUNT, np.int64)
     for index, value in values.items():

@@ -8,6 +8,7 @@ from tidewright.engine.arrivals import deliver_calls, deliver_messages, room_for
 from tidewright.engine.book import (
     best_row,
     change_level,
+    cross,
     end_packet,
     miss_level,
     place_window,
@@ -28,6 +29,7 @@ from tidewright.engine.layout import (
     CFG_CURVE,
     CFG_CYCLE,
     CFG_FEED,
+    CFG_PARITY,
     CFG_RESPONSE,
     CFG_STRATEGY,
     CURVE_COUNT,
@@ -182,6 +184,7 @@ def is_quiet(state: State) -> bool:
     reg = state.reg
     return (
         reg[MARKET_STATE] == STATE_WHOLE
+        and state.cfg[CFG_PARITY] == 0
         and reg[IN_GAP] == 0
         and reg[IN_PACKET] <= 1
         and reg[FIRST_TS] != NEVER
@@ -406,12 +409,19 @@ def apply_row(state: State, code: int, flag: int, price: int, qty: int) -> int:
         index = index_of(Ladder(state.qty, state.reg), side, price)
         if flag & SNAPSHOT:
             reg[SNAPSHOT_SEEN] = 1
+        parity = qty > 0 and state.cfg[CFG_PARITY] == 1
+        if parity:
+            status = room_for(state, reg[RESTING], np.int64(0))
+            if status != DONE:
+                return status
         if code >= BEST_BID:
             best_row(state, side, index, qty, price)
         elif 0 <= index < reg[WIDTH]:
             change_level(state, side, index, qty)
         else:
             miss_level(state, side, index, qty, price)
+        if parity and 0 <= index < reg[WIDTH]:
+            cross(state, side, index)
         return DONE
     if code == RESET or code == GAP:
         start_gap(state, code == RESET)
@@ -431,7 +441,7 @@ def apply_print(state: State, code: int, price: int, qty: int) -> int:
     if code == TRADE_UNKNOWN:
         bid = reg[BEFORE]
         ask = reg[WIDTH] - 1 - reg[BEFORE + 1]
-        if bid < 0 or reg[BEFORE + 1] < 0 or bid >= ask:
+        if state.cfg[CFG_PARITY] == 1 or bid < 0 or reg[BEFORE + 1] < 0 or bid >= ask:
             return DONE
         at = price - reg[LOW]
         if bid < at < ask:
@@ -444,7 +454,10 @@ def apply_print(state: State, code: int, price: int, qty: int) -> int:
     status = room_for(state, reg[RESTING], np.int64(0))
     if status != DONE:
         return status
-    on_print(state, side, index, qty, reg[PACKET_TS], max(reg[PACKET_TS] + state.cfg[CFG_RESPONSE], reg[RECEIPT]))
+    known = reg[PACKET_TS] + state.cfg[CFG_RESPONSE]
+    if state.cfg[CFG_PARITY] == 0:
+        known = max(known, reg[RECEIPT])
+    on_print(state, side, index, qty, reg[PACKET_TS], known)
     return DONE
 
 

@@ -121,6 +121,7 @@ CFG_LIMITED: Final = 21
 CFG_RECORD: Final = 22  # 0 nothing, 1 fills, 2 all reports
 CFG_CURVE: Final = 23
 CFG_SLOTS: Final = 24  # order slots a lane
+CFG_PARITY: Final = 25  # 1: hftbacktest's rules, see docs/parity.md
 CFG_COUNT: Final = 28
 CFG_F_POWER: Final = 0
 CFG_F_TICK: Final = 1

@@ -96,7 +96,7 @@ def resize_window(state: State, width: int) -> State:
 def _set_registers(state: State) -> None:
     reg, lane = state.reg, state.lane
     for index, value in {
-        at.IN_GAP: 1,
+        at.IN_GAP: 1 - int(state.cfg[at.CFG_PARITY]),
         at.MARKET_STATE: at.STATE_GAP,
         at.EPOCH: 1,
         at.DUE: at.NEVER,

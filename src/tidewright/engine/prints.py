@@ -7,6 +7,7 @@ from numba import int64, njit
 
 from tidewright.engine.arrivals import room_for
 from tidewright.engine.layout import (
+    CFG_PARITY,
     EPOCH,
     L_PRINT,
     L_USED,
@@ -90,6 +91,8 @@ def fill_node(state: State, each: int, available: int, ts: int, known: int) -> N
             state.lane[lane, L_PRINT] = state.reg[PRINTS]
             state.lane[lane, L_USED] = 0
         lots = min(order[slot, O_LEAVES], available - state.lane[lane, L_USED])
+        if available > 0 and state.cfg[CFG_PARITY] == 1:
+            lots = order[slot, O_LEAVES]
         if lots > 0:
             state.lane[lane, L_USED] += lots
             fill(state, slot, lots, order[slot, O_PRICE], int64(1), ts, known)
@@ -118,6 +121,8 @@ def touch_room(state: State) -> int:
 def touch(state: State, ts: int, known: int) -> None:
     """Fill own orders that a renewed opposite level reaches, at their price, from the best price and level outwards."""
     reg = state.reg
+    if state.cfg[CFG_PARITY] == 1:
+        return  # judged row by row, see touch_whole
     for side in range(2):
         other = int64(1 - side)
         base = other * reg[WIDTH]
@@ -149,6 +154,29 @@ def touch_level(state: State, side: int, level_position: int, reach: int, ts: in
                 if lots > 0:
                     take_from(state, lane, level_position, lots)
                     fill(state, slot, lots, order[slot, O_PRICE], int64(1), ts, known)
+                slot = after
+            if final:
+                break
+            each = after_node
+        own = next_own(state, side, own - 1)
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
+def touch_whole(state: State, side: int, reach: int, ts: int, known: int) -> None:
+    """Fill every own order of a side at or better than an index as a whole: parity's touch by one row."""
+    node = state.node
+    order = state.order
+    own = state.reg[OWN + side]
+    while own >= 0 and own >= reach:
+        last = int64(state.tail[side * state.reg[WIDTH] + own, TAIL_NODE]) - 1
+        each = int64(node[last, N_NEXT])
+        while True:
+            after_node = int64(node[each, N_NEXT])
+            final = each == last
+            slot = int64(node[each, N_FIRST])
+            while slot >= 0:
+                after = int64(state.place[slot, P_NEXT])
+                fill(state, slot, order[slot, O_LEAVES], order[slot, O_PRICE], int64(1), ts, known)
                 slot = after
             if final:
                 break

@@ -6,6 +6,7 @@ from numba import int64, njit
 
 from tidewright.engine.checks import slots_of
 from tidewright.engine.layout import (
+    CFG_PARITY,
     CFG_RESPONSE,
     H_PACKET,
     N_FIRST,
@@ -37,6 +38,8 @@ def take(state: State, slot: int, index: int, now: int) -> bool:
     tif = tif_of(state, slot)
     other = 1 - side_of(state, slot)
     reach = int64(1 - NEVER) if market else state.reg[WIDTH] - 1 - index
+    if state.cfg[CFG_PARITY] == 1:
+        return take_whole(state, slot, other, max(reach, int64(0)), now)
     whole = state.reg[WHOLE] == 1
     if tif == FOK and (not whole or reachable(state, slot, other, reach) < order[slot, O_QTY]):
         die(state, slot, int64(EXPIRED), now, int64(FOK_UNFILLED))
@@ -48,6 +51,21 @@ def take(state: State, slot: int, index: int, now: int) -> bool:
             return False
     if market or tif == IOC:
         die(state, slot, int64(EXPIRED), now, int64(NO_LIQUIDITY))
+        return False
+    return True
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
+def take_whole(state: State, slot: int, other: int, reach: int, now: int) -> bool:
+    """Parity's taking: all of it at the best opposite price, however little stands there; whether it rests instead."""
+    best = state.reg[BEST + other]
+    if best >= reach:
+        price = price_at(Ladder(state.qty, state.reg), other, best)
+        fill(state, slot, state.order[slot, O_LEAVES], price, int64(0), now, now + state.cfg[CFG_RESPONSE])
+        return False
+    tif = tif_of(state, slot)
+    if kind_of(state, slot) == MARKET or tif == IOC or tif == FOK:
+        die(state, slot, int64(EXPIRED), now, int64(FOK_UNFILLED if tif == FOK else NO_LIQUIDITY))
         return False
     return True
 
