@@ -9,6 +9,7 @@ fills one by one (time, side, price, quantity, maker), fees and final equity. ``
 import argparse
 import json
 import subprocess
+import sys
 from bisect import bisect_left, insort
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
@@ -16,19 +17,25 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from rich.console import Console
 from rich.table import Table
 
 from benchmarks import make_tape
 from benchmarks.events import records, write_tape
-from benchmarks.run import ROOT, WORK, console, peer_python
 from tidewright.engine.replay import Replay, ReplayConfig
 from tidewright.market.codes import ASK, BEST_ASK, BEST_BID, BID, PACKET_END, RESET, UNIT
 from tidewright.market.instrument import Instrument
 from tidewright.market.tape import Columns, Tape, columns
 
+ROOT: Final = Path(__file__).resolve().parent.parent
+WORK: Final = ROOT / ".bench"
+PEER_PYTHON: Final = ROOT / ".venv-peers" / "bin" / "python"
+PEER: Final = "hftbacktest==2.4.4"
 CAPITAL: Final = 10_000_000
 FEES: Final = (20_000, 50_000)  # 1e-8: maker 2 bp, taker 5 bp
 Fill = tuple[int, int, int, int, int]  # time, side, price in ticks, quantity in 1e-8, maker
+
+console = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 150)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +149,16 @@ def ours(job: Job, where: Market, parity: bool) -> tuple[list[Fill], dict[str, f
     }
 
 
+def peer_python() -> Path:
+    """The interpreter of the peer's own environment, made on first use: it needs another numpy than ours."""
+    if not PEER_PYTHON.is_file():
+        console.print(f"installing {PEER} (once, about a minute) ...")
+        subprocess.run([sys.executable, "-m", "venv", str(PEER_PYTHON.parent.parent)], check=True)
+        quiet = ["--quiet", "--disable-pip-version-check"]
+        subprocess.run([str(PEER_PYTHON), "-m", "pip", "install", *quiet, PEER], check=True)
+    return PEER_PYTHON
+
+
 def peers(
     jobs: list[Job], markets: dict[str, Market], work: Path = WORK
 ) -> tuple[list[tuple[list[Fill], dict[str, float]]], str]:
@@ -246,7 +263,7 @@ def jobs_of(name: str, price: float) -> list[Job]:
             (0.002, 8, 1000, 30, 20),
             (0.005, 4, 20, 10, 10),
             (0.01, 8, 8, 5, 200),
-            (0.02, 4, 1000, 10, 10),
+            (0.02, 4, 1000, 0, 0),
             (0.0001, 16, 1000, 2, 2),
             (0.003, 16, 1000, 50, 50),
         )

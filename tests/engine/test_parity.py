@@ -11,8 +11,7 @@ import pytest
 
 from benchmarks.events import INSTRUMENT, columns_of
 from benchmarks.make_tape import make
-from benchmarks.parity import Job, Market, compared, explicit, market, ours, peers
-from benchmarks.run import PEERS
+from benchmarks.parity import PEER_PYTHON, Job, Market, compared, explicit, market, ours, peers
 from tests.engine.example import all_bytes, differences, lane_bytes, packet_ends
 from tidewright.engine.replay import Replay, ReplayConfig
 from tidewright.market.codes import ASK, BEST_ASK, BEST_BID, BID, FILL, UNIT
@@ -99,7 +98,7 @@ def test_best_quotes_and_the_level_rows_they_mean_fill_alike(parity: bool) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not (PEERS / "bin" / "python").is_file(), reason="hftbacktest is not installed: make bench")
+@pytest.mark.skipif(not PEER_PYTHON.is_file(), reason="hftbacktest is not installed: make bench")
 def test_hftbacktest_has_the_same_fills(tmp_path: Path) -> None:
     there: Market = market("synthetic", busy(), replace(INSTRUMENT, kind="linear"), tmp_path)
     jobs = [Job("synthetic", spread, 3, 0.05, 1.0, 10_000_000, 10_000_000) for spread in SPREADS]
