@@ -15,6 +15,7 @@ from benchmarks.parity import PEER_PYTHON, Job, Market, compared, explicit, mark
 from tests.engine.example import all_bytes, differences, lane_bytes, packet_ends
 from tidewright.engine.replay import Replay, ReplayConfig
 from tidewright.market.codes import ASK, BEST_ASK, BEST_BID, BID, FILL, UNIT
+from tidewright.market.errors import UsageError
 from tidewright.market.tape import Columns
 
 SECOND = 1_000_000_000
@@ -83,6 +84,11 @@ def test_slices_change_nothing() -> None:
 def test_a_snapshot_keeps_the_switch() -> None:
     engine = replay(busy(), parity=True)
     assert Replay.restore(INSTRUMENT, engine.snapshot()).config.parity
+
+
+def test_a_queue_model_without_a_counterpart_is_refused() -> None:
+    with pytest.raises(UsageError, match="parity is defined for the queue models risk_averse and front, not prob"):
+        ReplayConfig(queue="prob", parity=True)
 
 
 @pytest.mark.parametrize("parity", [False, True])

@@ -199,6 +199,11 @@ def random_window(choose: Chooser) -> int:
     return choose.several(WIDE, WIDE, WIDE, 16, 32)
 
 
+def random_parity(choose: Chooser, queue: str) -> bool:
+    """Parity, where it is defined."""
+    return queue in ("risk_averse", "front") and choose.several(False, True)
+
+
 def random_settings(choose: Chooser, window: int, start: int = 1000) -> Settings:
     queue = choose.several("risk_averse", "prob", "prob_log", "front", "prob")
     return Settings(
@@ -210,7 +215,7 @@ def random_settings(choose: Chooser, window: int, start: int = 1000) -> Settings
         queue=queue,
         queue_power=choose.several(3.0, 1.0, 2.0, 0.5),
         window_ticks=window,
-        parity=choose.several(False, False, True),
+        parity=random_parity(choose, queue),
     )
 
 
@@ -332,11 +337,12 @@ def queue_case(choose: Chooser) -> Case:
                 rows.append(Row(ts, 0, row_kind, PACKET_END, price, level))
         if what == 9 or not actions:
             actions.append(Send(ts - 5, side, price, choose.several(100, 1, 4), tag=index))
+    queue = choose.several("risk_averse", "prob", "prob", "prob_log")
     settings = Settings(
         1000,
-        queue=choose.several("risk_averse", "prob", "prob", "prob_log"),
+        queue=queue,
         queue_power=choose.several(3.0, 1.0, 2.0, 0.5),
-        parity=choose.several(False, False, True),
+        parity=random_parity(choose, queue),
     )
     return Case(rows, tuple(actions), settings)
 

@@ -78,6 +78,8 @@ class ReplayConfig:
                 raise UsageError(f"{name} must be >= 0, was {getattr(self, name)}")
         if self.record_fills not in (0, 1, 2):
             raise UsageError(f"record_fills must be 0, 1 or 2, was {self.record_fills}")
+        if self.parity and self.queue not in ("risk_averse", "front"):
+            raise UsageError(f"parity is defined for the queue models risk_averse and front, not {self.queue}")
         if not 0 < self.queue_power < float("inf"):
             raise UsageError(f"queue_power must be > 0 and finite, was {self.queue_power}")
 
