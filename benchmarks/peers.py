@@ -68,7 +68,7 @@ def python_of(peer: Peer, say: Callable[[str], None]) -> Path:
     return python
 
 
-def run(command: list[str], spec: dict[str, Any]) -> dict[str, Any]:
+def run(command: list[str], spec: dict[str, Any], work: Path = WORK) -> dict[str, Any]:
     """Run one side in a process of its own, with the specification's file in place of ``SPEC``; its answer.
 
     Raises
@@ -76,7 +76,7 @@ def run(command: list[str], spec: dict[str, Any]) -> dict[str, Any]:
     Unavailable
         If it fails or takes longer than it may.
     """
-    file = WORK / "spec.json"
+    file = work / "spec.json"
     file.write_text(json.dumps(spec), encoding="utf-8")
     environment = {**os.environ, "NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     command = [str(file) if part == "SPEC" else part for part in command]

@@ -59,16 +59,14 @@ def test_the_document_keeps_what_is_around_the_figures(tmp_path):
     assert "| a job |" in text and "old" not in text
 
 
-def test_a_failing_process_says_why(tmp_path, monkeypatch):
-    monkeypatch.setattr(peers, "WORK", tmp_path)
+def test_a_failing_process_says_why(tmp_path):
     with pytest.raises(peers.Unavailable, match="failed: ValueError: out of luck"):
-        peers.run([sys.executable, "-c", "raise ValueError('out of luck')", "SPEC"], {})
+        peers.run([sys.executable, "-c", "raise ValueError('out of luck')", "SPEC"], {}, tmp_path)
 
 
-def test_a_process_gets_the_specification_and_its_last_line_is_the_answer(tmp_path, monkeypatch):
-    monkeypatch.setattr(peers, "WORK", tmp_path)
+def test_a_process_gets_the_specification_and_its_last_line_is_the_answer(tmp_path):
     script = "import json, sys; print('noise'); print(json.dumps(json.load(open(sys.argv[1]))))"
-    assert peers.run([sys.executable, "-c", script, "SPEC"], {"a": 1}) == {"a": 1}
+    assert peers.run([sys.executable, "-c", script, "SPEC"], {"a": 1}, tmp_path) == {"a": 1}
 
 
 def test_the_first_part_of_a_market_ends_with_a_packet():

@@ -80,7 +80,7 @@ from tidewright.engine.sampling import sample
 from tidewright.engine.slots import set_state, state_of, whose
 from tidewright.market.codes import LIMIT, POST_ONLY
 from tidewright.market.features import PRICE_CHANGE, VARIANCE, imbalance
-from tidewright.market.ladder import BEST, LOW, PLACED, WIDTH
+from tidewright.market.ladder import BEST, LOW, PLACED, WIDTH, Ladder, index_of
 from tidewright.risk.gate import Exposure, gate
 from tidewright.risk.limits import LimitValues
 from tidewright.strategies.dispatch import quote
@@ -168,13 +168,11 @@ def fetch_orders(state: State, lane: int) -> None:
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def fetch_levels(state: State, side: int, count: int) -> None:
     """Fetch what hangs on the prices that a lane wants, as far as they lie in the window."""
-    reg = state.reg
-    price = state.target[2 * side]
-    start = reg[LOW] if side == 0 else -reg[LOW] - reg[WIDTH] + 1
+    width = state.reg[WIDTH]
     for i in range(count):
-        index = (1 - 2 * side) * price[i] - start
-        if 0 <= index < reg[WIDTH]:
-            fetch(state.tail, side * reg[WIDTH] + index)
+        index = index_of(Ladder(state.qty, state.reg), side, state.target[2 * side, i])
+        if 0 <= index < width:
+            fetch(state.tail, side * width + index)
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]

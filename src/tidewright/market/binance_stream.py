@@ -15,8 +15,6 @@ What does not is a gap: it is written down as a row and a new snapshot is needed
 
 from typing import Any, Final
 
-import numpy as np
-
 from tidewright.market.codes import (
     ASK,
     BEST_ASK,
@@ -33,7 +31,7 @@ from tidewright.market.codes import (
 from tidewright.market.errors import DataError
 from tidewright.market.fixed_point import FixedPoint
 from tidewright.market.instrument import Instrument
-from tidewright.market.tape import COLUMN_TYPES, Columns
+from tidewright.market.tape import Columns, of_packets
 
 Levels = list[list[str]]
 
@@ -123,15 +121,7 @@ class BinanceStream:
 
     def take(self) -> Columns:
         """Rows since the last call, whole packets only, in order."""
-        times = np.array(self._packets, np.int64).reshape(-1, 3)
-        data = Columns(
-            np.repeat(times[:, 0], times[:, 2]),
-            np.repeat(times[:, 1], times[:, 2]),
-            np.frombuffer(bytes(self._kind), COLUMN_TYPES["kind"]),
-            np.frombuffer(bytes(self._flags), COLUMN_TYPES["flags"]),
-            np.array(self._price, np.int64),
-            np.array(self._qty, np.int64),
-        )
+        data = of_packets(self._packets, self._kind, self._flags, self._price, self._qty)
         self._clear()
         return data
 

@@ -7,7 +7,7 @@ rename of ``meta.json``: a reader may open a tape while it grows and never sees 
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
@@ -69,6 +69,21 @@ def columns(rows: Iterable[tuple[int, int, int, int, int, int]]) -> Columns:
     listed = list(rows)
     parts = zip(*listed, strict=True) if listed else ([] for _ in COLUMN_TYPES)
     return _columns(np.array(part, dtype) for part, dtype in zip(parts, COLUMN_TYPES.values(), strict=True))
+
+
+def of_packets(
+    packets: Sequence[tuple[int, int, int]], kind: bytearray, flags: bytearray, price: Sequence[int], qty: Sequence[int]
+) -> Columns:
+    """Columns of rows gathered one by one, whose times are those of their packets: ``(ts, ts_local, rows)`` each."""
+    times = np.array(packets, np.int64).reshape(-1, 3)
+    return Columns(
+        np.repeat(times[:, 0], times[:, 2]),
+        np.repeat(times[:, 1], times[:, 2]),
+        np.frombuffer(bytes(kind), COLUMN_TYPES["kind"]),
+        np.frombuffer(bytes(flags), COLUMN_TYPES["flags"]),
+        np.array(price, np.int64),
+        np.array(qty, np.int64),
+    )
 
 
 def concatenate(parts: Iterable[Columns]) -> Columns:

@@ -332,10 +332,3 @@ def _sorted(parts: list[Ordered]) -> Columns:
         return filled[0].data
     index = np.argsort(np.concatenate([p.order for p in filled]), kind="stable")
     return _columns([np.concatenate(c)[index] for c in zip(*(p.data for p in filled), strict=True)])
-
-
-def gap_rows(ts: I64, ts_local: I64) -> Columns:
-    """Gap packets at these times."""
-    none = np.zeros(len(ts), np.int64)
-    ends = np.full(len(ts), PACKET_END, np.uint8)
-    return Columns(ts, ts_local, np.full(len(ts), GAP, np.uint8), ends, none, none)

@@ -45,7 +45,6 @@ from tidewright.market.tape import I64
 
 DEPTH, TRADE, CLEAR, DEPTH_SNAPSHOT, BEST = 1, 2, 3, 4, 5
 ORDER_EVENTS: Final = (10, 11, 12, 13)  # added, cancelled, modified, filled: market by order
-CUSTOM_FROM: Final = 100
 EXCH, LOCAL, BUY, SELL = 1 << 31, 1 << 30, 1 << 29, 1 << 28
 
 EVENT: Final = np.dtype(

@@ -4,10 +4,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-import numpy as np
-
 from tidewright.market.codes import PACKET_END
-from tidewright.market.tape import COLUMN_TYPES, Columns
+from tidewright.market.tape import Columns, of_packets
 
 _REMEMBERED: Final = 200  # packets whose way is kept
 
@@ -78,14 +76,6 @@ class PacketBuffer:
 
     def take(self) -> Columns:
         """Rows since the last call, whole packets, in order."""
-        times = np.array(self._packets, np.int64).reshape(-1, 3)
-        data = Columns(
-            np.repeat(times[:, 0], times[:, 2]),
-            np.repeat(times[:, 1], times[:, 2]),
-            np.frombuffer(bytes(self._kind), COLUMN_TYPES["kind"]),
-            np.frombuffer(bytes(self._flags), COLUMN_TYPES["flags"]),
-            np.array(self._price, np.int64),
-            np.array(self._qty, np.int64),
-        )
+        data = of_packets(self._packets, self._kind, self._flags, self._price, self._qty)
         self._clear()
         return data
