@@ -32,7 +32,7 @@ $(VENV)/.base: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.base
 	@echo "installing the development tools ..." >&2
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,learn,evidence,nats]'
 	@touch $@
 
 $(VENV)/.ray: $(VENV)/.dev
@@ -47,7 +47,7 @@ demo: $(VENV)/.base
 	@$(BIN)/tidewright demo $(ARGS)
 
 test: $(VENV)/.dev
-	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	@$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile $(ARGS)
 
 test-slow: $(VENV)/.ray
 	@$(BIN)/python -m pytest -m slow $(ARGS)

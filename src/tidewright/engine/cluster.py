@@ -23,7 +23,7 @@ import numba
 import numpy as np
 
 import tidewright
-from tidewright._cache import source_hash
+from tidewright._cache import package_hash
 from tidewright.engine.sweep import Job, Result, Rows, Tell, cohorts_for, deal, gather, run_cohort
 from tidewright.market.errors import NotRunningError, TidewrightError, UsageError
 from tidewright.market.tape import COLUMN_TYPES, Columns, Tape
@@ -213,7 +213,7 @@ def digest(data: Columns) -> str:
 def made_with() -> dict[str, str]:
     """What results depend on beside the tape and the job."""
     return {
-        "Tidewright's sources": source_hash(Path(tidewright.__file__).parent),
+        "Tidewright's sources": package_hash(Path(tidewright.__file__).parent),
         "numba": numba.__version__,
         "numpy": np.__version__,
         "Python": ".".join(platform.python_version_tuple()[:2]),
