@@ -10,12 +10,14 @@ import time
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from tidewright.agents.executor.executor import AccountNow, Executor, MarketNow
 from tidewright.engine.backtest import backtest
 from tidewright.engine.replay import Replay, ReplayConfig
 from tidewright.market.synthetic import synthesize
 from tidewright.market.touch import touches
 from tidewright.measure.fill_facts_book import BookHistory
 from tidewright.measure.mids import tape_mids
+from tidewright.risk.limits import Limits
 
 # A compiler takes and returns much memory. Kept instead of given back each time, it costs a third less time.
 _KEEP_MEMORY: Final = {
@@ -41,6 +43,9 @@ def main() -> None:
         touches(tape.data)
         tape_mids(tape.data, float(tape.instrument.tick))
         BookHistory(tape.data).at(tape.data.ts[:1].copy())
+        # A session would otherwise stand still at its first decision.
+        executor = Executor(tape.instrument, 0, 1, "grid", {}, Limits())
+        executor.decide(1, MarketNow(True, 999, 1_001, 1, 1), AccountNow(0, 0, 1.0, 0.0))
     print(f"compiled in {time.monotonic() - began:.0f} s", file=sys.stderr)
 
 

@@ -98,7 +98,8 @@ def verdict(data: ReportData, summary: Summary) -> str:
     share = figures["total_return"]
     text = (
         f"{word} {number_text(abs(profit))} {facts.quote} ({number_text(share * 100)} %) in "
-        f"{duration_text(summary.samples.span_ns)} of market time, with {summary.samples.fills:,} fills and a maximum "
+        f"{duration_text(summary.samples.span_ns)} of market time, with {summary.samples.fills:,} "
+        f"{'fill' if summary.samples.fills == 1 else 'fills'} and a maximum "
         f"drawdown of {number_text(figures['max_drawdown'] * 100)} %."
     )
     trading = summary.extras["trading_profit"]
