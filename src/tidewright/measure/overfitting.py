@@ -13,6 +13,7 @@ Every Sharpe ratio here is per observation, never annualised; ``kurtosis`` is no
 """
 
 import math
+from functools import cache
 from statistics import NormalDist
 from typing import Final
 
@@ -249,6 +250,7 @@ def observed_false_discovery(
     return false / (false + true)
 
 
+@cache
 def maximum_variance(trials: int) -> float:
     """Variance of the maximum of independent standard normals, by quadrature."""
     _check_trials(trials)
