@@ -11,6 +11,7 @@ _PUBLIC = {
     "Instrument": ("tidewright.market.instrument", "Instrument"),
     "backtest": ("tidewright.engine.backtest", "backtest"),
     "optimize": ("tidewright.agents.optimizer.optimize", "optimize"),
+    "compare": ("tidewright.agents.comparison.contest", "compare"),
     "strategy": ("tidewright.strategies.declaration", "strategy"),
     "Parameter": ("tidewright.strategies.declaration", "Parameter"),
     "LEVELS": ("tidewright.strategies.declaration", "LEVELS"),
@@ -27,6 +28,7 @@ __all__ = [
     "Tape",
     "__version__",
     "backtest",
+    "compare",
     "optimize",
     "strategy",
 ]

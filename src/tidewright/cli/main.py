@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "exchange": ("tidewright.cli.exchange", "exchange", "only the paper exchange; it speaks Binance's spot protocol"),
     "backtest": ("tidewright.cli.backtest", "app", "one strategy over a tape, one lane or many"),
     "optimize": ("tidewright.cli.optimize", "app", "search parameters on a tape, in and out of sample"),
+    "compare": ("tidewright.cli.compare", "compare", "bots on held-out windows, paired on the same events"),
     "data": ("tidewright.cli.data", "app", "import, record, show, check and synthesise tapes"),
     "messages": ("tidewright.cli.messages", "app", "validate messages between agents, print their schema"),
 }

@@ -1,0 +1,1 @@
+"""Contenders on held-out windows, paired on the same events."""

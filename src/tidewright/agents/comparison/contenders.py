@@ -1,0 +1,233 @@
+"""Who competes: fixed parameters, parameters tuned once before the first window, and the optimizer, window by window.
+
+A contender is asked for its parameters at the start of every window and is shown only what had happened by then.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from tidewright.agents.optimizer.judge import Settings, ShadowJudge
+from tidewright.agents.optimizer.memory import Memory
+from tidewright.agents.optimizer.space import Space, of_strategy
+from tidewright.agents.optimizer.study import Findings, Plan, complete, study
+from tidewright.agents.optimizer.windows import split
+from tidewright.market.errors import UsageError
+from tidewright.market.tape import Tape
+
+SIZES: Final = ("base_quantity", "max_position")  # the same for everybody: size is not skill
+LEAST_CONFIDENCE: Final = 0.6  # of a proposal the optimizer takes; what a session demands by default
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What one search may cost.
+
+    Attributes
+    ----------
+    candidates, generations
+        Parameter sets a generation; generations.
+    seed
+        Of the search.
+    """
+
+    candidates: int = 256
+    generations: int = 3
+    seed: int = 7
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What is known at the start of a window: the tape's rows before it, and nothing later.
+
+    Attributes
+    ----------
+    from_ns, until_ns
+        The first time that may be learnt from; the window's start.
+    horizon
+        Cycles of the window to come.
+    sizes
+        Order size and position limit of every contender, base.
+    """
+
+    tape: Tape
+    rows: int
+    settings: Settings
+    from_ns: int
+    until_ns: int
+    horizon: int
+    sizes: Mapping[str, float]
+    effort: Effort
+
+    def search(self, strategy: str, incumbent: Mapping[str, float], memory: Memory) -> Findings:
+        """Breed parameters in sample and judge the best out of sample, both before the window."""
+        settings = self.settings
+        parts = split(self.from_ns, self.until_ns, settings.cycle_ns, settings.entry_ns + settings.response_ns)
+        plan = Plan(
+            strategy=strategy,
+            space=searched(strategy),
+            incumbent=incumbent,
+            split=parts,
+            cycle_ns=settings.cycle_ns,
+            horizon=self.horizon,
+            candidates=self.effort.candidates,
+            generations=self.effort.generations,
+            seed=self.effort.seed,
+        )
+        judge = ShadowJudge(self.tape, self.rows, strategy, settings, parts.inside.start_ns)
+        return study(judge, plan, memory)
+
+
+class Contender(Protocol):
+    """Somebody who names the parameters of the next window."""
+
+    @property
+    def name(self) -> str:
+        """Short, for a table."""
+        ...
+
+    @property
+    def meaning(self) -> str:
+        """What it does, a sentence."""
+        ...
+
+    @property
+    def strategy(self) -> str:
+        """Whose parameters they are."""
+        ...
+
+    @property
+    def trials(self) -> int:
+        """Parameter sets tried so far to find them."""
+        ...
+
+    def parameters(self, history: History) -> dict[str, float]:
+        """Parameters for the window that begins when the history ends."""
+        ...
+
+
+@dataclass(slots=True)
+class Fixed:
+    """Parameters that somebody set by hand and never changes."""
+
+    name: str
+    strategy: str
+    params: Mapping[str, float]
+    meaning: str = "fixed parameters"
+    trials: int = 0
+
+    def parameters(self, history: History) -> dict[str, float]:
+        """The same at every window."""
+        return complete(self.strategy, {**self.params, **history.sizes})
+
+
+@dataclass(slots=True)
+class Tuned:
+    """Parameters found by one search before the first window, then kept."""
+
+    name: str
+    strategy: str
+    params: Mapping[str, float] = field(default_factory=dict)
+    meaning: str = "tuned once, before the first window"
+    trials: int = 0
+    _found: dict[str, float] = field(default_factory=dict)
+
+    def parameters(self, history: History) -> dict[str, float]:
+        """What the search before the first window found best out of sample."""
+        if not self._found:
+            memory = Memory()
+            incumbent = complete(self.strategy, {**self.params, **history.sizes})
+            found = history.search(self.strategy, incumbent, memory)
+            keep = found.chosen < 0 or bool(found.reason)
+            self._found = incumbent if keep else dict(found.inside[found.chosen].params)
+            self.trials = memory.trials
+        return self._found
+
+
+@dataclass(slots=True)
+class Adaptive:
+    """The optimizer beside a session: before every window it searches what has happened and may propose.
+
+    A proposal is taken when its confidence reaches :data:`LEAST_CONFIDENCE`.
+    """
+
+    name: str
+    strategy: str
+    params: Mapping[str, float] = field(default_factory=dict)
+    meaning: str = "the optimizer, before every window"
+    taken: int = 0
+    _current: dict[str, float] = field(default_factory=dict)
+    _memory: Memory = field(default_factory=Memory)
+
+    @property
+    def trials(self) -> int:
+        """Parameter sets tried so far."""
+        return self._memory.trials
+
+    def parameters(self, history: History) -> dict[str, float]:
+        """The proposal if it convinces, else what traded before."""
+        if not self._current:
+            self._current = complete(self.strategy, {**self.params, **history.sizes})
+        found = history.search(self.strategy, self._current, self._memory)
+        sure = found.evidence is not None and found.evidence.confidence >= LEAST_CONFIDENCE
+        if found.chosen >= 0 and not found.reason and sure:
+            self._current = dict(found.inside[found.chosen].params)
+            self.taken += 1
+        return self._current
+
+
+def searched(strategy: str) -> Space:
+    """What a contender of this strategy may search: its own ranges without the sizes.
+
+    Raises
+    ------
+    UsageError
+        If nothing is left to search.
+    """
+    return Space(tuple(part for part in of_strategy(strategy).dimensions if part.name not in SIZES))
+
+
+def usual() -> list[Contender]:
+    """The traditional bot, and those that claim to be better; the first is what the others are compared with."""
+    hand_set = {"spread_percentage": 0.15, "levels": 3}
+    return [
+        Fixed("traditional", "grid", hand_set, "a grid of 3 levels, 0.15 %, set by hand"),
+        Tuned("tuned A-S", "avellaneda_stoikov", meaning="Avellaneda and Stoikov, tuned once before the first window"),
+        Tuned("tuned GLFT", "glft", meaning="Gueant, Lehalle and Fernandez-Tapia, tuned once before the first window"),
+        Adaptive("optimizer", "grid", hand_set, "the traditional grid, re-tuned by the optimizer before every window"),
+    ]
+
+
+def parse(text: str) -> Contender:
+    """Contender of ``NAME=STRATEGY[,fixed|tuned|optimizer][,parameter=value ...]``.
+
+    Raises
+    ------
+    UsageError
+        If the text has another form or the strategy does not know a parameter.
+    """
+    from tidewright.strategies import registry
+
+    name, equals, rest = text.partition("=")
+    strategy, *words = rest.split(",")
+    if not (name and equals and strategy):
+        raise UsageError(f"a contender is NAME=STRATEGY[,fixed|tuned|optimizer][,parameter=value ...], was {text!r}")
+    mode, params = "fixed", {}
+    for word in words:
+        key, given, value = word.partition("=")
+        if not given and key in ("fixed", "tuned", "optimizer"):
+            mode = key
+            continue
+        try:
+            params[key] = float(value)
+        except ValueError:
+            raise UsageError(
+                f"contender {name}: {word!r} must be fixed, tuned, optimizer or parameter=number"
+            ) from None
+    known = registry.resolve(strategy)
+    complete(known, params)
+    if mode == "fixed":
+        return Fixed(name, known, params, f"{registry.strategy(known).title} with fixed parameters")
+    if mode == "tuned":
+        return Tuned(name, known, params, f"{registry.strategy(known).title}, tuned once before the first window")
+    return Adaptive(name, known, params, f"{registry.strategy(known).title}, re-tuned before every window")

@@ -1,0 +1,259 @@
+"""``tw.compare``: contenders on windows that none of them has seen, paired on the same events, at several fees."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any, Final
+
+import numpy as np
+
+from tidewright.agents.comparison.contenders import Adaptive, Contender, Effort, History, usual
+from tidewright.agents.optimizer.judge import Settings, ShadowJudge
+from tidewright.agents.optimizer.windows import MIN_IN, MIN_OUT, Window
+from tidewright.market.clock import iso, parse_duration
+from tidewright.market.codes import UNIT
+from tidewright.market.errors import UsageError
+from tidewright.market.instrument import text_units
+from tidewright.market.tape import Tape
+from tidewright.measure.comparison import Paired, Run, paired, pooled
+from tidewright.measure.mids import tape_mids
+from tidewright.risk.limits import Limits
+
+Rate = str | int | float | Decimal
+
+BP: Final = UNIT // 10_000  # one basis point as a rate of 1e-8
+_FEWEST: Final = 2  # windows
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One contender on one tape at one fee.
+
+    Attributes
+    ----------
+    figures
+        See :func:`tidewright.measure.comparison.pooled`.
+    paired
+        Beside the first contender; ``None`` for the first itself.
+    params
+        Parameters of each window.
+    trials
+        Parameter sets tried to find them.
+    curve
+        Profit after every cycle of the windows, quote; the windows one after the other.
+    """
+
+    name: str
+    meaning: str
+    figures: dict[str, float]
+    paired: Paired | None
+    params: list[dict[str, float]]
+    trials: int
+    curve: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Heat:
+    """All contenders on one tape at one fee.
+
+    Attributes
+    ----------
+    maker_bp
+        The maker fee, basis points.
+    """
+
+    tape: str
+    symbol: str
+    quote: str
+    maker_bp: float
+    windows: list[Window]
+    rows: list[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Everything that ran, and what it was assumed to meet."""
+
+    heats: list[Heat]
+    assumptions: dict[str, Any]
+
+
+def compare(
+    tapes: Sequence[Tape],
+    contenders: Callable[[], list[Contender]] = usual,
+    *,
+    window: str | int | float | None = None,
+    train: float = 0.5,
+    fees_bp: Sequence[float] = (0.0, 1.0, 2.0, 4.0, 8.0),
+    cycle: str | int | float = "30s",
+    latency: str | int | float = "50ms",
+    queue: str = "risk_averse",
+    capital: Rate = "10000",
+    order_share: float = 0.0025,
+    position_share: float = 0.02,
+    effort: Effort | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Comparison:
+    """Judge contenders on the later part of each tape, window by window.
+
+    Parameters
+    ----------
+    contenders
+        Makes them anew for every tape and fee; the first is what the others are compared with.
+    window
+        Length of a held-out window; ``None``: a twelfth of the held-out part, at least 20 cycles.
+    train
+        Share of the tape before the first window, > 0 and < 1. A contender that goes on learning also sees what has
+        happened since.
+    fees_bp
+        Maker fees, basis points; the taker pays the same, and makers quote post-only.
+    order_share, position_share
+        Size of an order and largest position, over the capital, at the mid where the first window begins: the same for
+        all, like the other limits.
+    progress
+        Told the share done.
+
+    Raises
+    ------
+    UsageError
+        If a value is out of range or a tape too short; the message says what would be enough.
+    """
+    tell = progress or (lambda share: None)
+    if not tapes:
+        raise UsageError("a comparison needs at least one tape")
+    if not 0.0 < train < 1.0:
+        raise UsageError(f"train must be > 0 and < 1, was {train:g}")
+    if not 0.0 < order_share <= position_share:
+        raise UsageError(f"0 < order share <= position share must hold, were {order_share:g} and {position_share:g}")
+    if not fees_bp or not all(np.isfinite(fee) for fee in fees_bp):
+        raise UsageError(f"fees must be numbers in basis points, were {list(fees_bp)}")
+    effort = effort or Effort()
+    latency_ns = parse_duration(latency)
+    settings = Settings(
+        cycle_ns=parse_duration(cycle),
+        entry_ns=latency_ns,
+        response_ns=latency_ns,
+        limits=Limits(max_position_share=position_share),
+        queue=queue,
+        equity=text_units(str(capital), "capital"),
+    )
+    if settings.cycle_ns <= 0:
+        raise UsageError(f"cycle must be > 0, was {cycle}")
+    heats, total, done = [], len(tapes) * len(fees_bp), 0
+    for tape in tapes:
+        windows = held_out(tape, settings.cycle_ns, train, None if window is None else parse_duration(window))
+        sizes = _sizes(tape, windows[0], settings, order_share, position_share)
+        for fee in fees_bp:
+            rate = round(fee * BP)
+            priced = replace(settings, maker_fee=rate, taker_fee=rate)
+            part = _part(tell, done / total, 1.0 / total)
+            heats.append(_heat(tape, fee, windows, priced, sizes, contenders(), effort, part))
+            done += 1
+    return Comparison(
+        heats,
+        {
+            "capital": str(capital),
+            "order_share": order_share,
+            "position_share": position_share,
+            "cycle_s": settings.cycle_ns / 1e9,
+            "latency_ms": latency_ns / 1e6,
+            "queue": queue,
+            "train": train,
+            "candidates": effort.candidates,
+            "generations": effort.generations,
+            "seed": effort.seed,
+            "limits": settings.limits.values()._asdict(),
+            "windows": "lanes start flat at each window with the capital, without volatility history; "
+            "what is held at its end is valued at the mid",
+        },
+    )
+
+
+def _part(tell: Callable[[float], None], first: float, width: float) -> Callable[[float], None]:
+    return lambda share: tell(first + share * width)
+
+
+def held_out(tape: Tape, cycle_ns: int, train: float, window_ns: int | None) -> list[Window]:
+    """The windows after the training part, equally long, in time order.
+
+    Raises
+    ------
+    UsageError
+        If the tape is too short.
+    """
+    cycles = (tape.end_ns - tape.start_ns) // cycle_ns
+    first = round(cycles * train)
+    length = max(MIN_OUT, (cycles - first) // 12) if window_ns is None else window_ns // cycle_ns
+    count = (cycles - first) // max(1, length)
+    if length < MIN_OUT or count < _FEWEST or first < (MIN_IN + MIN_OUT) * 2:
+        needed = max((MIN_IN + MIN_OUT) * 2 / train, _FEWEST * max(length, MIN_OUT) / (1.0 - train))
+        raise UsageError(
+            f"a comparison needs {(MIN_IN + MIN_OUT) * 2} cycles to learn from and {_FEWEST} windows of at least "
+            f"{MIN_OUT} cycles; {tape.path.name} has {cycles} cycles, windows were {length}. "
+            f"About {round(needed)} cycles would be enough with --train {train:g}"
+        )
+    start = tape.start_ns + first * cycle_ns
+    return [Window(start + k * length * cycle_ns, start + (k + 1) * length * cycle_ns) for k in range(count)]
+
+
+def _sizes(
+    tape: Tape, first: Window, settings: Settings, order_share: float, position_share: float
+) -> dict[str, float]:
+    known = tape.instrument
+    mids = tape_mids(tape.data, float(known.tick))
+    seen = int(np.searchsorted(mids.ts, first.start_ns, side="right"))
+    if seen == 0:
+        raise UsageError(f"the book of {tape.path.name} is never whole before {iso(first.start_ns)}")
+    capital, lot = settings.equity / UNIT, float(known.lot)
+    base = capital * order_share / float(mids.mid[seen - 1])
+    lots = int(base / lot + 1e-9)
+    if lots < 1:
+        raise UsageError(
+            f"an order of {order_share:g} of the capital is less than the lot {known.lot} of {known.symbol}"
+        )
+    return {"base_quantity": float(f"{lots * lot:.12g}"), "max_position": base / order_share * position_share}
+
+
+def _heat(
+    tape: Tape,
+    fee: float,
+    windows: list[Window],
+    settings: Settings,
+    sizes: dict[str, float],
+    contenders: list[Contender],
+    effort: Effort,
+    tell: Callable[[float], None],
+) -> Heat:
+    if len({contender.name for contender in contenders}) < len(contenders):
+        raise UsageError(f"contenders need names of their own, were {', '.join(c.name for c in contenders)}")
+    runs: list[list[Run]] = [[] for _ in contenders]
+    chosen: list[list[dict[str, float]]] = [[] for _ in contenders]
+    judges: dict[str, ShadowJudge] = {}
+    for k, window in enumerate(windows):
+        rows = int(np.searchsorted(tape.data.ts, window.start_ns, side="right"))
+        cycles = window.cycles(settings.cycle_ns)
+        history = History(tape, max(1, rows), settings, tape.start_ns, window.start_ns, cycles, sizes, effort)
+        for index, contender in enumerate(contenders):
+            params = contender.parameters(history)
+            name = contender.strategy
+            judges[name] = ShadowJudge(tape, len(tape), name, settings, window.start_ns, judges.get(name))
+            runs[index].append(_run(judges[name], window, params))
+            chosen[index].append(params)
+            tell((k + (index + 1) / len(contenders)) / len(windows))
+    capital = settings.equity / UNIT
+    rows_out = []
+    for index, contender in enumerate(contenders):
+        beside = None if index == 0 else paired(runs[index], runs[0], capital, settings.cycle_ns, effort.seed)
+        meaning = contender.meaning
+        if isinstance(contender, Adaptive):
+            meaning += f" ({contender.taken} of {len(windows)} proposals taken)"
+        curve = np.cumsum(np.concatenate([run.increments for run in runs[index]])).tolist()
+        figures = pooled(runs[index], capital, settings.cycle_ns)
+        figures["max_position"] = figures["max_abs_position_lots"] * float(tape.instrument.lot)
+        rows_out.append(Row(contender.name, meaning, figures, beside, chosen[index], contender.trials, curve))
+    return Heat(str(tape.path), tape.instrument.symbol, tape.instrument.quote, fee, windows, rows_out)
+
+
+def _run(judge: ShadowJudge, window: Window, params: dict[str, float]) -> Run:
+    judged = judge.evaluate(window, {name: np.array([value]) for name, value in params.items()}, 1, record=True)
+    return Run(judged.increments[:, 0], {name: float(column[0]) for name, column in judged.statistics.items()})

@@ -1,0 +1,111 @@
+"""``tidewright compare``: contenders on held-out windows, paired on the same events."""
+
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from tidewright.market.errors import UsageError
+from tidewright.market.tape import Tape
+
+
+def compare(
+    tape: Annotated[list[Path], typer.Option("--tape", help="A tape; may be given several times.")],
+    contender: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--contender",
+            metavar="NAME=STRATEGY[,fixed|tuned|optimizer][,k=v ...]",
+            help="One more beside the usual four; may be given several times.",
+        ),
+    ] = None,
+    only: Annotated[
+        bool, typer.Option("--only", help="Only the given contenders; the first is the reference.")
+    ] = False,
+    window: Annotated[str | None, typer.Option(help="Length of a held-out window; else a twelfth of them all.")] = None,
+    train: Annotated[float, typer.Option(help="Share of the tape before the first window.")] = 0.5,
+    fees: Annotated[str, typer.Option(help="Maker fees, basis points, separated by commas.")] = "0,1,2,4,8",
+    cycle: Annotated[str, typer.Option(help="Market time between decisions.")] = "30s",
+    latency: Annotated[str, typer.Option(help="Of an order on its way to the venue, and of the answer.")] = "50ms",
+    queue: Annotated[str, typer.Option(help="Queue model.")] = "risk_averse",
+    capital: Annotated[str, typer.Option(help="What everybody has at the start of a window, quote.")] = "10000",
+    order_share: Annotated[float, typer.Option(help="Size of an order over the capital.")] = 0.0025,
+    position_share: Annotated[float, typer.Option(help="Largest position over the capital.")] = 0.02,
+    candidates: Annotated[int, typer.Option(min=2, help="Parameter sets a generation of a search.")] = 256,
+    generations: Annotated[int, typer.Option(min=1, help="Generations of a search.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="Of the searches.")] = 7,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a page with charts to this file.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as one line of JSON; all else goes to stderr.")
+    ] = False,
+) -> None:
+    """Compare bots on windows that none of them has learnt from: same events, same capital, same limits.
+
+    The usual four: the traditional grid, tuned Avellaneda-Stoikov, tuned GLFT, and the grid with the optimizer.
+    """
+    from tidewright.agents.comparison.contenders import Contender, Effort, parse, usual
+    from tidewright.agents.comparison.contest import compare as run
+    from tidewright.interface.comparison_report import page, render, to_json
+    from tidewright.measure.report_page import write_whole
+
+    given = contender or []
+    if only and not given:
+        raise UsageError("--only needs at least one --contender")
+
+    def contenders() -> list[Contender]:
+        return [*([] if only else usual()), *map(parse, given)]
+
+    contenders()
+    levels = _levels(fees)
+    if html is not None and not html.absolute().parent.is_dir():
+        raise UsageError(f"cannot write {html}: there is no folder {html.absolute().parent}")
+    tapes = [Tape.open(path) for path in tape]
+    console = Console(stderr=True, highlight=False)
+    columns = (TextColumn("comparing"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=console, transient=True)
+    job = bar.add_task("comparing", total=1.0)
+
+    def tell(share: float) -> None:
+        bar.start()  # not before: a mistake in the options is one line, not a bar and a line
+        bar.update(job, completed=share)
+
+    try:
+        found = run(
+            tapes,
+            contenders,
+            window=window,
+            train=train,
+            fees_bp=levels,
+            cycle=cycle,
+            latency=latency,
+            queue=queue,
+            capital=capital,
+            order_share=order_share,
+            position_share=position_share,
+            effort=Effort(candidates, generations, seed),
+            progress=tell,
+        )
+    finally:
+        if bar.live.is_started:
+            bar.stop()
+    shown = Console(stderr=as_json, highlight=False)
+    if not shown.is_terminal:
+        shown = Console(stderr=as_json, highlight=False, width=170)  # a table cut to a narrow pipe says nothing
+    shown.print(render(found))
+    if html is not None:
+        try:
+            console.print(f"page: {write_whole(html, page(found))}", soft_wrap=True)
+        except OSError as error:
+            raise UsageError(f"cannot write {html}: {error.strerror or error}") from None
+    if as_json:
+        print(orjson.dumps(to_json(found)).decode())
+
+
+def _levels(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--fees takes basis points separated by commas, was {text!r}") from None

@@ -1,0 +1,110 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from tidewright.agents.comparison.contenders import Effort, Fixed, History, Tuned, parse, usual
+from tidewright.agents.comparison.contest import compare, held_out
+from tidewright.market.clock import SECOND
+from tidewright.market.errors import UsageError
+from tidewright.market.synthetic import synthesize
+from tidewright.market.tape import Tape
+
+CYCLE = 30 * SECOND
+SMALL = Effort(candidates=24, generations=1)
+
+
+@pytest.fixture(scope="module")
+def tape():
+    return synthesize(None, hours=2.5, seed=11)
+
+
+@pytest.fixture(scope="module")
+def found(tape):
+    return compare([tape], fees_bp=(0.0, 4.0), effort=SMALL)
+
+
+def test_everybody_is_judged_in_the_same_windows_with_the_same_sizes(found):
+    for heat in found.heats:
+        assert [row.name for row in heat.rows] == ["traditional", "tuned A-S", "tuned GLFT", "optimizer"]
+        assert len({len(row.curve) for row in heat.rows}) == 1
+        sizes = {(p["base_quantity"], p["max_position"]) for row in heat.rows for p in row.params}
+        assert len(sizes) == 1
+        assert heat.rows[0].paired is None
+        for row in heat.rows:
+            assert row.figures["profit"] == pytest.approx(row.curve[-1], abs=1e-9)
+
+
+def test_a_fee_costs_the_fixed_bot_its_share_of_the_volume(found):
+    free, dear = (heat.rows[0] for heat in found.heats)
+    assert free.figures["volume_quote"] == dear.figures["volume_quote"]
+    cost = free.figures["profit"] - dear.figures["profit"]
+    # A buy of 0.00041 pays 16.4e-8 in base, truncated to 16e-8: up to 2.5 % less.
+    assert 0.975 < cost / (4e-4 * free.figures["volume_quote"]) <= 1.001
+
+
+def test_windows_follow_each_other_after_the_training_part(tape):
+    windows = held_out(tape, CYCLE, 0.5, None)
+    assert windows[0].start_ns >= tape.start_ns + (tape.end_ns - tape.start_ns) // 2 - CYCLE
+    assert all(a.end_ns == b.start_ns for a, b in pairwise(windows))
+    assert windows[-1].end_ns <= tape.end_ns
+
+
+def test_a_contender_is_shown_nothing_of_its_window_or_later(tape):
+    seen = []
+
+    class Watching(Fixed):
+        def parameters(self, history: History) -> dict[str, float]:
+            seen.append((history.until_ns, int(tape.data.ts[history.rows - 1]), int(tape.data.ts[history.rows])))
+            return super().parameters(history)
+
+    found = compare([tape], lambda: [Watching("w", "grid", {})], fees_bp=(1.0,), effort=SMALL)
+    starts = [window.start_ns for window in found.heats[0].windows]
+    assert [until for until, _, _ in seen] == starts
+    assert all(last <= until < following for until, last, following in seen)
+
+
+def test_the_future_changes_no_parameters(tape):
+    windows = held_out(tape, CYCLE, 0.5, None)
+    cut = int(np.searchsorted(tape.data.ts, windows[2].end_ns, side="right"))
+    early = Tape(tape.path, tape.instrument, tape.meta, tape.data.rows(0, cut))
+    whole = compare([tape], fees_bp=(1.0,), effort=SMALL).heats[0]
+    length = windows[0].end_ns - windows[0].start_ns
+    share = (windows[0].start_ns - early.start_ns) // CYCLE / ((early.end_ns - early.start_ns) // CYCLE)
+    part = compare([early], fees_bp=(1.0,), train=share, window=length / SECOND, effort=SMALL).heats[0]
+    for a, b in zip(whole.rows, part.rows, strict=True):
+        assert a.params[: len(b.params)] == b.params
+        assert a.curve[: len(b.curve)] == b.curve
+
+
+def test_tuning_happens_once(tape):
+    tuned = Tuned("t", "grid")
+    found = compare([tape], lambda: [tuned], fees_bp=(1.0,), effort=SMALL).heats[0].rows[0]
+    assert tuned.trials == 24
+    assert all(params == found.params[0] for params in found.params)
+
+
+def test_contenders_are_read_from_text():
+    fixed = parse("mine=grid,levels=2")
+    assert isinstance(fixed, Fixed)
+    assert fixed.params == {"levels": 2.0}
+    assert isinstance(parse("m=glft,tuned"), Tuned)
+    for text, message in (
+        ("grid", "a contender is"),
+        ("m=grid,levels=x", "parameter=number"),
+        ("m=grid,depth=2", "no parameter"),
+        ("m=nope", "unknown strategy"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            parse(text)
+
+
+def test_bad_input_says_what_would_be_enough(tape):
+    with pytest.raises(UsageError, match="would be enough"):
+        compare([synthesize(None, hours=0.5, seed=1)], effort=SMALL)
+    with pytest.raises(UsageError, match="train"):
+        compare([tape], train=1.0)
+    with pytest.raises(UsageError, match="less than the lot"):
+        compare([tape], capital="1", effort=SMALL)
+    with pytest.raises(UsageError, match="names of their own"):
+        compare([tape], lambda: [*usual(), *usual()], effort=SMALL)

@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidewright.market.clock import SECOND
+from tidewright.market.errors import UsageError
+from tidewright.measure.comparison import Run, paired, pooled
+from tidewright.measure.definitions import NO_MINIMUMS
+from tidewright.measure.figures import REQUIRED, ClosedTrades, from_equity
+
+CYCLE = 30 * SECOND
+CAPITAL = 1_000.0
+
+
+def run_of(increments, trades=()) -> Run:
+    """A window with the sums the engine would stream for it."""
+    changes, pnl = np.asarray(increments, np.float64), np.asarray(trades, np.float64)
+    equity = CAPITAL + np.concatenate([[0.0], np.cumsum(changes)])
+    returns = changes / equity[:-1]
+    sums = dict.fromkeys(REQUIRED, 0.0) | {
+        "n_samples": len(returns), "sum_return": returns.sum(), "sum_return_sq": (returns**2).sum(),
+        "sum_downside_sq": (np.minimum(returns, 0) ** 2).sum(), "n_closed": len(pnl), "sum_closed": pnl.sum(),
+        "sum_closed_sq": (pnl**2).sum(), "volume_quote": 100.0 * len(pnl), "max_abs_position_lots": len(pnl),
+    }  # fmt: skip
+    return Run(changes, sums)
+
+
+def noise(seed: int, edge: float = 0.0, cycles: int = 240) -> np.ndarray:
+    return np.random.default_rng(seed).normal(edge, 1.0, cycles)
+
+
+def test_one_window_pooled_is_that_window():
+    changes = noise(1)
+    equity = CAPITAL + np.concatenate([[0.0], np.cumsum(changes)])
+    expected = from_equity(np.arange(len(equity)) * CYCLE, equity, ClosedTrades.none(), CYCLE, minimums=NO_MINIMUMS)
+    found = pooled([run_of(changes)], CAPITAL, CYCLE)
+    for name in ("sharpe", "sortino", "max_drawdown", "total_return"):
+        assert found[name] == pytest.approx(expected[name], rel=1e-9)
+
+
+@given(st.lists(st.lists(st.floats(-5, 5), min_size=2, max_size=20), min_size=1, max_size=5))
+def test_profits_of_windows_add_up(windows):
+    runs = [run_of(window, window) for window in windows]
+    found = pooled(runs, CAPITAL, CYCLE)
+    assert found["profit"] == pytest.approx(sum(map(sum, windows)), abs=1e-9)
+    assert found["closed_trades"] == sum(map(len, windows))
+    assert found["max_abs_position_lots"] == max(map(len, windows))
+    assert found["profit_per_notional"] == pytest.approx(found["profit"] / found["volume_quote"], abs=1e-12)
+
+
+def test_drawdown_runs_over_the_ends_of_windows():
+    found = pooled([run_of([10.0, -10.0]), run_of([-10.0, 0.0])], CAPITAL, CYCLE)
+    assert found["max_drawdown"] == pytest.approx(20.0 / 1_010.0)
+
+
+def test_a_contender_beside_itself_differs_by_nothing():
+    runs = [run_of(noise(k), noise(k)) for k in range(6)]
+    found = paired(runs, runs, CAPITAL, CYCLE, seed=1)
+    for part in (found.profit, found.sharpe, found.sortino, found.max_drawdown, found.sqn):
+        assert (part.value, part.lower, part.upper) == (0.0, 0.0, 0.0)
+    assert (found.windows_won, found.windows) == (3.0, 6)
+
+
+def test_noise_that_both_share_does_not_widen_the_interval():
+    shared = [noise(k) for k in range(8)]
+    better = [run_of(common + 0.1 + 0.05 * noise(50 + k)) for k, common in enumerate(shared)]
+    found = paired(better, [run_of(common) for common in shared], CAPITAL, CYCLE, seed=1)
+    assert found.windows_won == 8
+    assert found.profit.lower > 150
+    assert found.sharpe.lower > 0
+
+
+def test_the_interval_holds_the_truth_about_as_often_as_it_says():
+    hits = 0
+    for seed in range(60):
+        mine = [run_of(noise(10 * seed + k, 0.1, 120)) for k in range(3)]
+        others = [run_of(noise(10_000 + 10 * seed + k, 0.0, 120)) for k in range(3)]
+        found = paired(mine, others, CAPITAL, CYCLE, seed=seed, draws=300).profit
+        hits += found.lower <= 36.0 <= found.upper
+    assert 51 <= hits <= 60  # 57 expected; 51 or fewer of 60 at 95 % happen in 1 of 100 such tests
+
+
+def test_a_share_of_a_loss_is_not_stated():
+    losing, winning = [run_of(noise(1, -0.5))], [run_of(noise(2, 0.5))]
+    assert np.isnan(paired(winning, losing, CAPITAL, CYCLE, seed=1).sharpe.relative)
+    assert paired(losing, winning, CAPITAL, CYCLE, seed=1).sharpe.relative < -1
+
+
+def test_windows_that_do_not_match_are_refused():
+    with pytest.raises(UsageError, match="same windows"):
+        paired([run_of(noise(1))], [run_of(noise(1)[:-1])], CAPITAL, CYCLE, seed=1)
+    with pytest.raises(UsageError, match="at least one window"):
+        pooled([], CAPITAL, CYCLE)
