@@ -22,10 +22,10 @@ HEADINGS: Final = (
     "trials",
 )  # fmt: skip
 NOTE: Final = (
-    "PnL bp: profit over traded notional, basis points. Sharpe, Sortino: annualised (365 days), over all "
-    "held-out cycles. SQN capped at 100 trades. Beside: less the first contender on the same events, with a paired "
-    "block-bootstrap interval. Won: windows with more profit than the first contender's. Trials: parameter sets tried, none of them in "
-    "the windows judged here."
+    "PnL bp: profit over traded notional, basis points. Sharpe, Sortino: annualised (365 days), over all held-out "
+    "cycles. SQN capped at 100 trades. Beside: less the first contender on the same events, with a paired "
+    "block-bootstrap interval. Won: windows with more profit than the first contender's. Trials: parameter sets tried, "
+    "none of them in the windows judged here."
 )
 # What the specification hopes for against the traditional bot, as changes of its own figures.
 AMBITION: Final = {"sqn": 1.04, "sharpe": 1.25, "max_drawdown": -0.60}
