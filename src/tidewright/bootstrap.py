@@ -20,6 +20,7 @@ from tidewright.market.tape import Columns, TapeWriter
 from tidewright.store.database import Database
 from tidewright.strategies.custom import is_reference
 from tidewright.trading.advice import EXECUTOR, OPTIMIZER, Advice
+from tidewright.trading.commands import FOLDER, CommandBox
 from tidewright.trading.cycles import ControlCycles, Cycles, Registration, WallCycles
 from tidewright.trading.now import Observer
 from tidewright.trading.session import Parts, Session
@@ -82,7 +83,13 @@ class VenueAddress:
 
     def public(self) -> dict[str, str]:
         """The address without keys."""
-        return {"symbol": self.symbol, "rest": self.rest, "ws": self.ws, "control": self.control}
+        return {
+            "symbol": self.symbol,
+            "rest": self.rest,
+            "ws": self.ws,
+            "control": self.control,
+            "ws_api": self.ws_api,
+        }
 
 
 def read_ready(path: Path) -> dict[str, Any]:
@@ -162,8 +169,48 @@ def build(
         recorder,
         resources.connect_optimizer if settings.advice is not None else None,
         observers,
+        CommandBox(folder, resources.journal(), cycles.clock),
     )
     return Session(parts), resources
+
+
+async def cancel_at_venue(address: VenueAddress, session: str) -> tuple[int, list[str]]:
+    """Cancel a session's open orders at the venue without the session: it died, or does not answer.
+
+    Parameters
+    ----------
+    session
+        Its name: the middle of its client order ids.
+
+    Returns
+    -------
+    tuple[int, list[str]]
+        How many orders were open, and the client ids of those that still are.
+
+    Raises
+    ------
+    TidewrightError
+        If the venue cannot be asked.
+    """
+    prefix = f"tw-{session}-"
+    live = 1.0 if not address.control else None
+    config = BinanceConfig(
+        address.symbol, address.rest, address.ws, address.ws_api, address.api_key, address.api_secret, live
+    )
+    venue = BinanceTrading(config)
+
+    async def names() -> list[str]:
+        found = [order.client_order_id for order in await venue.open_orders()]
+        return [name for name in found if name.startswith(prefix)]
+
+    try:
+        await venue.load()
+        open_before = await names()
+        if open_before:
+            await venue.submit(open_before, [])
+        return len(open_before), await names() if open_before else []
+    finally:
+        await venue.close()
 
 
 def _venue_time(data: Columns) -> Columns:
@@ -183,7 +230,9 @@ class Resources:
         self.folder = folder
         self._settings = settings
         self._new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
-        self._new = [path for path in (folder / DATABASE, folder / TAPE) if not path.exists()]
+        self._new = [
+            path for path in (folder / DATABASE, folder / TAPE, folder / JOURNAL, folder / FOLDER) if not path.exists()
+        ]
         folder.mkdir(parents=True, exist_ok=True)
         self.database = Database(folder / DATABASE)
         self._journal: Journal | None = None
@@ -199,18 +248,23 @@ class Resources:
         tape.publish()
         return tape
 
+    def journal(self) -> Journal:
+        """The journal of every message, opened once."""
+        if self._journal is None:
+            self._journal = Journal(self.folder / JOURNAL, fsync=False)
+        return self._journal
+
     async def connect_optimizer(
         self, instrument: Instrument, registration: Registration, note: Callable[..., None], clock: Clock
     ) -> Advice:
         """Start the optimizer's process."""
         assert self._settings.advice is not None
-        self._journal = Journal(self.folder / JOURNAL, fsync=False)
         rules = Rules.between(EXECUTOR, (OPTIMIZER,), self._settings.advice.epoch_ns)
         command = [sys.executable, "-m", "tidewright.agents.optimizer", "--memory", str(self.folder / MEMORY)]
         if is_reference(self._settings.strategy):
             command += ["--strategy", self._settings.strategy]
         threads = {"NUMBA_NUM_THREADS": os.environ.get("NUMBA_NUM_THREADS", "1")}
-        self._optimizer = ProcessBus(command, self._journal, Admission(rules), clock, threads)
+        self._optimizer = ProcessBus(command, self.journal(), Admission(rules), clock, threads)
         await self._optimizer.start()
         tape = str((self.folder / TAPE).resolve())
         return Advice(self._optimizer, self._settings, instrument, registration, tape, note)

@@ -249,6 +249,8 @@ async def _run(
             "mode": "paper",
             "folder": str(folder),
             "venue": address.public(),
+            "exchange_state": str((folder / "exchange.json").resolve()),
+            **session_answer.facts(settings),
             "exchange_pid": exchange.pid if exchange is not None else ready["pid"],
         }
         keeper = state_file.StateFile(folder / state_file.NAME, about)

@@ -2,13 +2,16 @@
 
 import math
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tidewright import bootstrap
 from tidewright.interface.session_report import Report, write_report
+from tidewright.market.clock import SECOND
 from tidewright.market.codes import UNIT
 from tidewright.trading.session import Session
+from tidewright.trading.settings import SessionSettings
 
 
 def answer(session: Session, folder: Path, began: float) -> tuple[dict[str, Any], Report]:
@@ -51,6 +54,16 @@ def answer(session: Session, folder: Path, began: float) -> tuple[dict[str, Any]
         "wall": {"seconds": round(time.monotonic() - began, 3)},
     }
     return result, report
+
+
+def facts(settings: SessionSettings) -> dict[str, Any]:
+    """What of a session's settings its state file tells: strategy, cycle, limits."""
+    return {
+        "strategy": settings.strategy,
+        "cycle_s": settings.cycle_ns / SECOND,
+        "limits": asdict(settings.limits),
+        "advisor": settings.advice is not None,
+    }
 
 
 def _plain(value: float) -> float | None:

@@ -1,4 +1,4 @@
-"""``tidewright status`` and ``tidewright stop``: what a running session is doing, and ending it in good order."""
+"""``tidewright status``: what a running session is doing."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,8 +20,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print the state as one line 
 _SHOWN = (
     "stage", "market_time", "cycles", "mid", "position", "equity_start", "equity", "realised", "unrealised", "fees",
     "traded",
-    "orders", "cancels", "rejected", "fills", "open_orders", "proposals", "accepted", "refused", "errors", "why",
-    "advice",
+    "orders", "cancels", "rejected", "fills", "open_orders", "proposals", "accepted", "refused", "errors",
+    "paused", "why", "advice", "ended_by",
 )  # fmt: skip
 
 
@@ -30,28 +30,18 @@ def status(folder: Folder = None, as_json: Json = False) -> None:
     path = state_file.find(folder)
     state = state_file.read(path)
     running = state_file.is_running(state)
-    _show(path, {**state, "running": running}, as_json)
+    show(path, {**state, "running": running}, as_json)
     if not running:
         raise NotRunningError(f"the session at {path.parent} is not running; these are its last figures")
 
 
-def stop(
-    folder: Folder = None,
-    timeout: Annotated[float, typer.Option("--timeout", help="Wall seconds to wait for its end.")] = 60.0,
-    as_json: Json = False,
-) -> None:
-    """End a running session: open orders are cancelled and confirmed, then it reports."""
-    path = state_file.find(folder)
-    state = state_file.stop(path, timeout)
-    _show(path, {**state, "running": False}, as_json)
-
-
-def _show(path: Path, state: dict[str, Any], as_json: bool) -> None:
+def show(path: Path, state: dict[str, Any], as_json: bool) -> None:
+    """Print a state as a table on stderr, and as JSON on stdout if asked."""
     console = Console(stderr=True, highlight=False)
     table = Table(box=None, show_header=False, title=str(path.parent), title_justify="left")
     table.add_row("running", "yes" if state["running"] else "no")
     for name in _SHOWN:
-        if state.get(name) not in (None, ""):
+        if state.get(name) not in (None, "", False):
             table.add_row(name.replace("_", " "), str(state[name]))
     console.print(table)
     if as_json:

@@ -53,6 +53,7 @@ class TradeConfig:
     address: bootstrap.VenueAddress
     settings: SessionSettings
     pace: float | None
+    exchange_state: str = ""
 
 
 def trade(
@@ -88,7 +89,13 @@ async def _run(chosen: TradeConfig, headless: bool, console: Console, began: flo
     state = chosen.folder / state_file.NAME
     if state.is_file() and state_file.is_running(state_file.read(state)):
         raise UsageError(f"a session runs in {chosen.folder} already")
-    about = {"mode": chosen.settings.mode, "folder": str(chosen.folder), "venue": chosen.address.public()}
+    about = {
+        "mode": chosen.settings.mode,
+        "folder": str(chosen.folder),
+        "venue": chosen.address.public(),
+        "exchange_state": chosen.exchange_state,
+        **session_answer.facts(chosen.settings),
+    }
     keeper = state_file.StateFile(state, about)
     display: LiveDisplay | LineDisplay
     with contextlib.ExitStack() as stack:
@@ -143,7 +150,9 @@ def load(path: Path, session_dir: Path | None, environment: Mapping[str, str]) -
         raise ConfigError(f"configuration {path}: {error}") from None
     except (TypeError, ValueError) as error:
         raise ConfigError(f"configuration {path}: {error}") from None
-    return TradeConfig(folder, str(data.get("name", f"{int(time.time()):x}")), address, settings, pace)
+    state = data.get("venue", {}).get("state")
+    state = str((path.parent / str(state)).resolve()) if state is not None and live is None else ""
+    return TradeConfig(folder, str(data.get("name", f"{int(time.time()):x}")), address, settings, pace, state)
 
 
 def _check_names(path: Path, data: Mapping[str, Any]) -> None:

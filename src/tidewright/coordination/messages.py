@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal, cast
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
+from tidewright.coordination.agent_payloads import Command, Heartbeat, Insight, RiskEvent, Vote
 from tidewright.coordination.payloads import Decision, Name, OptimizeRequest, ParameterUpdate, Status
 from tidewright.market.clock import SECOND, iso
 from tidewright.market.errors import DataError
@@ -103,8 +104,56 @@ class StatusMessage(Envelope):
     data: Status
 
 
-Message = ParameterUpdateMessage | OptimizeRequestMessage | DecisionMessage | StatusMessage
-MESSAGE_TYPES: Final = ("parameter_update", "optimize_request", "decision", "status")
+class InsightMessage(Envelope):
+    """An agent shares a forecast."""
+
+    message_type: Literal["insight"] = "insight"
+    data: Insight
+
+
+class VoteMessage(Envelope):
+    """An agent votes."""
+
+    message_type: Literal["vote"] = "vote"
+    data: Vote
+
+
+class HeartbeatMessage(Envelope):
+    """An agent is alive."""
+
+    message_type: Literal["heartbeat"] = "heartbeat"
+    data: Heartbeat
+
+
+class RiskEventMessage(Envelope):
+    """A limit fired, tightened or was lifted."""
+
+    message_type: Literal["risk_event"] = "risk_event"
+    data: RiskEvent
+
+
+class CommandMessage(Envelope):
+    """An operator wants something done."""
+
+    message_type: Literal["command"] = "command"
+    data: Command
+
+
+Message = (
+    ParameterUpdateMessage
+    | OptimizeRequestMessage
+    | DecisionMessage
+    | StatusMessage
+    | InsightMessage
+    | VoteMessage
+    | HeartbeatMessage
+    | RiskEventMessage
+    | CommandMessage
+)
+MESSAGE_TYPES: Final = (
+    "parameter_update", "optimize_request", "decision", "status",
+    "insight", "vote", "heartbeat", "risk_event", "command",
+)  # fmt: skip
 _ADAPTER: Final[TypeAdapter[Message]] = TypeAdapter(Annotated[Message, Field(discriminator="message_type")])
 
 
@@ -191,9 +240,10 @@ def message(kind: str, at_ns: int, source: str, target: str, data: dict[str, Any
 
 def identity(item: Message) -> str:
     """What makes a message the same message again: its own id if it has one, else a hash of its content."""
-    own = getattr(item.data, "proposal_id", None) or getattr(item.data, "request_id", None)
-    if own is not None:
-        return f"{item.message_type}:{own}"
+    for name in ("proposal_id", "request_id", "insight_id", "command_id"):
+        own = getattr(item.data, name, None)
+        if own:
+            return f"{item.message_type}:{own}"
     return f"{item.message_type}:{sha256(orjson.dumps(to_object(item), option=orjson.OPT_SORT_KEYS)).hexdigest()}"
 
 

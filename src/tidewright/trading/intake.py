@@ -10,7 +10,7 @@ from tidewright.market.tape import Columns, TapeWriter, columns
 from tidewright.trading.book import Book
 from tidewright.trading.cycles import Beat
 from tidewright.trading.orders import OrderManager
-from tidewright.venues.interface import MarketFeed, StreamLost, TradingVenue
+from tidewright.venues.interface import MarketFeed, StreamLost, TradingVenue, UserEvent
 
 logger = logging.getLogger(__name__)
 
@@ -134,6 +134,17 @@ class Intake:
         except (TimedOutError, VenueError) as error:
             self.errors += 1
             logger.warning("unknown orders could not be asked about (%s); trying again at the next cycle", error)
+
+    def drain(self) -> list[UserEvent]:
+        """Events of the user stream since the last look; a loss of it is noted."""
+        events: list[UserEvent] = []
+        for event in self._venue.drain():
+            if isinstance(event, StreamLost):
+                self.errors += 1
+                self._stale = True
+            else:
+                events.append(event)
+        return events
 
     async def fetch_fills(self, now: int, after_trade_id: int | None = None) -> None:
         """Ask for the fills since the user stream was last known to be whole, and book those that were missed."""

@@ -18,6 +18,8 @@ class Now:
         Orders believed to be open: (side, ticks, lots left).
     newest_fills
         The last few fills.
+    ended_by
+        The command that ended it, and what became of the position; empty if none did.
     """
 
     stage: str = "starting"
@@ -44,6 +46,8 @@ class Now:
     params: dict[str, float] = field(default_factory=dict)
     advice: str = ""
     why: str = ""
+    paused: bool = False
+    ended_by: str = ""
 
     @property
     def traded_units(self) -> int:

@@ -11,6 +11,7 @@ from tidewright.market.errors import DataError
 from tidewright.market.instrument import Instrument
 from tidewright.store import schema
 from tidewright.store.database import Database, Row
+from tidewright.trading.control import was_paused
 from tidewright.trading.cycles import Registration
 from tidewright.trading.ledger import Ledger, LedgerState
 from tidewright.trading.orders import OrderManager
@@ -48,6 +49,7 @@ class Opened:
     start_equity_units: int = 0
     accepted: int = 0
     refused: int = 0
+    paused: bool = False
 
 
 def unfinished(database: Database) -> Row | None:
@@ -154,6 +156,7 @@ async def open_again(
     manager.cancels_sent += sum(decision["cancelled"] for decision in decisions)
     equity = database.rows(schema.equity, session)
     messages = database.rows(schema.messages, session)
+    proposals = [message for message in messages if message["message_type"] != "command"]
     return Opened(
         session,
         int(row["started_ns"]),
@@ -164,14 +167,19 @@ async def open_again(
         known + len(found.missing_fills),
         max(0, len(equity) - 1),
         equity[0]["equity_units"] if equity else 0,
-        sum(message["verdict"] == "accepted" for message in messages),
-        sum(message["verdict"] in ("refused", "invalid") for message in messages),
+        sum(message["verdict"] == "accepted" for message in proposals),
+        sum(message["verdict"] in ("refused", "invalid") for message in proposals),
+        was_paused(messages),
     )
 
 
 def _newest_params(messages: list[Row], settings: SessionSettings) -> dict[str, float]:
     params = dict(settings.params)
     for row in messages:
-        if row["verdict"] == "accepted" and row["message_type"] == "parameter_update":
+        if row["verdict"] != "accepted":
+            continue
+        if row["message_type"] == "parameter_update":
             params.update(orjson.loads(row["body"])["data"]["optimized_params"])
+        elif row["message_type"] == "command":
+            params.update(orjson.loads(row["body"])["data"].get("params") or {})
     return params

@@ -4,9 +4,9 @@ It knows no difference between backtest speed, paper and live but the venue and 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeVar
 
 import orjson
 
@@ -18,7 +18,10 @@ from tidewright.market.tape import TapeWriter
 from tidewright.store import schema
 from tidewright.store.database import Database
 from tidewright.trading.advice import Advice
+from tidewright.trading.commands import CommandBox
+from tidewright.trading.control import Control
 from tidewright.trading.cycles import Beat, Cycles, Registration
+from tidewright.trading.flatten import flatten
 from tidewright.trading.intake import Intake
 from tidewright.trading.now import Now, Observer
 from tidewright.trading.opening import Opened, grid_ns, open_again, open_new, unfinished
@@ -27,6 +30,7 @@ from tidewright.trading.reconcile import Reconciliation, write
 from tidewright.trading.settings import SessionSettings
 from tidewright.venues.interface import MarketFeed, Outcome, TradingVenue
 
+_T = TypeVar("_T")
 _FORGET_NS: Final = HOUR
 _CANCEL_TRIES: Final = 5
 _PUBLISH_CYCLES: Final = 20
@@ -49,6 +53,8 @@ class Parts:
         Connects the optimizer, or ``None``.
     observers
         Called after each cycle.
+    commands
+        Where people's commands come in, or ``None``.
     """
 
     name: str
@@ -60,6 +66,7 @@ class Parts:
     recorder: Callable[[Instrument], TapeWriter]
     advice: AdviceMaker | None = None
     observers: tuple[Observer, ...] = ()
+    commands: CommandBox | None = None
 
 
 class Session:
@@ -81,6 +88,7 @@ class Session:
         self._advice: Advice | None = None
         self._recorder: TapeWriter | None = None
         self._intake: Intake | None = None
+        self.control = Control(parts.commands, self.stop)
 
     @property
     def started_ns(self) -> int:
@@ -127,6 +135,7 @@ class Session:
         parts = self._parts
         resumed = unfinished(parts.database)
         self._registration = await parts.cycles.register(self._settings.cycle_ns, grid_ns(resumed))
+        self.control.open(self._settings.cycle_ns, self._registration.pace)
         self._instrument = await parts.venue.load()
         beat = await parts.cycles.next()
         await parts.feed.start(self._instrument)
@@ -150,6 +159,7 @@ class Session:
     async def close(self) -> None:
         """Close connections and tape; orders stay as they are."""
         parts = self._parts
+        await self.control.close()
         if self._advice is not None:
             await self._advice.close()
         if self._recorder is not None:
@@ -180,6 +190,7 @@ class Session:
         settings, parts = self._settings, self._parts
         self._opened, self._manager = opened, opened.manager
         self._session, self._started_ns, self._fills = opened.session, opened.started_ns, opened.fills
+        self.control.paused = opened.paused
         self.cycles, self.now.start_equity_units = opened.cycles, opened.start_equity_units
         self._ears = self._intake = Intake(
             parts.venue,
@@ -215,7 +226,7 @@ class Session:
             self._executor.watch(market)
             self._show(beat, market, None)
             await self._parts.cycles.release(beat)
-            beat = await self._parts.cycles.next()
+            beat = await self._next_or_stop(beat)
         return beat
 
     # -- trading -------------------------------------------------------------------------------------------------------
@@ -265,11 +276,14 @@ class Session:
         await self._ears.hear(beat)
         await self._ears.resolve(beat.ts)
         market = self._book.now()
+        self.control.obey(beat.ts, self._executor, self._note)
         await self._take_advice(beat.ts)
         decision = self._decide(beat.ts, market)
         if ending:  # orders sent now could only be cancelled again
             decision = None
         plan = Plan([], [], 0)
+        if decision is not None and self.control.paused:
+            decision = replace(decision, bids=[], asks=[], why=(*decision.why, "paused"))
         if decision is not None:
             quotes = [Quote(0, price, lots) for price, lots in decision.bids]
             quotes += [Quote(1, price, lots) for price, lots in decision.asks]
@@ -317,11 +331,23 @@ class Session:
         if self._advice is None or not self._book.last_mid2:
             return
         wait = self._registration.pace is None
-        verdict = await self._advice.answer(
-            now, self._executor, self._manager.ledger, self._book.last_mid2, wait=wait and not self.stop.is_set()
-        )
+        ledger, mid2 = self._manager.ledger, self._book.last_mid2
+        answer = self._advice.answer(now, self._executor, ledger, mid2, wait=wait and not self.stop.is_set())
+        verdict = await self._unless_stopped(answer)
         if verdict is not None and verdict.accepted:
             self._executor.use(verdict.params)
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, _T]) -> _T | None:
+        """What the work comes to; ``None`` if the session is told to stop before."""
+        working = asyncio.ensure_future(work)
+        stopping = asyncio.ensure_future(self.stop.wait())
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not working.done() and self.stop.is_set():
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+            return None
+        return await working
 
     def _note(self, **row: Any) -> None:
         self._parts.database.add(schema.messages, [{"session": self._session, **row}])
@@ -343,6 +369,10 @@ class Session:
                 "why": "; ".join((*decision.why, *plan.why)),
             }
             self._parts.database.add(schema.decisions, [row])
+        self._parts.database.commit()
+
+    def _store(self) -> None:
+        self._fills += write(self._parts.database, self._manager)
         self._parts.database.commit()
 
     def _write_equity(self, now: int) -> None:
@@ -386,9 +416,12 @@ class Session:
         else:
             raise TimedOutError(f"{len(self._manager.live())} orders could not be confirmed as cancelled")
         await self._ears.fetch_fills(now)
-        self._fills += write(self._parts.database, self._manager)
+        if self.control.flatten:
+            venue, mid2 = self._parts.venue, self._book.last_mid2
+            left = await flatten(venue, self._manager, self._ears, self._store, now, mid2)
+            self.control.ended_by += f"; {left}"
         self._write_equity(now)
-        self._parts.database.commit()
+        self._store()
         await self._check_balance()
         self._parts.database.end_session(self._session, now)
         self.now.stage = "ended"
@@ -426,6 +459,7 @@ class Session:
         now.quotes = [(order.side, order.price_ticks, order.leaves_lots) for order in manager.live()]
         now.params = self._executor.params
         now.errors = self.errors
+        now.paused, now.ended_by = self.control.paused, self.control.ended_by
         if self._advice is not None:
             now.proposals, now.accepted = self._advice.proposals, self._advice.accepted
             now.refused, now.advice = self._advice.refused, self._advice.latest.text

@@ -75,6 +75,8 @@ def figures(now: Now, instrument: Instrument | None) -> dict[str, Any]:
         "params": now.params,
         "advice": now.advice,
         "why": now.why,
+        "paused": now.paused,
+        "ended_by": now.ended_by,
     }
 
 

@@ -1,0 +1,96 @@
+"""What the control menu shows: a session's state, its parameters and the state of the whole system, as tables."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from tidewright.market.errors import TidewrightError
+from tidewright.strategies import registry
+
+_LIVE = (
+    ("stage", "stage"), ("market time", "market_time"), ("cycle", "cycles"), ("mid", "mid"), ("position", "position"),
+    ("equity", "equity"), ("equity at start", "equity_start"), ("traded (after fees)", "traded"),
+    ("realised", "realised"), ("unrealised", "unrealised"), ("fees", "fees"), ("orders", "orders"), ("fills", "fills"),
+    ("open orders", "open_orders"), ("coordination", "coordination"), ("advice", "advice"), ("why", "why"),
+    ("paused", "paused"), ("ended by", "ended_by"),
+)  # fmt: skip
+_COUNTS = ("orders", "cancels", "rejected", "fills", "proposals", "accepted", "refused", "errors")
+
+
+def live_table(state: Mapping[str, Any], running: bool, title: str) -> Table:
+    """[2]: the figures of a session as it last wrote them."""
+    table = _plain(title)
+    if not running:
+        table.add_row("running", "no")
+    for label, name in _LIVE:
+        if state.get(name) not in (None, "", False):
+            table.add_row(label, _text(state[name]))
+    return table
+
+
+def system_table(folder: Path, state: Mapping[str, Any], running: bool, processes: Mapping[str, str]) -> Table:
+    """[9]: processes, limits, counts, files.
+
+    Parameters
+    ----------
+    processes
+        Name of each process of the system, and whether it lives.
+    """
+    table = _plain("system status")
+    for name, word in processes.items():
+        table.add_row(name, word)
+    for name in ("mode", "strategy", "cycle_s", "stage", "market_time", "coordination"):
+        if state.get(name) not in (None, ""):
+            table.add_row(name.replace("_", " "), _text(state[name]))
+    for name, value in (state.get("limits") or {}).items():
+        table.add_row(f"limit {name}", "off" if value is None else f"{value:g}")
+    for name in ("risk", "limits_use"):
+        for label, value in _flat(name, state.get(name)):
+            table.add_row(label, _text(value))
+    table.add_row("counts", ", ".join(f"{name} {state.get(name, 0)}" for name in _COUNTS))
+    for file in ("session.db", "messages.jsonl", "report.html"):
+        path = folder / file
+        table.add_row(file, f"{path.stat().st_size / 1024:.0f} KiB" if path.is_file() else "not there")
+    rows = folder / "tape" / "ts"
+    table.add_row("tape", f"{rows.stat().st_size // 8} rows" if rows.is_file() else "not there")
+    if running and state.get("why"):
+        table.add_row("why", str(state["why"]))
+    return table
+
+
+def parameter_table(state: Mapping[str, Any]) -> Table:
+    """[10]: the parameters in force, with range and meaning."""
+    table = Table(box=None, title="parameters in force", title_justify="left")
+    for heading in ("name", "value", "allowed", "meaning"):
+        table.add_column(heading, justify="right" if heading == "value" else "left")
+    params: Mapping[str, float] = state.get("params") or {}
+    try:
+        known = {parameter.name: parameter for parameter in registry.strategy(str(state.get("strategy"))).parameters}
+    except TidewrightError:  # a file that has moved since: its names and values are still there
+        known = {}
+    for name, value in params.items():
+        parameter = known.get(name)
+        allowed = f"{parameter.low:g} to {parameter.high:g}" if parameter else ""
+        table.add_row(name, f"{value:g}", allowed, parameter.meaning if parameter else "")
+    return table
+
+
+def _plain(title: str) -> Table:
+    table = Table(box=None, show_header=False, title=title, title_justify="left")
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column()
+    return table
+
+
+def _flat(name: str, value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        return [pair for key, part in value.items() for pair in _flat(f"{name} {key}", part)]
+    return [] if value in (None, "") else [(name.replace("_", " "), value)]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
