@@ -1,11 +1,15 @@
-"""Did confidence scores come true? Brier score, its parts, and the calibration curve.
+"""Did confidence scores come true? Brier score, its parts, the calibration curve, and what chance does to them.
 
 Bins are exact for forecasts that take few values and tenths otherwise; the decomposition is Murphy's (1973),
 ``Brier = reliability − resolution + uncertainty``, exact when every bin holds one forecast value.
+
+The calibration error of a perfect forecaster is not 0: with 300 forecasts in ten bins it is 0.058 in the mean. So it is
+held against the band that perfect forecasts of the same values would show (:func:`perfect_band`).
 """
 
+import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +18,7 @@ from tidewright.market.errors import UsageError
 
 F64 = npt.NDArray[np.float64]
 
+COIN: Final = 0.25  # Brier score of always saying one half
 _MOST_VALUES: Final = 10
 
 
@@ -65,6 +70,50 @@ class Reliability:
     calibration_error: float
     bins: tuple[Bin, ...]
 
+    @property
+    def skill(self) -> float:
+        """``1 − brier/0.25``: above 0 is better than always saying one half."""
+        return 1.0 - self.brier / COIN
+
+    @property
+    def skill_over_base(self) -> float:
+        """``1 − brier/uncertainty``: above 0 is better than having known the share of successes, and only that.
+
+        NaN where all outcomes are alike.
+        """
+        return 1.0 - self.brier / self.uncertainty if self.uncertainty > 0 else math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Calibration error of forecasts that are exactly right, by chance alone.
+
+    Attributes
+    ----------
+    mean, upper
+        Its mean, and what it exceeds in one case of twenty.
+    """
+
+    mean: float
+    upper: float
+
+
+def plain(found: Reliability | None) -> dict[str, Any]:
+    """What a message carries: plain values, null where undefined."""
+    if found is None:
+        names = ("brier", "skill", "reliability", "resolution", "uncertainty", "ece")
+        return {"n": 0, **dict.fromkeys(names), "bins": []}
+    figures = {
+        "brier": found.brier,
+        "skill": found.skill,
+        "reliability": found.reliability,
+        "resolution": found.resolution,
+        "uncertainty": found.uncertainty,
+        "ece": found.calibration_error,
+    }
+    curve = [{"forecast": round(b.forecast, 6), "frequency": round(b.outcome, 6), "n": b.count} for b in found.bins]
+    return {"n": found.count, **{name: round(value, 6) for name, value in figures.items()}, "bins": curve}
+
 
 def assess(forecasts: npt.ArrayLike, outcomes: npt.ArrayLike) -> Reliability | None:
     """Reliability of forecasts; ``None`` without any.
@@ -79,7 +128,7 @@ def assess(forecasts: npt.ArrayLike, outcomes: npt.ArrayLike) -> Reliability | N
     Raises
     ------
     UsageError
-        If the lengths differ or a forecast is not a probability.
+        If the lengths differ, or a forecast or an outcome lies outside 0 to 1.
     """
     p, y = np.asarray(forecasts, np.float64), np.asarray(outcomes, np.float64)
     if p.shape != y.shape:
@@ -88,9 +137,9 @@ def assess(forecasts: npt.ArrayLike, outcomes: npt.ArrayLike) -> Reliability | N
         return None
     if not bool(np.all((p >= 0) & (p <= 1))):
         raise UsageError("a forecast must be a probability, 0 to 1")
-    values, group = np.unique(p, return_inverse=True)
-    if len(values) > _MOST_VALUES:
-        _, group = np.unique(np.minimum(np.floor(p * 10), 9), return_inverse=True)
+    if not bool(np.all((y >= 0) & (y <= 1))):
+        raise UsageError("an outcome must be 1, 0 or, for a tie, 0.5")
+    group = _groups(p)
     bins = tuple(
         Bin(float(p[group == g].mean()), float(y[group == g].mean()), int((group == g).sum()))
         for g in range(int(group.max()) + 1)
@@ -108,3 +157,69 @@ def assess(forecasts: npt.ArrayLike, outcomes: npt.ArrayLike) -> Reliability | N
         float((weight * np.abs(forecast - outcome)).sum()),
         bins,
     )
+
+
+def perfect_band(forecasts: npt.ArrayLike, rng: np.random.Generator, draws: int = 2000) -> Band:
+    """What calibration error these forecasts would show if each came true exactly as often as it says.
+
+    Outcomes are drawn from the forecasts, and binned as :func:`assess` bins them.
+
+    Raises
+    ------
+    UsageError
+        Without forecasts.
+    """
+    p = np.asarray(forecasts, np.float64)
+    if len(p) == 0:
+        raise UsageError("a band needs at least one forecast")
+    group = _groups(p)
+    count = np.bincount(group)
+    said = np.bincount(group, p)
+    errors = np.empty(draws)
+    for draw in range(draws):
+        came = np.bincount(group, rng.random(len(p)) < p, len(count))
+        errors[draw] = np.abs(came - said).sum() / len(p)
+    return Band(float(errors.mean()), float(np.quantile(errors, 0.95)))
+
+
+def skill_interval(
+    forecasts: npt.ArrayLike,
+    outcomes: npt.ArrayLike,
+    blocks: npt.ArrayLike,
+    rng: np.random.Generator,
+    draws: int = 2000,
+    over_base: bool = False,
+) -> tuple[float, float]:
+    """Central 95 % bootstrap interval of the Brier skill; whole blocks are resampled.
+
+    Parameters
+    ----------
+    blocks
+        Label of each forecast: forecasts of one stretch of market share it, for they are not independent.
+    over_base
+        The skill over the share of successes (of each resample) instead of the skill over one half.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer than two blocks.
+    """
+    p, y = np.asarray(forecasts, np.float64), np.asarray(outcomes, np.float64)
+    names, place = np.unique(np.asarray(blocks), return_inverse=True)
+    if len(names) < 2:
+        raise UsageError(f"an interval needs two blocks of forecasts, had {len(names)}")
+    count = np.bincount(place).astype(np.float64)
+    lost, won = np.bincount(place, (p - y) ** 2), np.bincount(place, y)
+    chosen = rng.integers(0, len(names), (draws, len(names)))
+    size = count[chosen].sum(axis=1)
+    brier, base = lost[chosen].sum(axis=1) / size, won[chosen].sum(axis=1) / size
+    against = np.maximum(base * (1.0 - base), 1e-12) if over_base else np.full(draws, COIN)
+    low, high = np.quantile(1.0 - brier / against, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _groups(p: F64) -> npt.NDArray[np.int64]:
+    values, group = np.unique(p, return_inverse=True)
+    if len(values) > _MOST_VALUES:
+        _, group = np.unique(np.minimum(np.floor(p * 10 + 1e-9), 9), return_inverse=True)
+    return np.asarray(group, np.int64)

@@ -21,6 +21,7 @@ from tidewright.market.clock import SECOND, iso
 from tidewright.market.errors import TidewrightError, UsageError
 from tidewright.market.instrument import text_units
 from tidewright.market.tape import Tape
+from tidewright.measure.reliability import plain
 from tidewright.risk.limits import OFF, Limits
 from tidewright.strategies import registry
 from tidewright.strategies.custom import is_reference
@@ -176,7 +177,7 @@ class Optimizer:
             "trials_this_epoch": found.trials_now,
             "seed": plan.seed,
             "window": _window(plan.split, plan.cycle_ns),
-            "reliability": self.memory.reliability().to_json(),
+            "reliability": plain(self.memory.reliability()),
             "assumptions": list(ASSUMPTIONS),
         }
         for name, lanes in (("in_sample", found.inside), ("out_of_sample", found.outside)):

@@ -3,6 +3,10 @@
 Candidate and incumbent see the same market, so the difference of their equity changes, cycle by cycle, has far less
 noise than either. Neighbouring cycles are not independent; whole blocks of them are resampled (circular block
 bootstrap, Politis and Romano 1992).
+
+Most of the noise that is left is *drift*: the difference of their positions times the change of the mid. It decides much
+of one epoch and says little about the next. The rest, what their quotes earned against the mid when they filled, less
+fees, lasts. So the drift is a control variate: the forecast's mean counts it at a quarter, its deviation in full.
 """
 
 from dataclasses import dataclass
@@ -12,11 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewright.market.errors import UsageError
-from tidewright.measure.overfitting import effective_trials, expected_maximum
+from tidewright.measure.overfitting import effective_trials
 
 F64 = npt.NDArray[np.float64]
 
-HALF_BLOCKS: Final = 10.0  # with this many independent blocks half of what the bootstrap says beyond 1/2 is believed
+DRIFT_WEIGHT: Final = 0.25  # of the drift in what lasts; docs/confidence.md says how it was found
+SLOPE: Final = 2.0  # logits a unit of asinh(z)
+HALF_BLOCKS: Final = 3.0  # with this many independent blocks half of z is believed
 BOUND: Final = 0.02  # no confidence nearer to 0 or 1 than this: no window shows more
 _ROUNDING: Final = 1e-12
 
@@ -28,13 +34,16 @@ class Evidence:
     Attributes
     ----------
     mean, lower, upper
-        Mean difference a cycle and its central 95 % bootstrap interval, quote units.
+        Mean difference a cycle out of sample and its central 95 % bootstrap interval, quote units.
     probability
-        Chance that the next ``horizon`` cycles add up to more than 0, from the bootstrap alone.
+        Chance that the next ``horizon`` cycles add up to more than 0, from the bootstrap of these differences alone.
+    edge, z
+        What is thought to last of the difference, a cycle, quote, from both windows; and the same over the horizon in
+        deviations of what is foretold of it.
     confidence
-        The same after shrinkage for choosing among finalists and for the small sample.
+        The forecast before what came true corrects it, a probability.
     cycles, block, horizon
-        Differences, block length and horizon, cycles.
+        Out-of-sample differences, block length and horizon, cycles.
     choices
         Finalists the candidate was chosen from, counted by how different they are (1 to their number).
     """
@@ -43,11 +52,36 @@ class Evidence:
     lower: float
     upper: float
     probability: float
+    edge: float
+    z: float
     confidence: float
     cycles: int
     block: int
     horizon: int
     choices: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Candidate's less incumbent's of every cycle of one window, quote units, each shape (cycles,).
+
+    Attributes
+    ----------
+    difference
+        Of the equity changes.
+    drift
+        The part of it that is position times change of the mid.
+    """
+
+    difference: F64
+    drift: F64
+
+    @classmethod
+    def of(cls, increments: F64, drift: F64 | None, candidate: int, incumbent: int = -1) -> "Pair":
+        """From the columns of two lanes; without a drift it is taken as 0."""
+        difference = increments[:, candidate] - increments[:, incumbent]
+        part = np.zeros_like(difference) if drift is None else drift[:, candidate] - drift[:, incumbent]
+        return cls(difference, part)
 
 
 def block_length(cycles: int) -> int:
@@ -81,53 +115,91 @@ def effective_choices(differences: F64) -> float:
     return effective_trials(np.asarray(np.corrcoef(varied, rowvar=False), np.float64))
 
 
-def paired(differences: F64, horizon: int, choices: float, rng: np.random.Generator, draws: int = 4000) -> Evidence:
-    """Evidence from paired differences.
+def block_deviation(series: F64) -> float:
+    """Deviation a square root of a cycle of sums of the series: what the circular block bootstrap converges to.
 
-    The predicted sum over the horizon is ``resampled sum + horizon·(m* − mean − shift)``: a resampled stretch, plus
-    what is not known of the mean (m*, the mean of a resample of full length), less what choosing the best of
-    ``choices`` finalists is expected to flatter it (shift, the expected maximum of that many standard normals times the
-    standard error of the mean). ``probability`` is without the shift. Then
-    ``confidence = 1/2 + (p − 1/2)·m/(m + 10)`` with m = cycles/block, kept within [0.02, 0.98].
+    The deviation of all circular block sums over the square root of the block length; half the plain deviation at least,
+    for a handful of blocks can look too calm by chance.
+    """
+    block = block_length(len(series))
+    circle = np.concatenate([[0.0], np.cumsum(np.concatenate([series, series[:block]]))])
+    sums = circle[block : block + len(series)] - circle[: len(series)]
+    return max(float(sums.std()) / block**0.5, 0.5 * float(series.std()))
+
+
+def paired(
+    outside: Pair,
+    horizon: int,
+    choices: float,
+    rng: np.random.Generator,
+    inside: Pair | None = None,
+    draws: int = 4000,
+) -> Evidence:
+    """Evidence from paired differences d with drift g, T of them in both windows together.
+
+    ``edge = mean(d − g) + mean(g)/4``: the control variate of the module's text. The sum over H cycles is foretold as
+    ``H·edge`` with variance ``H·s² + H²·c²/T``: s² is the long-run variance of d (:func:`block_deviation`), c² that of
+    d − g, so the second term is what is not known of the edge. ``z`` is the ratio times m/(m + 3), with m blocks of
+    market seen. ``confidence = 1/(1 + exp(−2·asinh(z)))``: near a normal distribution's for small z, with tails as heavy
+    as those of the sums that came; kept within [0.02, 0.98].
+
+    The in-sample window counts too: it flatters the candidate, but over thousands of epochs it told more about the next
+    one than the shorter out-of-sample window did (docs/confidence.md), and the flattery is corrected by what comes true.
 
     Parameters
     ----------
-    differences
-        Candidate's less incumbent's equity change of every out-of-sample cycle, quote units, shape (cycles,).
+    outside, inside
+        The pair in the out-of-sample window, >= 2 cycles; and in sample.
     horizon
         Cycles of one epoch.
     choices
-        Finalists the candidate was chosen from, >= 1; see :func:`effective_choices`.
+        Finalists the candidate was chosen from, >= 1; see :func:`effective_choices`. For information.
 
     Raises
     ------
     UsageError
         If there are fewer than 2 differences or the horizon is not > 0.
     """
-    cycles = len(differences)
+    cycles = len(outside.difference)
     if cycles < 2 or horizon < 1:
         raise UsageError(f"evidence needs 2 cycles and a horizon of 1, had {cycles} and {horizon}")
     block = block_length(cycles)
-    mean = float(differences.mean())
-    means = block_sums(differences, cycles, block, draws, rng) / cycles
-    ahead = block_sums(differences, horizon, block, draws, rng)
-    predicted = ahead + horizon * (means - mean)
-    shift = max(0.0, expected_maximum(choices)) * float(means.std())
-    scale = _ROUNDING * float(np.abs(differences).sum()) * max(1.0, horizon / cycles)
-    shrink = (cycles / block) / (cycles / block + HALF_BLOCKS)
-    confidence = 0.5 + (_share_above(predicted - horizon * shift, scale) - 0.5) * shrink
+    means = block_sums(outside.difference, cycles, block, draws, rng) / cycles
+    ahead = block_sums(outside.difference, horizon, block, draws, rng)
+    mean = float(outside.difference.mean())
+    scale = _ROUNDING * float(np.abs(outside.difference).sum()) * max(1.0, horizon / cycles)
     lower, upper = np.quantile(means, [0.025, 0.975])
+    edge, z = _lasting(outside, inside, horizon)
     return Evidence(
         mean=mean,
         lower=float(lower),
         upper=float(upper),
-        probability=_share_above(predicted, scale),
-        confidence=float(np.clip(confidence, BOUND, 1.0 - BOUND)),
+        probability=_share_above(ahead + horizon * (means - mean), scale),
+        edge=edge,
+        z=z,
+        confidence=float(np.clip(1.0 / (1.0 + np.exp(-SLOPE * np.arcsinh(z))), BOUND, 1.0 - BOUND)),
         cycles=cycles,
         block=block,
         horizon=horizon,
         choices=choices,
     )
+
+
+def _lasting(outside: Pair, inside: Pair | None, horizon: int) -> tuple[float, float]:
+    """Edge a cycle and z."""
+    windows = [outside] if inside is None else [inside, outside]
+    difference = np.concatenate([pair.difference for pair in windows])
+    drift = np.concatenate([pair.drift for pair in windows])
+    earned = difference - drift
+    total = len(difference)
+    edge = float(earned.mean() + DRIFT_WEIGHT * drift.mean())
+    variance = horizon * block_deviation(difference) ** 2 + horizon**2 * block_deviation(earned) ** 2 / total
+    tiny = _ROUNDING * max(float(np.abs(earned).sum()), float(np.abs(drift).sum()))
+    if abs(edge) * total <= tiny:
+        return edge, 0.0
+    blocks = total / block_length(total)
+    ratio = horizon * edge / max(variance**0.5, tiny)
+    return edge, float(ratio * blocks / (blocks + HALF_BLOCKS))
 
 
 def moments(returns: F64) -> tuple[float, float, float]:

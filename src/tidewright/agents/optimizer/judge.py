@@ -11,7 +11,7 @@ from tidewright.agents.optimizer.fold import BookFold
 from tidewright.agents.optimizer.windows import Window
 from tidewright.engine.config import ReplayConfig
 from tidewright.engine.sweep import Job, Rows, Runner, Threads
-from tidewright.market.codes import UNIT
+from tidewright.market.codes import BUY, FILL, UNIT
 from tidewright.market.errors import UsageError
 from tidewright.market.tape import Tape
 from tidewright.measure.mids import tape_mids
@@ -63,10 +63,14 @@ class Judgement:
     equity
         Known equity at the start and at each decision, quote, float64, shape (cycles + 1, lanes); ``None`` unless
         recorded.
+    position
+        Net filled quantity known at the start and at each decision, base, shape (cycles + 1, lanes); ``None`` unless
+        recorded.
     """
 
     statistics: Mapping[str, npt.NDArray[Any]]
     equity: F64 | None = None
+    position: F64 | None = None
 
     @property
     def increments(self) -> F64:
@@ -161,10 +165,12 @@ class ShadowJudge:
             queue=settings.queue,
             limits=None if settings.limits == OFF else settings.limits,
             record_equity=int(record),
+            record_fills=int(record),
         )
         stop = int(np.searchsorted(self._data.ts, window.end_ns, side="right"))
         first = self._fold.row
         rows = Rows(self._data.rows(first, max(stop, first)), self._path, first)
+        opening = self._fold.snapshot()
         job = Job(
             self._instrument,
             config,
@@ -174,7 +180,7 @@ class ShadowJudge:
             base_units=self._base,
             quote_units=self._quote,
             check_balance=settings.check_balance,
-            opening=self._fold.snapshot(),
+            opening=opening,
             until_ns=window.end_ns,
         )
         result = self._runner.run(rows, job)
@@ -184,7 +190,10 @@ class ShadowJudge:
         if not record:
             return Judgement(statistics)
         start = np.asarray(statistics["equity_start"], np.float64)
-        return Judgement(statistics, np.concatenate([start[None, :], result.equity]))
+        decisions = np.concatenate([[window.start_ns], result.equity_ts])
+        lots = positions(result.reports, decisions, lanes)
+        held = lots * float(self._instrument.lot)
+        return Judgement(statistics, np.concatenate([start[None, :], result.equity]), held)
 
     def _with_idle(self, params: Params, lanes: int) -> Params:
         """The parameter sets and one more that quotes nothing: it shows what holding the inventory is worth."""
@@ -230,4 +239,15 @@ def _beyond_holding(judged: Judgement, record: bool) -> Judgement:
     statistics["sum_downside_sq"] = (np.minimum(returns, 0.0) ** 2).sum(axis=0)
     statistics["equity_start"], statistics["equity_end"] = equity[0], equity[-1]
     statistics["max_drawdown"] = ((peak - equity) / peak).max(axis=0)
-    return Judgement(statistics, equity if record else None)
+    if not record or judged.position is None:
+        return Judgement(statistics)
+    return Judgement(statistics, equity, judged.position[:, :-1])
+
+
+def positions(reports: npt.NDArray[np.void], decisions: npt.NDArray[np.int64], lanes: int) -> F64:
+    """Net filled quantity a lane knows of at each decision, lots, shape (decisions, lanes)."""
+    fills = reports[reports["what"] == FILL]
+    change = np.zeros((len(decisions) + 1, lanes))
+    row = np.searchsorted(decisions, fills["known_ns"], side="left")
+    np.add.at(change, (row, fills["lane"]), np.where(fills["side"] == BUY, fills["qty"], -fills["qty"]))
+    return np.cumsum(change, axis=0)[:-1]

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from tidewright.agents.optimizer.reliability import Calibration, Score, calibrate, score
+from tidewright.agents.optimizer.calibration import Calibration, calibrate
 from tidewright.market.errors import DataError
+from tidewright.measure.reliability import Reliability, assess
 
 F64 = npt.NDArray[np.float64]
 _VERSION = 1
@@ -103,10 +104,10 @@ class Memory:
         table = self._table()
         return calibrate(table[:, 0], table[:, 2])
 
-    def reliability(self) -> Score:
-        """How good the reported confidences were."""
+    def reliability(self) -> Reliability | None:
+        """How good the reported confidences were; ``None`` before the first outcome."""
         table = self._table()
-        return score(table[:, 1], table[:, 2])
+        return assess(table[:, 1], table[:, 2])
 
     def _table(self) -> F64:
         return np.array(self.settled, np.float64).reshape(-1, 3)

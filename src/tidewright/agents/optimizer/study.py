@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from tidewright.agents.optimizer.evidence import Evidence, effective_choices, moments, paired
+from tidewright.agents.optimizer.evidence import Evidence, Pair, effective_choices, moments, paired
 from tidewright.agents.optimizer.judge import Judge, Judgement, Params
 from tidewright.agents.optimizer.memory import Memory
 from tidewright.agents.optimizer.objective import TOO_FEW, Objective
