@@ -59,8 +59,6 @@ class Epoch:
         Differences in sample, out of sample, and over the next epochs (the first epoch's are the outcome's).
     drift_inside, drift_outside
         The part of them that is position times change of the mid.
-    mids
-        Mid at every cycle of the window, quote.
     """
 
     source: str
@@ -78,7 +76,6 @@ class Epoch:
     outside: list[float]
     drift_outside: list[float]
     after: list[float]
-    mids: list[float]
 
 
 class Listener:
@@ -119,7 +116,7 @@ def epochs(tape: Tape, source: str, strategy: str, course: Course, seed: int, fi
         parts = split(until - course.window * course.cycle_ns, until, course.cycle_ns, 2 * LATENCY_NS)
         before = ShadowJudge(tape, len(tape), strategy, settings, parts.inside.start_ns, before)
         listener = Listener(before)
-        plan = Plan(strategy, space, incumbent, parts, course.cycle_ns, course.epoch, 96, 1, seed)
+        plan = Plan(strategy, space, incumbent, parts, course.cycle_ns, course.epoch, 48, 1, seed)
         found = study(listener, plan, memory)
         number += 1
         if found.evidence is not None:
@@ -129,8 +126,6 @@ def epochs(tape: Tape, source: str, strategy: str, course: Course, seed: int, fi
             pair = {name: np.array([candidate[name], incumbent[name]]) for name in candidate}
             ahead = ShadowJudge(tape, len(tape), strategy, settings, until, ahead)
             came = ahead.evaluate(later, pair, 2, record=True).increments
-            past = mids.at(until - np.arange(course.window, -1, -1, dtype=np.int64) * course.cycle_ns)
-            moves = np.diff(past)
             yield Epoch(
                 source=source,
                 strategy=strategy,
@@ -143,11 +138,10 @@ def epochs(tape: Tape, source: str, strategy: str, course: Course, seed: int, fi
                 confidence=found.evidence.confidence,
                 sent=not found.reason,
                 inside=_plain(_pair(inside.increments, found.chosen)),
-                drift_inside=_plain(_drift(inside, found.chosen, moves[: parts.inside.cycles(course.cycle_ns)])),
+                drift_inside=_plain(_pair(inside.drift, found.chosen)),
                 outside=_plain(_pair(outside.increments, found.chosen)),
-                drift_outside=_plain(_drift(outside, found.chosen, moves[-parts.outside.cycles(course.cycle_ns) :])),
+                drift_outside=_plain(_pair(outside.drift, found.chosen)),
                 after=_plain(came[:, 0] - came[:, 1]),
-                mids=[float(f"{value:.8g}") for value in past],
             )
             if kind == "good" or (kind != "fixed" and not found.reason and found.evidence.confidence >= THRESHOLD):
                 incumbent = dict(candidate)
@@ -163,17 +157,15 @@ def _start(kind: str, strategy: str, space: Space, rng: np.random.Generator) -> 
     if kind in ("poor", "fixed"):
         return dict(POOR[strategy])
     if kind == "random":
-        return dict(zip(space.names, (float(v) for v in space.decode(rng.random((1, len(space.names))))[0]), strict=True))
+        return dict(
+            zip(space.names, (float(v) for v in space.decode(rng.random((1, len(space.names))))[0]), strict=True)
+        )
     return {}
 
 
-def _pair(values: F64, chosen: int) -> F64:
+def _pair(values: F64 | None, chosen: int) -> F64:
+    assert values is not None
     return np.asarray(values[:, chosen] - values[:, -1], np.float64)
-
-
-def _drift(judged: Judgement, chosen: int, moves: F64) -> F64:
-    assert judged.position is not None
-    return _pair(judged.position[:-1], chosen) * moves
 
 
 def _plain(values: F64) -> list[float]:

@@ -5,13 +5,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidewright.agents.optimizer.evidence import BOUND, block_sums, effective_choices, moments, paired
-from tidewright.agents.optimizer.reliability import Calibration, calibrate, score
+from tidewright.agents.optimizer.evidence import (
+    BOUND,
+    Evidence,
+    Pair,
+    block_deviation,
+    block_sums,
+    effective_choices,
+    moments,
+)
+from tidewright.agents.optimizer.evidence import paired as weigh
 from tidewright.market.errors import UsageError
 
 
 def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
+
+
+def paired(values: np.ndarray, horizon: int, choices: float, draw: np.random.Generator, draws: int = 400) -> Evidence:
+    return weigh(Pair(values, np.zeros_like(values)), horizon, choices, draw, draws=draws)
 
 
 def test_identical_lanes_give_one_half_exactly() -> None:
@@ -42,8 +54,8 @@ def test_finalists_that_do_the_same_are_one_choice() -> None:
 
 
 def test_a_small_sample_is_believed_less() -> None:
-    short, long = (paired(np.tile([0.9, 1.1], n), 10, 1, rng()) for n in (5, 500))
-    assert 0.5 < short.confidence < long.confidence == pytest.approx(1.0 - BOUND, abs=0.12)
+    short, long = (paired(np.tile([-2.0, 2.4], n), 10, 1, rng()) for n in (5, 500))
+    assert 0.5 < short.confidence < long.confidence < 1.0 - BOUND
 
 
 def test_confidence_is_near_one_half_on_average_when_there_is_no_edge() -> None:
@@ -72,6 +84,29 @@ def test_too_little_is_refused() -> None:
         paired(np.zeros(1), 1, 1, rng())
 
 
+def test_the_drift_of_the_inventory_decides_little_of_the_forecast() -> None:
+    earned = rng(6).normal(0.1, 0.5, 300)
+    drift = rng(7).normal(0.0, 3.0, 300) - 0.3  # an inventory that stood on the wrong side by chance
+    known = weigh(Pair(earned + drift, drift), 60, 1, rng())
+    unknown = weigh(Pair(earned + drift, np.zeros(300)), 60, 1, rng())
+    assert unknown.confidence < 0.4 < known.confidence < 0.6
+    assert known.mean == unknown.mean and known.probability == unknown.probability
+
+
+def test_both_windows_are_heard() -> None:
+    flat, good = Pair(rng(8).normal(0.0, 1.0, 100), np.zeros(100)), Pair(rng(9).normal(0.5, 1.0, 200), np.zeros(200))
+    alone, both = weigh(flat, 50, 1, rng()), weigh(flat, 50, 1, rng(), good)
+    assert both.confidence > alone.confidence + 0.1
+    assert both.cycles == alone.cycles == 100 and both.mean == alone.mean
+
+
+def test_the_long_run_deviation_counts_what_neighbours_share() -> None:
+    noise = rng(10).normal(0.0, 1.0, 20_000)
+    assert block_deviation(noise) == pytest.approx(1.0, abs=0.05)
+    moving = np.convolve(noise, np.ones(4), "valid")  # sums of n of them deviate by about 4 sqrt(n)
+    assert block_deviation(moving) == pytest.approx(4.0, abs=0.3)
+
+
 def test_block_sums_add_neighbours_around_the_circle() -> None:
     series = np.array([1.0, 10.0, 100.0, 1000.0])
     sums = block_sums(series, 2, 2, 500, rng())
@@ -85,54 +120,3 @@ def test_moments_of_a_known_sample() -> None:
     assert skew == pytest.approx(0.0)
     assert kurtosis == pytest.approx(1.64)
     assert moments(np.zeros(5)) == (0.0, 0.0, 3.0)
-
-
-# 10 forecasts each of .1, .5 and .9 with 1, 6 and 8 hits: Brier .1700, reliability .006667, resolution .086667,
-# uncertainty .2500, expected calibration error .066667 (computed by hand).
-FORECASTS = np.repeat([0.1, 0.5, 0.9], 10)
-OUTCOMES = np.concatenate([np.arange(10) < hits for hits in (1, 6, 8)]).astype(float)
-
-
-def test_the_brier_score_decomposes_as_computed_by_hand() -> None:
-    result = score(FORECASTS, OUTCOMES)
-    assert result.n == 30
-    assert result.brier == pytest.approx(0.17)
-    assert result.reliability == pytest.approx(0.006667, abs=1e-6)
-    assert result.resolution == pytest.approx(0.086667, abs=1e-6)
-    assert result.uncertainty == pytest.approx(0.25)
-    assert result.ece == pytest.approx(0.066667, abs=1e-6)
-    assert result.skill == pytest.approx(0.32)
-    assert [(round(f, 9), round(o, 9), n) for f, o, n in result.bins] == [
-        (0.1, 0.1, 10),
-        (0.5, 0.6, 10),
-        (0.9, 0.8, 10),
-    ]
-    assert result.to_json()["bins"][1] == {"forecast": 0.5, "frequency": 0.6, "n": 10}
-
-
-def test_no_forecast_has_no_score() -> None:
-    empty = score(np.empty(0), np.empty(0))
-    assert empty.n == 0 and empty.to_json()["brier"] is None
-    with pytest.raises(UsageError):
-        score(np.array([1.5]), np.array([1.0]))
-
-
-def test_without_experience_a_forecast_stands() -> None:
-    assert calibrate(np.empty(0), np.empty(0)) == Calibration(0.0, 1.0)
-    assert Calibration().apply(0.7) == pytest.approx(0.7)
-
-
-def test_a_boaster_is_corrected_towards_what_came_true() -> None:
-    draw = rng(5)
-    boasts = np.where(draw.random(400) < 0.5, 0.9, 0.1)
-    came = (draw.random(400) < np.where(boasts > 0.5, 0.6, 0.4)).astype(float)
-    correction = calibrate(boasts, came)
-    assert correction.apply(0.9) == pytest.approx(0.6, abs=0.06)
-    assert correction.apply(0.1) == pytest.approx(0.4, abs=0.06)
-
-
-def test_a_few_outcomes_change_little_and_never_turn_forecasts_around() -> None:
-    assert 0.6 < calibrate(np.array([0.8]), np.array([0.0])).apply(0.8) < 0.8
-    wrong = calibrate(np.repeat([0.1, 0.9], 200), np.repeat([1.0, 0.0], 200))
-    assert wrong.slope == 0.0
-    assert wrong.apply(0.9) == pytest.approx(wrong.apply(0.1))

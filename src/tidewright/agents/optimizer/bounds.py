@@ -26,8 +26,8 @@ class Bounds:
         Share of one core, over 0 to 1: after each batch of candidates it rests until its processor time is no more than
         that. It makes answers later, never different.
     memory_mb
-        Most private memory, MiB (``RLIMIT_DATA``: what the process allocates; tapes, which are files mapped into memory,
-        do not count); 0: no bound. A search that needs more ends with an error message, the process goes on.
+        Most private memory, MiB (``RLIMIT_DATA``: what the process allocates; tapes, which are files mapped into
+        memory, do not count); 0: no bound. A search that needs more ends with an error message, the process goes on.
     threads
         Threads that judge candidates.
     """

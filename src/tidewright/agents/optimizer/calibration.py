@@ -10,12 +10,13 @@ from tidewright.measure.change import Cusum
 
 F64 = npt.NDArray[np.float64]
 
-PRIOR_SHIFT: Final = 0.3  # prior deviation of the map's offset, in logits
-PRIOR_SLOPE: Final = 0.3  # prior deviation of its two slopes around 1
+PRIOR_SHIFT: Final = 0.4  # prior deviation of the map's offset, in logits
+PRIOR_SLOPE: Final = 0.4  # prior deviation of its two slopes around 1
 HALF_LIFE: Final = 400.0  # outcomes after which one counts half
-WRONG_LIMIT: Final = 5.0  # CUSUM limit of forecasts that come out wrong: one false alarm in about 465 outcomes
+WRONG_ALLOWANCE: Final = 0.25  # CUSUM of forecasts that come out wrong: with this limit one false alarm in about 2,800
+WRONG_LIMIT: Final = 12.0
 AFTER_CHANGE: Final = 0.05  # weight left to outcomes from before a change of the map
-FEWEST: Final = 10  # outcomes since a change that are needed before older ones are set aside
+RENEWED: Final = 25  # outcomes after which the map that is watched is learned anew
 _EDGE: Final = 1e-6
 
 
@@ -44,49 +45,52 @@ class Calibration:
         return float(_sigmoid(design @ np.array([self.shift, self.rise, self.fall]))[0])
 
 
-def calibrate(forecasts: F64, outcomes: F64, half_life: float = HALF_LIFE) -> Calibration:
-    """The most probable correction of forecasts in the order in which they came true.
+class Recalibrator:
+    """Learns the correction from outcomes, one at a time, and notices when it has changed.
 
     Beta calibration (Kull, Silva Filho and Flach 2017, equation 6) by discounted logistic regression with priors at "no
-    change", ``c ~ N(0, 0.3²)``, ``a, b ~ N(1, 0.3²)``: a handful of outcomes cannot turn forecasts upside down. An
+    change", ``c ~ N(0, 0.4²)``, ``a, b ~ N(1, 0.4²)``: a handful of outcomes cannot turn forecasts upside down. An
     outcome of age n counts ``2^(−n/half_life)``. Where corrected forecasts keep coming out too high or too low (a CUSUM
     of ``(outcome − q)/√(q(1 − q))``), the map has changed: what came before weighs a twentieth from then on.
-
-    Parameters
-    ----------
-    forecasts
-        Raw probabilities, 0 to 1.
-    outcomes
-        1 came true, 0 did not, 0.5 a tie.
     """
-    count = len(forecasts)
-    if count == 0:
-        return Calibration()
-    weights = 0.5 ** (np.arange(count)[::-1] / half_life)
-    since = _changed(forecasts, outcomes)
-    weights[: count - since] *= AFTER_CHANGE if since else 1.0
-    shift, rise, fall = _fit(_design(forecasts), outcomes, weights)
-    return Calibration(shift, rise, fall, since)
+
+    def __init__(self, half_life: float = HALF_LIFE) -> None:
+        self._half_life = half_life
+        self._forecasts: list[float] = []
+        self._outcomes: list[float] = []
+        self._since = 0  # index of the first outcome since the newest change
+        self._cusum = Cusum(WRONG_ALLOWANCE, WRONG_LIMIT)
+        self._watched = Calibration()  # the map that outcomes are held against
+
+    def tell(self, forecast: float, outcome: float) -> None:
+        """A raw forecast and what came: 1 true, 0 not, 0.5 a tie."""
+        q = min(max(self._watched.apply(forecast), 0.05), 0.95)
+        self._forecasts.append(forecast)
+        self._outcomes.append(outcome)
+        count = len(self._outcomes)
+        if began := self._cusum.update(float(outcome - q) / (q * (1.0 - q)) ** 0.5):
+            self._since = count - began
+            self._watched = Calibration()
+        elif (count - self._since) % RENEWED == 0:
+            self._watched = self.calibration()
+
+    def calibration(self) -> Calibration:
+        """The most probable correction now."""
+        count = len(self._outcomes)
+        if count == 0:
+            return Calibration()
+        weights = 0.5 ** (np.arange(count)[::-1] / self._half_life)
+        weights[: self._since] *= AFTER_CHANGE
+        shift, rise, fall = _fit(_design(np.array(self._forecasts)), np.array(self._outcomes), weights)
+        return Calibration(shift, rise, fall, count - self._since if self._since else 0)
 
 
-def _changed(forecasts: F64, outcomes: F64) -> int:
-    """How many of the last outcomes came since the newest change of the map; 0: none was told.
-
-    Told are changes against the map of all outcomes up to 50 before, renewed every 25.
-    """
-    cusum, since, fitted = Cusum(h=WRONG_LIMIT), 0, Calibration()
-    for index in range(len(forecasts)):
-        if index % 25 == 0 and index >= 50:
-            first = max(0, since)
-            if index - first >= 50:
-                design = _design(forecasts[first:index])
-                fitted = Calibration(*_fit(design, outcomes[first:index], np.ones(index - first)))
-        q = min(max(fitted.apply(float(forecasts[index])), 0.05), 0.95)
-        began = cusum.update(float(outcomes[index] - q) / (q * (1.0 - q)) ** 0.5)
-        if began:
-            since = index + 1 - began
-            fitted = Calibration()
-    return len(forecasts) - since if since and len(forecasts) - since >= FEWEST else 0
+def calibrate(forecasts: F64, outcomes: F64) -> Calibration:
+    """The correction that forecasts suggest, in the order in which they came true: see :class:`Recalibrator`."""
+    learner = Recalibrator()
+    for forecast, outcome in zip(forecasts, outcomes, strict=True):
+        learner.tell(float(forecast), float(outcome))
+    return learner.calibration()
 
 
 def _fit(design: F64, outcomes: F64, weights: F64) -> tuple[float, float, float]:

@@ -31,7 +31,7 @@ class Pulse(NamedTuple):
         End of each bin, ns, shape (n,).
     values
         Logarithms of the realised volatility (root of the sum of squared changes of the mid, ticks, and 1 is added),
-        of the number of trades (and 1) and of the mean spread (ticks, and 1); shape (n, 3). NaN where there was no book.
+        of the number of trades (and 1) and of the mean spread (ticks, and 1); shape (n, 3). NaN without a book.
     """
 
     ts: I64

@@ -4,9 +4,10 @@ Candidate and incumbent see the same market, so the difference of their equity c
 noise than either. Neighbouring cycles are not independent; whole blocks of them are resampled (circular block
 bootstrap, Politis and Romano 1992).
 
-Most of the noise that is left is *drift*: the difference of their positions times the change of the mid. It decides much
-of one epoch and says little about the next. The rest, what their quotes earned against the mid when they filled, less
-fees, lasts. So the drift is a control variate: the forecast's mean counts it at a quarter, its deviation in full.
+Most of the noise that is left is *drift*: the difference of their positions times the change of the mid. It decides
+much of one epoch and says little about the next. The rest, what their quotes earned against the mid when they
+filled, less fees, lasts. So the drift is a control variate: the forecast's mean counts it at a quarter, its deviation
+in full.
 """
 
 from dataclasses import dataclass
@@ -16,11 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewright.market.errors import UsageError
-from tidewright.measure.overfitting import effective_trials
+from tidewright.measure.overfitting import effective_trials, expected_maximum
 
 F64 = npt.NDArray[np.float64]
 
 DRIFT_WEIGHT: Final = 0.25  # of the drift in what lasts; docs/confidence.md says how it was found
+FLATTERY: Final = 0.5  # of what the best of several finalists is expected to owe to chance
 SLOPE: Final = 2.0  # logits a unit of asinh(z)
 HALF_BLOCKS: Final = 3.0  # with this many independent blocks half of z is believed
 BOUND: Final = 0.02  # no confidence nearer to 0 or 1 than this: no window shows more
@@ -39,7 +41,7 @@ class Evidence:
         Chance that the next ``horizon`` cycles add up to more than 0, from the bootstrap of these differences alone.
     edge, z
         What is thought to last of the difference, a cycle, quote, from both windows; and the same over the horizon in
-        deviations of what is foretold of it.
+        deviations of the sum that is foretold.
     confidence
         The forecast before what came true corrects it, a probability.
     cycles, block, horizon
@@ -118,8 +120,8 @@ def effective_choices(differences: F64) -> float:
 def block_deviation(series: F64) -> float:
     """Deviation a square root of a cycle of sums of the series: what the circular block bootstrap converges to.
 
-    The deviation of all circular block sums over the square root of the block length; half the plain deviation at least,
-    for a handful of blocks can look too calm by chance.
+    The deviation of all circular block sums over the square root of the block length; half the plain deviation at
+    least, for a handful of blocks can look too calm by chance.
     """
     block = block_length(len(series))
     circle = np.concatenate([[0.0], np.cumsum(np.concatenate([series, series[:block]]))])
@@ -137,14 +139,15 @@ def paired(
 ) -> Evidence:
     """Evidence from paired differences d with drift g, T of them in both windows together.
 
-    ``edge = mean(d − g) + mean(g)/4``: the control variate of the module's text. The sum over H cycles is foretold as
-    ``H·edge`` with variance ``H·s² + H²·c²/T``: s² is the long-run variance of d (:func:`block_deviation`), c² that of
-    d − g, so the second term is what is not known of the edge. ``z`` is the ratio times m/(m + 3), with m blocks of
-    market seen. ``confidence = 1/(1 + exp(−2·asinh(z)))``: near a normal distribution's for small z, with tails as heavy
-    as those of the sums that came; kept within [0.02, 0.98].
+    ``edge = mean(d − g) + mean(g)/4``: the control variate of the module's text. Choosing the best of several finalists
+    flatters: half the expected maximum of ``choices`` standard normals times the standard error c/√T is taken off. The
+    sum over H cycles is foretold as ``H·edge`` with variance ``H·s² + H²·c²/T``: s² is the long-run variance of d
+    (:func:`block_deviation`), c² that of d − g, so the second term is what is not known of the edge. ``z`` is the ratio
+    times m/(m + 3), with m blocks of market seen. ``confidence = 1/(1 + exp(−2·asinh(z)))``: near a normal
+    distribution's for small z, with tails as heavy as those of the sums that came; kept within [0.02, 0.98].
 
     The in-sample window counts too: it flatters the candidate, but over thousands of epochs it told more about the next
-    one than the shorter out-of-sample window did (docs/confidence.md), and the flattery is corrected by what comes true.
+    one than the shorter out-of-sample window did (docs/confidence.md); what flattery is left, outcomes correct.
 
     Parameters
     ----------
@@ -153,7 +156,7 @@ def paired(
     horizon
         Cycles of one epoch.
     choices
-        Finalists the candidate was chosen from, >= 1; see :func:`effective_choices`. For information.
+        Finalists the candidate was chosen from, >= 1; see :func:`effective_choices`.
 
     Raises
     ------
@@ -169,7 +172,7 @@ def paired(
     mean = float(outside.difference.mean())
     scale = _ROUNDING * float(np.abs(outside.difference).sum()) * max(1.0, horizon / cycles)
     lower, upper = np.quantile(means, [0.025, 0.975])
-    edge, z = _lasting(outside, inside, horizon)
+    edge, z = _lasting(outside, inside, horizon, choices)
     return Evidence(
         mean=mean,
         lower=float(lower),
@@ -185,21 +188,21 @@ def paired(
     )
 
 
-def _lasting(outside: Pair, inside: Pair | None, horizon: int) -> tuple[float, float]:
+def _lasting(outside: Pair, inside: Pair | None, horizon: int, choices: float) -> tuple[float, float]:
     """Edge a cycle and z."""
     windows = [outside] if inside is None else [inside, outside]
     difference = np.concatenate([pair.difference for pair in windows])
     drift = np.concatenate([pair.drift for pair in windows])
     earned = difference - drift
     total = len(difference)
-    edge = float(earned.mean() + DRIFT_WEIGHT * drift.mean())
-    variance = horizon * block_deviation(difference) ** 2 + horizon**2 * block_deviation(earned) ** 2 / total
-    tiny = _ROUNDING * max(float(np.abs(earned).sum()), float(np.abs(drift).sum()))
+    tiny = _ROUNDING * float(np.abs(earned).sum() + np.abs(drift).sum())
+    unknown = block_deviation(earned) / total**0.5  # standard error of the edge
+    edge = float(earned.mean() + DRIFT_WEIGHT * drift.mean()) - FLATTERY * max(0.0, expected_maximum(choices)) * unknown
     if abs(edge) * total <= tiny:
         return edge, 0.0
+    deviation = (horizon * block_deviation(difference) ** 2 + (horizon * unknown) ** 2) ** 0.5
     blocks = total / block_length(total)
-    ratio = horizon * edge / max(variance**0.5, tiny)
-    return edge, float(ratio * blocks / (blocks + HALF_BLOCKS))
+    return edge, float(horizon * edge / max(deviation, tiny) * blocks / (blocks + HALF_BLOCKS))
 
 
 def moments(returns: F64) -> tuple[float, float, float]:

@@ -13,7 +13,7 @@ from tidewright.engine.config import ReplayConfig
 from tidewright.engine.sweep import Job, Rows, Runner, Threads
 from tidewright.market.codes import BUY, FILL, UNIT
 from tidewright.market.errors import UsageError
-from tidewright.market.tape import Tape
+from tidewright.market.tape import Tape, concatenate
 from tidewright.measure.mids import tape_mids
 from tidewright.risk.limits import OFF, Limits
 from tidewright.strategies.registry import strategy
@@ -63,14 +63,14 @@ class Judgement:
     equity
         Known equity at the start and at each decision, quote, float64, shape (cycles + 1, lanes); ``None`` unless
         recorded.
-    position
-        Net filled quantity known at the start and at each decision, base, shape (cycles + 1, lanes); ``None`` unless
-        recorded.
+    drift
+        The part of each cycle's equity change that is the position known at its start (beyond the starting inventory)
+        times the change of the mid, quote, shape (cycles, lanes); ``None`` unless recorded.
     """
 
     statistics: Mapping[str, npt.NDArray[Any]]
     equity: F64 | None = None
-    position: F64 | None = None
+    drift: F64 | None = None
 
     @property
     def increments(self) -> F64:
@@ -192,8 +192,10 @@ class ShadowJudge:
         start = np.asarray(statistics["equity_start"], np.float64)
         decisions = np.concatenate([[window.start_ns], result.equity_ts])
         lots = positions(result.reports, decisions, lanes)
-        held = lots * float(self._instrument.lot)
-        return Judgement(statistics, np.concatenate([start[None, :], result.equity]), held)
+        seen = tape_mids(concatenate([opening, rows.data]), float(self._instrument.tick))
+        moves = np.nan_to_num(np.diff(seen.at(np.minimum(decisions, seen.until_ns))))
+        drift = lots[:-1] * float(self._instrument.lot) * moves[:, None]
+        return Judgement(statistics, np.concatenate([start[None, :], result.equity]), drift)
 
     def _with_idle(self, params: Params, lanes: int) -> Params:
         """The parameter sets and one more that quotes nothing: it shows what holding the inventory is worth."""
@@ -239,9 +241,9 @@ def _beyond_holding(judged: Judgement, record: bool) -> Judgement:
     statistics["sum_downside_sq"] = (np.minimum(returns, 0.0) ** 2).sum(axis=0)
     statistics["equity_start"], statistics["equity_end"] = equity[0], equity[-1]
     statistics["max_drawdown"] = ((peak - equity) / peak).max(axis=0)
-    if not record or judged.position is None:
+    if not record or judged.drift is None:
         return Judgement(statistics)
-    return Judgement(statistics, equity, judged.position[:, :-1])
+    return Judgement(statistics, equity, judged.drift[:, :-1])
 
 
 def positions(reports: npt.NDArray[np.void], decisions: npt.NDArray[np.int64], lanes: int) -> F64:

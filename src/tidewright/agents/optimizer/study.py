@@ -157,9 +157,10 @@ def study(judge: Judge, plan: Plan, memory: Memory, progress: Callable[[int, int
         return _nothing("the incumbent is best in sample", memory.trials, trials_now, inside[0])
     outside = _lanes(plan, judge.evaluate(plan.split.outside, _params(lanes), len(lanes), record=True), lanes)
     chosen = max((i for i, ok in enumerate(better) if ok), key=lambda index: outside[0][index].score)
-    differences = outside[1][:, :-1] - outside[1][:, -1:]
-    choices = effective_choices(differences[:, np.array(better)])
-    evidence = paired(differences[:, chosen], plan.horizon, choices, rng)
+    increments = outside[1].increments
+    choices = effective_choices((increments[:, :-1] - increments[:, -1:])[:, np.array(better)])
+    pairs = (Pair.of(judged.increments, judged.drift, chosen) for judged in (outside[1], inside[1]))
+    evidence = paired(next(pairs), plan.horizon, choices, rng, next(pairs))
     reason = "" if evidence.mean > 0 else "out of sample the incumbent earned more than the best of the candidates"
     return Findings(
         inside=inside[0],
@@ -167,7 +168,7 @@ def study(judge: Judge, plan: Plan, memory: Memory, progress: Callable[[int, int
         chosen=chosen,
         reason=reason,
         evidence=evidence,
-        deflated=_deflated(inside[1][:, chosen], inside[0][chosen], memory),
+        deflated=_deflated(inside[1].increments[:, chosen], inside[0][chosen], memory),
         trials=memory.trials,
         trials_now=trials_now,
     )
@@ -218,7 +219,7 @@ def _params(lanes: list[dict[str, float]]) -> Params:
     return {name: np.array([lane[name] for lane in lanes]) for name in lanes[0]}
 
 
-def _lanes(plan: Plan, judged: Judgement, lanes: list[dict[str, float]]) -> tuple[list[Lane], F64]:
+def _lanes(plan: Plan, judged: Judgement, lanes: list[dict[str, float]]) -> tuple[list[Lane], Judgement]:
     cycles = judged.increments.shape[0]
     needed = min(plan.objective.min_fills, math.floor(plan.objective.min_fills * cycles / max(1, _inside(plan))))
     scores = plan.objective.scores(judged.statistics, needed)
@@ -227,7 +228,7 @@ def _lanes(plan: Plan, judged: Judgement, lanes: list[dict[str, float]]) -> tupl
         Lane(params, float(scores[i]), {name: float(column[i]) for name, column in figures.items()})
         for i, params in enumerate(lanes)
     ]
-    return table, judged.increments
+    return table, judged
 
 
 def _inside(plan: Plan) -> int:
