@@ -10,6 +10,9 @@ import time
 from tempfile import TemporaryDirectory
 from typing import Final
 
+import numpy as np
+
+from tidewright.agents.executor.environment_tape import TapeEnvironment, TapeSettings
 from tidewright.agents.executor.executor import AccountNow, Executor, MarketNow
 from tidewright.engine.backtest import backtest
 from tidewright.engine.replay import Replay, ReplayConfig
@@ -46,6 +49,9 @@ def main() -> None:
         # A session would otherwise stand still at its first decision.
         executor = Executor(tape.instrument, 0, 1, "grid", {}, Limits())
         executor.decide(1, MarketNow(True, 999, 1_001, 1, 1), AccountNow(0, 0, 1.0, 0.0))
+        environment = TapeEnvironment([tape], 1, 1, TapeSettings(decisions=2, warm_up=1))
+        environment.reset()
+        environment.step(np.zeros((1, 3), np.float32), np.zeros((1, 2), np.int64))
     print(f"compiled in {time.monotonic() - began:.0f} s", file=sys.stderr)
 
 

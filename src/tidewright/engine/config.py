@@ -53,6 +53,8 @@ class ReplayConfig:
         1: keep the equity of every lane at every decision.
     parity
         Match as hftbacktest's exchange without partial fills does instead of by our own rules; ``docs/parity.md``.
+    ask
+        Stop at every decision, so that the lanes' parameters can be set for it: :meth:`Replay.run_to_decision`.
     """
 
     start_ns: int | None = None
@@ -67,6 +69,7 @@ class ReplayConfig:
     record_fills: int = 0
     record_equity: int = 0
     parity: bool = False
+    ask: bool = False
 
     def __post_init__(self) -> None:
         if self.queue not in QUEUES:
@@ -80,6 +83,11 @@ class ReplayConfig:
             raise UsageError(f"record_fills must be 0, 1 or 2, was {self.record_fills}")
         if self.parity and self.queue not in ("risk_averse", "front"):
             raise UsageError(f"parity is defined for the queue models risk_averse and front, not {self.queue}")
+        if self.ask and (self.entry_ns > self.cycle_ns or self.record_fills > 1):
+            raise UsageError(
+                f"a run that asks at every decision needs entry_ns <= cycle_ns {self.cycle_ns} and record_fills <= 1, "
+                f"were {self.entry_ns} and {self.record_fills}"
+            )
         if not 0 < self.queue_power < float("inf"):
             raise UsageError(f"queue_power must be > 0 and finite, was {self.queue_power}")
 
@@ -149,6 +157,7 @@ def integers(
         at.CFG_CURVE: int(bool(config.record_equity)),
         at.CFG_SLOTS: slots,
         at.CFG_PARITY: int(config.parity),
+        at.CFG_ASK: int(config.ask),
     }
     vector = np.zeros(at.CFG_COUNT, np.int64)
     for index, value in values.items():

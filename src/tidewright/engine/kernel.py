@@ -26,6 +26,7 @@ from tidewright.engine.layout import (
     C_ARRIVAL,
     CALL_HEAD,
     CALL_TAIL,
+    CFG_ASK,
     CFG_CURVE,
     CFG_CYCLE,
     CFG_FEED,
@@ -49,6 +50,7 @@ from tidewright.engine.layout import (
     L_POSITION,
     LANES,
     LAST_TS,
+    LOOK,
     LOST,
     MARKET_STATE,
     MID2,
@@ -113,7 +115,8 @@ def run(
     Returns
     -------
     tuple[int, int]
-        DONE and the number of rows; or what stands in the way (GROW_..., MOVE, BAD_TIME) and the row to go on from.
+        DONE and the number of rows; or what stands in the way (GROW_..., MOVE, BAD_TIME, LOOK) and the row to go
+        on from.
     """
     state = state_at(address)
     reg = state.reg
@@ -364,6 +367,9 @@ def instant(state: State, now: int) -> int:
         status = decide(state, now)
         if status != DONE:
             return status
+        if state.cfg[CFG_ASK] == 1:
+            state.reg[DUE] = now  # go on here
+            return LOOK
         status = deliver(state, now)
         if status != DONE:
             state.reg[DUE] = now

@@ -122,6 +122,7 @@ CFG_RECORD: Final = 22  # 0 nothing, 1 fills, 2 all reports
 CFG_CURVE: Final = 23
 CFG_SLOTS: Final = 24  # order slots a lane
 CFG_PARITY: Final = 25  # 1: hftbacktest's rules, see docs/parity.md
+CFG_ASK: Final = 26  # 1: every decision waits until it has been looked at from outside
 CFG_COUNT: Final = 28
 CFG_F_POWER: Final = 0
 CFG_F_TICK: Final = 1
@@ -279,6 +280,7 @@ GROW_CURVE: Final = 4
 GROW_CAPTURE: Final = 5
 BAD_TIME: Final = 6  # venue time falls, or changes inside a packet
 MOVE: Final = 7  # the window has to move to the register MOVE_TO
+LOOK: Final = 8  # a decision is to be taken: look, set parameters, and go on
 
 
 class State(NamedTuple):

@@ -154,20 +154,71 @@ class Replay:
             self._choose_window(data)
         self._run(data, -at.NEVER)
 
+    def run_to_decision(self, data: Columns, row: int) -> tuple[int, bool]:
+        """Read on up to the next decision, for a run whose config says ``ask``.
+
+        The decision is taken with the :attr:`parameters` as they are when the engine goes on.
+
+        Parameters
+        ----------
+        data
+            Whole packets.
+        row
+            First row not yet read; what was returned last.
+
+        Returns
+        -------
+        tuple[int, bool]
+            The row to go on from, and whether there is a decision (else the rows are at their end).
+
+        Raises
+        ------
+        DataError, StrategyError
+            As :meth:`feed`.
+        """
+        if not self._placed:
+            self._choose_window(data)
+        return self._run(data, -at.NEVER, row, stop=True)
+
+    @property
+    def parameters(self) -> F64:
+        """The lanes' strategy parameters, (lanes, n): may be written between decisions; ``levels`` may not grow."""
+        return self._state.params
+
+    @property
+    def decision_ns(self) -> int:
+        """Time of the newest decision; before the first one its start."""
+        return int(self._state.reg[at.NEXT_DECISION]) - self.config.cycle_ns
+
+    @property
+    def market(self) -> F64:
+        """What the decisions' views say about the market, see :mod:`tidewright.market.features`; not to be written."""
+        return self._state.features
+
+    @property
+    def address(self) -> int:
+        """Address of the state for kernels (:func:`tidewright.engine.reference.state_at`), until the engine goes on."""
+        return self._address()
+
     def advance(self, until_ns: int) -> None:
         """Let everything due at or before a time happen; no later row may have a time at or before it."""
         self._run(_NOTHING, until_ns)
 
-    def _run(self, data: Columns, until_ns: int) -> None:
+    def _run(self, data: Columns, until_ns: int, first: int = 0, stop: bool = False) -> tuple[int, bool]:
         arrays = [_read_only(column) for column in data]
-        row = 0
+        row = first
         while True:
             status, row = kernel.run(self._address(), *arrays, row, until_ns)
             if self._rule is not None:
                 self._rule.check()
             if status == at.DONE:
-                self._state.reg[at.ROWS] += row
-                return
+                self._state.reg[at.ROWS] += row - first
+                return row, False
+            if status == at.LOOK:
+                if stop:
+                    self._state.reg[at.ROWS] += row - first
+                    return row, True
+                continue
             if status == at.BAD_TIME:
                 raise DataError(
                     f"venue time may not fall, change inside a packet or lie at or before the advanced time: "

@@ -13,12 +13,14 @@ from tidewright.strategies.avellaneda_stoikov import avellaneda_stoikov
 from tidewright.strategies.custom_call import FIRST_ADDRESS, call
 from tidewright.strategies.glft import glft
 from tidewright.strategies.grid import grid
+from tidewright.strategies.shaped import shaped
 from tidewright.strategies.view import Quotes, View
 
 NONE: Final = -1  # a lane driven from outside
 GRID: Final = 0
 AVELLANEDA_STOIKOV: Final = 1
 GLFT: Final = 2
+SHAPED: Final = 3
 CUSTOM: Final = 4095  # stands in a snapshot for a user's strategy, whose address is another in every process
 
 
@@ -29,7 +31,7 @@ def quote(strategy: int, view: View, params: F64, quotes: Quotes) -> tuple[int, 
     Parameters
     ----------
     strategy
-        GRID, AVELLANEDA_STOIKOV, GLFT, or the address of a custom rule's block.
+        GRID, AVELLANEDA_STOIKOV, GLFT, SHAPED, or the address of a custom rule's block.
     params
         The lane's parameters in the order of :mod:`tidewright.strategies.registry`, shape (n_params,), float64.
 
@@ -44,6 +46,8 @@ def quote(strategy: int, view: View, params: F64, quotes: Quotes) -> tuple[int, 
         return avellaneda_stoikov(view, params, quotes)
     if strategy == 2:
         return glft(view, params, quotes)
+    if strategy == 3:
+        return shaped(view, params, quotes)
     if strategy >= FIRST_ADDRESS:
         return call(strategy, view, params, quotes)
     return 0, 0

@@ -14,6 +14,7 @@ from tidewright.market.tape import F64
 from tidewright.strategies import custom, dispatch
 from tidewright.strategies.custom_rule import CustomRule
 from tidewright.strategies.declaration import BASE_QUANTITY, LEVELS, MAX_POSITION, Declaration, Parameter
+from tidewright.strategies.view import MAX_LEVELS
 
 __all__ = ["CHOICES", "STRATEGIES", "Parameter", "Rule", "Strategy", "resolve", "rows", "strategy"]
 
@@ -178,6 +179,45 @@ STRATEGIES: Final[Mapping[str, Strategy]] = {
                 MAX_POSITION,
             ),
             "stationary quotes in closed form that lean against the inventory (Gueant, Lehalle, Fernandez-Tapia 2013)",
+        ),
+        Strategy(
+            "shaped",
+            dispatch.SHAPED,
+            (
+                Parameter("spread", 1.0, 0.0, 100.0, 0.25, 4.0, "half spread over the base rule's", log=True),
+                Parameter("skew", 0.0, -100.0, 100.0, meaning="shift of both sides up, in half spreads"),
+                Parameter("level_spacing", 0.5, 0.0, 100.0, 0.1, 2.0, "distance of further levels, in half spreads"),
+                Parameter("levels", 3, 0, MAX_LEVELS, 0, 6, "quotes a side; 0: stand aside", integer=True),
+                Parameter(
+                    "stance",
+                    0,
+                    -2,
+                    2,
+                    meaning="inventory to lean towards, in halves of max_position; 2 only buys, -2 only sells",
+                    integer=True,
+                ),
+                Parameter("base_rule", 0, 0, 1, meaning="0: glft, 1: avellaneda_stoikov", integer=True),
+                Parameter(
+                    "gamma", 0.01, 1e-9, 1e3, 1e-3, 1.0, "risk aversion, per basis point and order size", log=True
+                ),
+                Parameter(
+                    "kappa", 0.3, 1e-9, 1e6, 0.03, 3.0, "decay of fills with distance, per basis point", log=True
+                ),
+                Parameter(
+                    "intensity", 0.05, 1e-9, 1e6, meaning="fills a second of a quote at the mid (glft)", log=True
+                ),
+                Parameter(
+                    "horizon_s",
+                    3600.0,
+                    1.0,
+                    1e8,
+                    meaning="seconds after which the inventory should be gone (avellaneda_stoikov)",
+                    log=True,
+                ),
+                BASE_QUANTITY,
+                MAX_POSITION,
+            ),
+            "a base rule's quotes, shaped by spread, skew, spacing, levels and stance: what a learned policy steers",
         ),
     )
 }

@@ -130,6 +130,16 @@ class Ledger:
         """
         return self.quote_units + self._at_mid(self.base_units, mid2_ticks)
 
+    def equity(self, mid2_ticks: int) -> float:
+        """The same in quote, float64: the engine's own expression, so that live and backtest see the same bytes."""
+        numerator, denominator = self.quote_ratio
+        settled = self.start_quote - self.fee(self.instrument.quote)
+        if denominator == 1:
+            quote = float(settled + self.cash * numerator)
+        else:
+            quote = float(settled) + float(self.cash * numerator) / float(denominator)
+        return (quote + float(self.base_units) * (float(mid2_ticks) * (0.5 * float(self.instrument.tick)))) / 1e8
+
     def unrealised_units(self, mid2_ticks: int) -> int:
         """Profit the position would make at the mid, 1e-8 quote units, without fees."""
         numerator, denominator = self.quote_ratio

@@ -308,7 +308,7 @@ class Session:
         account = AccountNow(
             ledger.position_lots,
             ledger.net_position_lots,
-            ledger.equity_units(self._book.last_mid2) / 1e8,
+            ledger.equity(self._book.last_mid2),
             float(ledger.entry_price_ticks) * float(self._instrument.tick),
         )
         return self._executor.decide(now, market, account)

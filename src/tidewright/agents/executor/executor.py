@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 
 from tidewright.agents.executor import state as executor_state
-from tidewright.agents.executor.state import StateInputs
 from tidewright.market import features
 from tidewright.market.clock import DAY
 from tidewright.market.instrument import Instrument
@@ -124,11 +123,8 @@ class Executor:
         self._tick, self._lot = float(instrument.tick), float(instrument.lot)
         self._quotes = new_quotes()
         self._features = features.new_state()
-        self._capital = self._first_mid = 0.0
+        self._memory: F64 = np.zeros(executor_state.MEMORY)
         self._day, self._day_equity = -1, 0.0
-        self._last_equity = math.nan
-        self._results, self._mean, self._squares = 0, 0.0, 0.0
-        self._position_since = -1
         self.params: dict[str, float] = {}
         self._row: F64 = np.zeros(0)
         self.use(params)
@@ -164,9 +160,19 @@ class Executor:
             return None
         change, volatility = self.watch(market)
         mid = market.mid2 * 0.5 * self._tick
-        self._first_mid = self._first_mid or mid
         imbalance = features.imbalance(market.bid_qty, market.ask_qty)
-        state = executor_state.build(self._inputs(now_ns, account, mid, change, volatility, imbalance))
+        state: F64 = np.zeros(len(executor_state.NAMES))
+        executor_state.observe(
+            self._memory,
+            now_ns - self._start_ns,
+            mid,
+            change,
+            volatility,
+            float(imbalance),
+            account.net_position_lots * self._lot * mid,
+            self.limits.values().max_position_share * account.equity,
+            state,
+        )
         view = View(
             now_ns,
             now_ns - self._start_ns,
@@ -207,39 +213,6 @@ class Executor:
         )
 
     def _account(self, now_ns: int, account: AccountNow) -> None:
-        self._capital = self._capital or account.equity
         if now_ns // DAY != self._day:
             self._day, self._day_equity = now_ns // DAY, account.equity
-        if not math.isnan(self._last_equity):
-            # Welford's running mean and squared deviations of the equity changes.
-            self._results += 1
-            change = account.equity - self._last_equity
-            before = change - self._mean
-            self._mean += before / self._results
-            self._squares += before * (change - self._mean)
-        self._last_equity = account.equity
-        if account.position_lots == 0:
-            self._position_since = -1
-        elif self._position_since < 0:
-            self._position_since = now_ns
-
-    def _inputs(
-        self, now_ns: int, account: AccountNow, mid: float, change: float, volatility: float, imbalance: float
-    ) -> StateInputs:
-        share = self.limits.values().max_position_share
-        deviation = math.sqrt(self._squares / (self._results - 1)) if self._results > 1 else 0.0
-        return StateInputs(
-            account.equity,
-            self._capital,
-            mid,
-            self._first_mid,
-            change,
-            volatility,
-            float(imbalance),
-            now_ns - self._position_since if self._position_since >= 0 else 0,
-            self._mean,
-            deviation,
-            self._results,
-            account.net_position_lots * self._lot * mid,
-            share * account.equity,
-        )
+        executor_state.remember(self._memory, now_ns - self._start_ns, account.position_lots, account.equity)

@@ -87,6 +87,14 @@ def build(inputs: StateInputs) -> F64:
         * risk_exposure: position at the mid over what is allowed, or over equity without a limit.
     """
     state = np.zeros(8, np.float64)
+    fill(inputs, state)
+    return state
+
+
+@njit(cache=True)  # type: ignore[misc]
+def fill(inputs: StateInputs, state: F64) -> None:
+    """Write what :func:`build` returns."""
+    state[:] = 0.0
     if inputs.capital > 0.0:
         state[0] = _clip((inputs.equity / inputs.capital - 1.0) / BALANCE_SCALE)
     if inputs.first_mid > 0.0 and inputs.mid > 0.0:
@@ -95,11 +103,90 @@ def build(inputs: StateInputs) -> F64:
         state[2] = _clip(inputs.price_change / inputs.volatility / CHANGE_SCALE)
     state[3] = _clip(inputs.volatility / VOLATILITY_SCALE)
     state[4] = _clip(inputs.imbalance)
-    state[5] = 1.0 - math.exp(-np.float64(inputs.held_ns) / HOLDING_NS)
+    if inputs.held_ns > 0:
+        state[5] = 1.0 - math.exp(-np.float64(inputs.held_ns) / HOLDING_NS)
     if inputs.results > 1 and inputs.result_deviation > 0.0:
         t_value = inputs.result_mean / inputs.result_deviation * math.sqrt(np.float64(inputs.results))
         state[6] = _clip(t_value / SCORE_SCALE)
     allowed = inputs.exposure_limit if inputs.exposure_limit < np.inf else inputs.equity
     if allowed > 0.0:
         state[7] = _clip(inputs.exposure / allowed)
-    return state
+
+
+# What is remembered of an account from decision to decision, float64; all zeros at the start.
+CAPITAL: Final = 0  # equity at the first decision, quote
+LAST_EQUITY: Final = 1  # at the newest decision, quote
+RESULTS: Final = 2  # equity changes so far
+MEAN: Final = 3  # of them, quote
+SQUARES: Final = 4  # sum of their squared deviations from the mean
+HELD_FROM: Final = 5  # 1 + ns from the start at which the position was first seen, 0: flat
+FIRST_MID: Final = 6  # quote per base
+MEMORY: Final = 8
+
+
+@njit(cache=True)  # type: ignore[misc]
+def remember(memory: F64, elapsed_ns: int, position_lots: int, equity: float) -> None:
+    """Take in an account at a decision, whether or not the book is whole.
+
+    Parameters
+    ----------
+    memory
+        Shape (MEMORY,), float64; overwritten.
+    elapsed_ns
+        Since the start of decisions.
+    position_lots, equity
+        As they are known, lots and quote.
+    """
+    if memory[CAPITAL] == 0.0:
+        memory[CAPITAL] = equity
+    else:  # Welford's running mean and squared deviations
+        change = equity - memory[LAST_EQUITY]
+        memory[RESULTS] += 1.0
+        before = change - memory[MEAN]
+        memory[MEAN] += before / memory[RESULTS]
+        memory[SQUARES] += before * (change - memory[MEAN])
+    memory[LAST_EQUITY] = equity
+    if position_lots == 0:
+        memory[HELD_FROM] = 0.0
+    elif memory[HELD_FROM] == 0.0:
+        memory[HELD_FROM] = 1.0 + np.float64(elapsed_ns)
+
+
+@njit(cache=True)  # type: ignore[misc]
+def observe(
+    memory: F64,
+    elapsed_ns: int,
+    mid: float,
+    price_change: float,
+    volatility: float,
+    imbalance: float,
+    exposure: float,
+    exposure_limit: float,
+    state: F64,
+) -> None:
+    """Write the state at a decision with a whole book, after :func:`remember`; the arguments as in StateInputs."""
+    if memory[FIRST_MID] == 0.0:
+        memory[FIRST_MID] = mid
+    held = 0
+    if memory[HELD_FROM] > 0.0:
+        held = elapsed_ns - int(memory[HELD_FROM] - 1.0)
+    results = int(memory[RESULTS])
+    deviation = math.sqrt(memory[SQUARES] / np.float64(results - 1)) if results > 1 else 0.0
+    fill(
+        StateInputs(
+            memory[LAST_EQUITY],
+            memory[CAPITAL],
+            mid,
+            memory[FIRST_MID],
+            price_change,
+            volatility,
+            imbalance,
+            held,
+            memory[MEAN],
+            deviation,
+            results,
+            exposure,
+            exposure_limit,
+        ),
+        state,
+    )

@@ -1,0 +1,420 @@
+"""Learning on recorded or synthetic markets: the engine itself, its lanes steered at every decision.
+
+Lanes are dealt into cohorts. A cohort replays a stretch of one tape with an engine of its own, from a start drawn anew
+for every episode, so that one batch holds different markets and times. Nothing here knows more than a live session
+does: what a lane sees is what it would know at that moment, and its orders take their way through latency and queues.
+"""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
+
+from tidewright.agents.executor import environment_kernel as kernel
+from tidewright.agents.executor.environment import F32, I64, Bool, Spaces, Step
+from tidewright.agents.executor.reward import TERMS, Reward
+from tidewright.agents.executor.state import MEMORY, NAMES
+from tidewright.agents.optimizer.fold import BookFold
+from tidewright.engine.config import ReplayConfig
+from tidewright.engine.replay import Replay
+from tidewright.market.errors import UsageError
+from tidewright.market.features import LAST_MID2
+from tidewright.market.tape import F64, Columns, Tape
+from tidewright.risk.limits import Limits
+
+STARTS: Final = 32  # books kept of a tape for episodes to begin with
+HOLD: Final = 2  # the stance that leans nowhere
+
+
+@dataclass(frozen=True, slots=True)
+class Randomisation:
+    """What is drawn anew for every cohort and episode, so that a policy does not rely on one value; empty: as set.
+
+    Attributes
+    ----------
+    maker_fees
+        Maker fee rates in 1e-8.
+    latencies_ns
+        Of orders and of the venue's answers.
+    queues
+        Queue models.
+    """
+
+    maker_fees: tuple[int, ...] = ()
+    latencies_ns: tuple[int, ...] = ()
+    queues: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TapeSettings:
+    """What lanes trade with, and how long.
+
+    Attributes
+    ----------
+    cycle_ns, entry_ns, response_ns, queue
+        As in :class:`~tidewright.engine.config.ReplayConfig`.
+    decisions, warm_up
+        Decisions of an episode, and those before it in which the market is only watched.
+    capital
+        Quote currency a lane starts with.
+    base_quantity, max_position
+        Base units; ``None``: max_position is what the limit ``max_position_share`` allows, at the first mid, less the
+        open orders of a side, and base_quantity a ``levels``-th of it.
+    levels
+        Most quotes a side that an action may choose.
+    base_rule, gamma, kappa, intensity, horizon_s
+        Of the rule ``shaped``: 0 glft, 1 avellaneda_stoikov.
+    limits
+        Risk limits, as a session has them.
+    ruin
+        Share of the capital whose loss ends an episode.
+    reward
+        Weights of the reward's parts.
+    random
+        What is drawn anew for every episode.
+    extended
+        Whether lanes also see their relative queue positions and the trade flow, see
+        :mod:`tidewright.agents.executor.environment_kernel`.
+    """
+
+    cycle_ns: int = 30_000_000_000
+    decisions: int = 240
+    warm_up: int = 20
+    entry_ns: int = 50_000_000
+    response_ns: int = 50_000_000
+    queue: str = "risk_averse"
+    capital: float = 10_000.0
+    base_quantity: float | None = None
+    max_position: float | None = None
+    levels: int = 3
+    base_rule: int = 0
+    gamma: float = 0.01
+    kappa: float = 0.3
+    intensity: float = 0.05
+    horizon_s: float = 3600.0
+    limits: Limits = field(default_factory=Limits)
+    ruin: float = 0.05
+    reward: Reward = field(default_factory=Reward)
+    random: Randomisation = field(default_factory=Randomisation)
+    extended: bool = False
+
+    def __post_init__(self) -> None:
+        if self.decisions < 1 or self.warm_up < 0 or self.levels < 1:
+            raise UsageError(
+                f"decisions and levels must be >= 1, warm_up >= 0, were {self.decisions}, {self.levels}, {self.warm_up}"
+            )
+        if not self.capital > 0.0 or not 0.0 < self.ruin <= 1.0:
+            raise UsageError(f"capital must be > 0 and ruin in (0, 1], were {self.capital} and {self.ruin}")
+
+    @property
+    def observation(self) -> int:
+        """Numbers a lane sees."""
+        return kernel.EXTENDED if self.extended else len(NAMES)
+
+    @property
+    def span_ns(self) -> int:
+        """Market time that an episode takes, warm-up included."""
+        return (self.warm_up + self.decisions + 2) * self.cycle_ns
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for the header of a policy."""
+        return asdict(self)
+
+    def sizes(self, mid: float, lot: float) -> tuple[float, float]:
+        """Base quantity and largest position, base units, at a mid."""
+        share = self.limits.max_position_share or 0.01
+        allowed = share * self.capital / mid
+        largest = self.max_position if self.max_position is not None else 0.5 * allowed
+        quantity = self.base_quantity if self.base_quantity is not None else largest / self.levels
+        if quantity < lot:
+            raise UsageError(
+                f"base_quantity {quantity:.3g} is under one lot ({lot:g}): "
+                f"a capital of {self.capital * lot / max(quantity, 1e-300) * 1.01:.0f} is enough"
+            )
+        return quantity, largest
+
+
+class _Start:
+    """Where an episode may begin: the book there, and the row that comes next."""
+
+    def __init__(self, tape: Tape, opening: Columns, row: int) -> None:
+        self.tape, self.opening, self.row = tape, opening, row
+
+
+def starts(tape: Tape, settings: TapeSettings, most: int = STARTS) -> list[_Start]:
+    """Evenly spread starts of episodes that fit on a tape.
+
+    Raises
+    ------
+    UsageError
+        If none does.
+    """
+    data = tape.data
+    first, last = int(data.ts[0]), int(data.ts[-1])
+    room = last - first - settings.span_ns
+    if room < 0:
+        raise UsageError(
+            f"the tape is {(last - first) / 1e9:.0f} s long, an episode of {settings.decisions} decisions and "
+            f"{settings.warm_up} of warm-up takes {settings.span_ns / 1e9:.0f} s"
+        )
+    count = min(most, 1 + room // settings.cycle_ns)
+    fold, found = BookFold(), []
+    for index in range(count):
+        if index == 0:
+            found.append(_Start(tape, data.rows(0, 0), 0))
+            continue
+        fold.advance(data, first + room * index // (count - 1))
+        if fold.row > found[-1].row:
+            found.append(_Start(tape, fold.snapshot(), fold.row))
+    return found
+
+
+class Cohort:
+    """Lanes that replay one stretch of a tape together.
+
+    Parameters
+    ----------
+    places
+        Where its episodes may begin.
+    lanes
+        How many.
+    settings
+        What they trade with.
+    random
+        Draws the starts and all else that is random.
+    """
+
+    def __init__(
+        self, places: Sequence[_Start], lanes: int, settings: TapeSettings, random: np.random.Generator
+    ) -> None:
+        self.places, self.lanes, self.settings, self.random = places, lanes, settings, random
+        self.left = 0
+        self._memory: F64 = np.zeros((lanes, MEMORY))
+        self._scratch: F64 = np.zeros(len(NAMES))
+        self._flow: F64 = np.zeros(kernel.FLOW)
+        self.observation: F32 = np.zeros((2, lanes, settings.observation), np.float32)
+        self.terms: F32 = np.zeros((lanes, len(TERMS)), np.float32)
+        self.ruined: Bool = np.zeros(lanes, np.bool_)
+        self._still = (np.zeros((lanes, 3), np.float32), np.tile(np.array([0, HOLD], np.int64), (lanes, 1)))
+
+    def begin(self, decisions: int | None = None) -> None:
+        """Start an episode of so many decisions; its first observation is in ``observation[0]``."""
+        settings, random = self.settings, self.random
+        place = self.places[int(random.integers(len(self.places)))]
+        drawn = settings.random
+        instrument = place.tape.instrument
+        if drawn.maker_fees:
+            instrument = replace(instrument, maker_fee=int(random.choice(drawn.maker_fees)))
+        entry, response = settings.entry_ns, settings.response_ns
+        if drawn.latencies_ns:
+            entry = response = int(random.choice(drawn.latencies_ns))
+        queue = str(random.choice(drawn.queues)) if drawn.queues else settings.queue
+        self.data, self.row = place.tape.data, place.row
+        self._heard = place.row
+        self._flow[:] = 0.0
+        config = ReplayConfig(
+            start_ns=int(place.opening.ts[-1]) if len(place.opening.ts) else int(self.data.ts[0]),
+            cycle_ns=settings.cycle_ns,
+            entry_ns=entry,
+            response_ns=response,
+            queue=queue,
+            limits=settings.limits,
+            ask=True,
+        )
+        params = {name: getattr(settings, name) for name in ("base_rule", "gamma", "kappa", "intensity", "horizon_s")}
+        self.replay = Replay(
+            instrument,
+            config,
+            "shaped",
+            {**params, "levels": settings.levels, "base_quantity": 0.0, "max_position": 0.0},
+            self.lanes,
+            quote_units=round(settings.capital * 1e8),
+        )
+        if len(place.opening.ts):
+            self.replay.feed(place.opening)
+        self._sized = False
+        for _ in range(settings.warm_up + 1):
+            if not self._advance():
+                raise UsageError("the tape ends within an episode's warm-up")
+            kernel.steer(self.replay.address, *self._still, 0)
+        self._look(begin=1)
+        self.left = settings.decisions if decisions is None else decisions
+
+    def _advance(self) -> bool:
+        self.row, decides = self.replay.run_to_decision(self.data, self.row)
+        if not self._sized:
+            self._size()
+        if self.settings.extended:
+            self._hear()
+        return decides
+
+    def _hear(self) -> None:
+        data = self.data
+        columns = (data.ts, data.ts_local, data.kind, data.flags, data.qty)
+        config = self.replay.config
+        self._heard = kernel.hear(*columns, self._heard, self.replay.decision_ns, config.feed_ns, self._flow)
+
+    def _size(self) -> None:
+        """Fix quantities at the first mid."""
+        instrument = self.replay.instrument
+        mid2 = float(self.replay.market[LAST_MID2])
+        if mid2 > 0.0:
+            mid = 0.5 * mid2 * float(instrument.tick)
+            self.replay.parameters[:, -2:] = self.settings.sizes(mid, float(instrument.lot))
+            self._sized = True
+
+    def _look(self, begin: int = 0) -> None:
+        kernel.look(
+            self.replay.address,
+            begin,
+            self.settings.ruin,
+            self._memory,
+            self._scratch,
+            self._flow,
+            self.observation,
+            self.terms,
+            self.ruined,
+        )
+
+    def step(self, continuous: F32, discrete: I64) -> bool:
+        """Take a decision and run to the next; whether the episode is cut there."""
+        kernel.steer(self.replay.address, continuous, discrete, self.settings.levels)
+        self.left -= 1
+        if not self._advance():
+            self.ruined[:] = False
+            self.terms[:] = 0.0
+            self.observation[1] = self.observation[0]
+            return True
+        self._look()
+        return self.left <= 0
+
+
+class TapeEnvironment:
+    """Many lanes on tapes, in cohorts; see the module's page.
+
+    Parameters
+    ----------
+    tapes
+        Recorded or synthetic markets.
+    lanes, cohorts
+        How many; lanes are dealt evenly.
+    settings
+        What lanes trade with.
+    seed
+        Of the starts and of what is randomised.
+    threads
+        Cohorts that run at once; ``None``: as many as there are cores.
+
+    Raises
+    ------
+    UsageError
+        If an episode does not fit on a tape, or a number is out of range.
+    """
+
+    def __init__(
+        self,
+        tapes: Sequence[Tape],
+        lanes: int = 64,
+        cohorts: int = 8,
+        settings: TapeSettings | None = None,
+        seed: int = 0,
+        threads: int | None = None,
+    ) -> None:
+        self.settings = settings or TapeSettings()
+        if not tapes:
+            raise UsageError("an environment needs at least one tape")
+        if not 1 <= cohorts <= lanes:
+            raise UsageError(f"cohorts must be in 1..lanes ({lanes}), were {cohorts}")
+        self._lanes, self._seed = lanes, seed
+        places = [place for tape in tapes for place in starts(tape, self.settings)]
+        sizes = [len(part) for part in np.array_split(np.arange(lanes), cohorts)]
+        draws = np.random.SeedSequence(seed).spawn(cohorts)
+        self.cohorts = [
+            Cohort(places, size, self.settings, np.random.default_rng(draw))
+            for size, draw in zip(sizes, draws, strict=True)
+        ]
+        ends = np.cumsum(sizes)
+        self._parts = [slice(int(end) - size, int(end)) for end, size in zip(ends, sizes, strict=True)]
+        count = min(cohorts, threads or len(os.sched_getaffinity(0)))
+        self._pool = ThreadPoolExecutor(count - 1, "cohort") if count > 1 else None
+        self._groups = [list(range(cohorts))[k::count] for k in range(count)]
+        self._observation: F32 = np.zeros((2, lanes, self.settings.observation), np.float32)
+        self._terms: F32 = np.zeros((lanes, len(TERMS)), np.float32)
+        self._ruined: Bool = np.zeros(lanes, np.bool_)
+        self._cut: Bool = np.zeros(lanes, np.bool_)
+
+    @property
+    def lanes(self) -> int:
+        """How many."""
+        return self._lanes
+
+    @property
+    def spaces(self) -> Spaces:
+        """Eight numbers in; spread, skew and spacing, levels and stance out."""
+        return Spaces(self.settings.observation, 3, (self.settings.levels + 1, kernel.STANCES))
+
+    def reset(self, seed: int | None = None) -> F32:
+        """Begin everywhere anew; first episodes are of different lengths, so that not all end at once."""
+        if seed is not None:
+            for cohort, draw in zip(self.cohorts, np.random.SeedSequence(seed).spawn(len(self.cohorts)), strict=True):
+                cohort.random = np.random.default_rng(draw)
+        count = len(self.cohorts)
+
+        def begin(index: int) -> None:
+            cohort = self.cohorts[index]
+            cohort.begin(-(-self.settings.decisions * (index + 1) // count))
+            self._observation[:, self._parts[index]] = cohort.observation
+
+        self._each(begin)
+        return self._observation[0].copy()
+
+    def step(self, continuous: F32, discrete: I64) -> Step:
+        """Take a decision of every lane and run to the next one."""
+        continuous = np.ascontiguousarray(continuous, np.float32)
+        discrete = np.ascontiguousarray(discrete, np.int64)
+
+        def advance(index: int) -> None:
+            cohort, part = self.cohorts[index], self._parts[index]
+            cut = cohort.step(continuous[part], discrete[part])
+            self._cut[part] = cut
+            self._ruined[part] = cohort.ruined
+            self._terms[part] = cohort.terms
+            self._observation[1, part] = cohort.observation[1]
+            if cut:
+                cohort.begin()
+            self._observation[0, part] = cohort.observation[0]
+
+        self._each(advance)
+        terms = self._terms.copy()
+        return Step(
+            self._observation[0].copy(),
+            self.settings.reward.of(terms),
+            self._ruined.copy(),
+            self._cut & ~self._ruined,
+            self._observation[1].copy(),
+            {name: terms[:, index] for index, name in enumerate(TERMS)},
+        )
+
+    def _each(self, work: Any) -> None:
+        """Do something with every cohort, some at once."""
+
+        def group(indices: list[int]) -> None:
+            for index in indices:
+                work(index)
+
+        if self._pool is None:
+            group(self._groups[0])
+            return
+        others = [self._pool.submit(group, indices) for indices in self._groups[1:]]
+        group(self._groups[0])
+        for other in others:
+            other.result()
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None

@@ -1,0 +1,1 @@
+"""Learning a policy by reinforcement: needs the extra ``learn`` (torch); trading with a learned policy does not."""
