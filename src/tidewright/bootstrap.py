@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import orjson
 
+from tidewright.agents.optimizer.bounds import Bounds
 from tidewright.coordination.admission import Admission, Rules
 from tidewright.coordination.journal import Journal
 from tidewright.coordination.process import ProcessBus
@@ -261,9 +262,12 @@ class Resources:
         assert self._settings.advice is not None
         rules = Rules.between(EXECUTOR, (OPTIMIZER,), self._settings.advice.epoch_ns)
         command = [sys.executable, "-m", "tidewright.agents.optimizer", "--memory", str(self.folder / MEMORY)]
+        advice = self._settings.advice
+        command += Bounds(advice.nice, advice.cpu_share, advice.memory_mb).arguments()
         if is_reference(self._settings.strategy):
             command += ["--strategy", self._settings.strategy]
-        threads = {"NUMBA_NUM_THREADS": os.environ.get("NUMBA_NUM_THREADS", "1")}
+        pools = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+        threads = {name: os.environ.get(name, "1") for name in pools}  # read before the agent could set them
         self._optimizer = ProcessBus(command, self.journal(), Admission(rules), clock, threads)
         await self._optimizer.start()
         tape = str((self.folder / TAPE).resolve())

@@ -28,6 +28,9 @@ class AdviceSettings:
         Size of the search and its seed, passed on.
     timeout_s
         Wall seconds to wait for an answer that is due, in lockstep.
+    nice, cpu_share, memory_mb
+        What the optimizer's process may take: niceness added, share of one core over 0 to 1, most private memory in MiB
+        (0: no bound).
     """
 
     epoch_ns: int = 30 * MINUTE
@@ -38,6 +41,9 @@ class AdviceSettings:
     generations: int = 2
     seed: int = 0
     timeout_s: float = 120.0
+    nice: int = 10
+    cpu_share: float = 1.0
+    memory_mb: int = 4096
 
 
 @dataclass(frozen=True, slots=True)

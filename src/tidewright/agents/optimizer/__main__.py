@@ -7,25 +7,31 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tidewright.agents.optimizer.advisor import Optimizer
+from tidewright.agents.optimizer.bounds import Bounds, Pacer, release
 from tidewright.agents.optimizer.memory import Memory
-from tidewright.coordination.messages import DecisionMessage, OptimizeRequestMessage, message
+from tidewright.coordination.messages import DecisionMessage, Message, OptimizeRequestMessage, message
 from tidewright.coordination.process import ChildChannel
 from tidewright.market.errors import DataError, TidewrightError
 
 
-def serve(channel: ChildChannel, memory_file: Path | None, threads: int = 1, files: Sequence[str] = ()) -> None:
+def serve(
+    channel: ChildChannel, memory_file: Path | None, bounds: Bounds | None = None, files: Sequence[str] = ()
+) -> None:
     """Answer every request until stdin ends; what is not a message is answered with a status that says so.
 
     Parameters
     ----------
     memory_file
         Where trials, forecasts and outcomes are kept over a restart; written before the answer goes out.
-    threads
-        Threads that share the lanes.
+    bounds
+        What the process may take; its threads and its share of a core are kept here.
     files
         Strategies of users' own that requests may name.
     """
-    optimizer = Optimizer(Memory() if memory_file is None else Memory.load(memory_file), threads=threads, files=files)
+    bounds = bounds or Bounds()
+    memory = Memory() if memory_file is None else Memory.load(memory_file)
+    pacer = Pacer(bounds.cpu_share)
+    optimizer = Optimizer(memory, threads=bounds.threads, files=files, rest=pacer.pause)
     now_ns = 0
     for item in channel.receive():
         if isinstance(item, DataError):
@@ -34,7 +40,8 @@ def serve(channel: ChildChannel, memory_file: Path | None, threads: int = 1, fil
             continue
         now_ns = max(now_ns, item.timestamp_ns)
         if isinstance(item, OptimizeRequestMessage):
-            answer = optimizer.answer(item)
+            pacer.begin()
+            answer = _answer(optimizer, item, bounds)
             if memory_file is not None:
                 optimizer.memory.save(memory_file)
             channel.send(answer)
@@ -44,18 +51,42 @@ def serve(channel: ChildChannel, memory_file: Path | None, threads: int = 1, fil
             channel.send(message("status", now_ns, item.target_agent, item.source_agent, content))
 
 
+def _answer(optimizer: Optimizer, item: OptimizeRequestMessage, bounds: Bounds) -> Message:
+    """The answer; a search that needs more memory than it may take is an error message, not the end."""
+    try:
+        return optimizer.answer(item)
+    except MemoryError:
+        release()
+        reason = (
+            f"the search needs more than the {bounds.memory_mb} MiB it may take: give it more (--memory-mb), or fewer "
+            "candidates, a shorter window or fewer rows"
+        )
+        content = {"state": "error", "reason": reason}
+        if item.data.request_id is not None:
+            content["in_reply_to"] = item.data.request_id
+        return message("status", item.timestamp_ns, item.target_agent, item.source_agent, content)
+
+
 def main() -> None:
     """Run the agent."""
     parser = argparse.ArgumentParser(prog="tidewright.agents.optimizer", description=__doc__)
     parser.add_argument("--memory", type=Path, help="file that keeps trials and forecasts over a restart")
-    parser.add_argument("--threads", type=int, default=1, help="threads that share the lanes; answers do not change")
+    usual = Bounds()
+    parser.add_argument(
+        "--threads", type=int, default=usual.threads, help="that share the lanes; answers do not change"
+    )
+    parser.add_argument("--nice", type=int, default=usual.nice, help="added to the niceness, 0 to 19")
+    parser.add_argument("--cpu-share", type=float, default=usual.cpu_share, help="of one core, over 0 to 1")
+    parser.add_argument("--memory-mb", type=int, default=usual.memory_mb, help="most private memory, MiB; 0: no bound")
     parser.add_argument(
         "--strategy", action="append", default=[], metavar="FILE:NAME", help="a strategy file that requests may name"
     )
     arguments = parser.parse_args()
     channel = ChildChannel.standard()
     try:
-        serve(channel, arguments.memory, arguments.threads, arguments.strategy)
+        bounds = Bounds(arguments.nice, arguments.cpu_share, arguments.memory_mb, arguments.threads)
+        bounds.apply()
+        serve(channel, arguments.memory, bounds, arguments.strategy)
     except BrokenPipeError:
         os._exit(0)  # the session has gone; a normal exit would try to flush to it once more
     except KeyboardInterrupt:

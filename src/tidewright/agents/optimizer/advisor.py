@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from tidewright.agents.optimizer.change import noticed, shortened
 from tidewright.agents.optimizer.evidence import BOUND, Evidence
 from tidewright.agents.optimizer.judge import Judge, Settings, ShadowJudge
 from tidewright.agents.optimizer.memory import Forecast, Memory
@@ -50,6 +51,8 @@ class Optimizer:
     files
         Strategies of users' files that requests may name. A file is code, and a request is only a message: one that
         names another file is answered with an error, and the file is not opened.
+    rest
+        Called after each generation: where the process keeps to its share of a core.
     """
 
     def __init__(
@@ -58,7 +61,9 @@ class Optimizer:
         judge_of: JudgeOf | None = None,
         threads: int = 1,
         files: Collection[str] = (),
+        rest: Callable[[], None] | None = None,
     ) -> None:
+        self._rest = rest
         self._files = {registry.strategy(name).name for name in files}
         self.memory = memory or Memory()
         self._judge_of = judge_of or _Shadows(Threads(threads)).judge_of
@@ -80,6 +85,10 @@ class Optimizer:
         earliest = min([parts.inside.start_ns, *(item.made_ns for item in due)])
         judge = self._judge_of(data, earliest)
         settled = self._settle(judge, data, due)
+        change = noticed(judge, data.from_ns, data.until_ns, data.cycle_ns)
+        if change is not None:
+            begins = shortened(data.from_ns, data.until_ns, data.cycle_ns, change)
+            parts = split(begins, data.until_ns, data.cycle_ns, latency)
         plan = Plan(
             strategy=data.strategy,
             space=of_request(data.strategy, data.space),
@@ -91,11 +100,16 @@ class Optimizer:
             generations=data.generations,
             seed=data.seed,
         )
-        found = study(judge, plan, self.memory)
+        found = study(judge, plan, self.memory, None if self._rest is None else self._paced)
         self.memory.epochs += 1
+        told = {"settled": settled, "change": None if change is None else change.to_json()}
         if found.evidence is None:
-            return _status(request, "no_proposal", found.reason, {**self._record(found, plan), "settled": settled})
-        return self._proposal(request, plan, found, found.evidence, settled)
+            return _status(request, "no_proposal", found.reason, {**self._record(found, plan), **told})
+        return self._proposal(request, plan, found, found.evidence, told)
+
+    def _paced(self, done: int, total: int) -> None:
+        if self._rest is not None:
+            self._rest()
 
     def _check_strategy(self, data: OptimizeRequest) -> None:
         if not is_reference(data.strategy):
@@ -135,7 +149,7 @@ class Optimizer:
         plan: Plan,
         found: Findings,
         evidence: Evidence,
-        settled: list[dict[str, Any]],
+        told: dict[str, Any],
     ) -> Message:
         data = request.data
         calibrated = self.memory.calibration().apply(evidence.confidence)
@@ -155,7 +169,7 @@ class Optimizer:
                 sent=not found.reason,
             )
         )
-        record = {**self._record(found, plan, evidence), "settled": settled}
+        record = {**self._record(found, plan, evidence), **told}
         if found.reason:
             return _status(request, "no_proposal", found.reason, {**record, "confidence_score": confidence})
         metrics, undefined = _metrics(chosen)

@@ -49,8 +49,6 @@ class Bounds:
 
     def apply(self) -> None:
         """Bind this process, for good. Where the system has no such bound (Windows), it is left out."""
-        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
-            os.environ.setdefault(name, str(self.threads))
         if hasattr(os, "nice") and self.nice > 0:
             os.nice(self.nice)
         if self.memory_mb and sys.platform != "win32":

@@ -1,7 +1,7 @@
 """Has the market changed while it was looked at? Then only the part since should be judged on."""
 
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +59,23 @@ class Change:
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return {"series": self.series, "began": iso(self.began_ns), "noticed": iso(self.noticed_ns)}
+
+
+@runtime_checkable
+class Seeing(Protocol):
+    """A judge that can also say how the market went."""
+
+    def pulse(self, from_ns: int, until_ns: int, bin_ns: int) -> Pulse:
+        """Volatility, trades and spread in bins of market time."""
+        ...
+
+
+def noticed(judge: object, from_ns: int, until_ns: int, cycle_ns: int) -> Change | None:
+    """The newest change within a stretch; ``None`` too where the judge does not see the market itself."""
+    if not isinstance(judge, Seeing):
+        return None
+    bin_ns = BIN_CYCLES * cycle_ns
+    return last_change(judge.pulse(from_ns, until_ns, bin_ns), bin_ns)
 
 
 def pulse(data: Columns, from_ns: int, until_ns: int, bin_ns: int) -> Pulse:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from tidewright.agents.optimizer.change import Pulse, pulse
 from tidewright.agents.optimizer.fold import BookFold
 from tidewright.agents.optimizer.windows import Window
 from tidewright.engine.config import ReplayConfig
@@ -153,6 +154,12 @@ class ShadowJudge:
             return self._replayed(window, params, lanes, record)
         judged = self._replayed(window, self._with_idle(params, lanes), lanes + 1, record=True)
         return _beyond_holding(judged, record)
+
+    def pulse(self, from_ns: int, until_ns: int, bin_ns: int) -> Pulse:
+        """Volatility, trades and spread in bins of market time; from no earlier than the judge's own beginning."""
+        stop = int(np.searchsorted(self._data.ts, until_ns, side="right"))
+        rows = self._data.rows(self._fold.row, max(stop, self._fold.row))
+        return pulse(concatenate([self._fold.snapshot(), rows]), from_ns, until_ns, bin_ns)
 
     def _replayed(self, window: Window, params: Params, lanes: int, record: bool) -> Judgement:
         settings = self._settings
