@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from tests.strategies.test_custom import FAULTY, written
 from tests.strategies.test_custom import GRID as OWN_GRID
 from tidewright.agents.executor import state as executor_state
 from tidewright.agents.executor.executor import AccountNow, Executor, MarketNow
-from tidewright.agents.executor.proposals import Standing, judge
+from tidewright.agents.executor.proposals import Gate, Standing, judge
 from tidewright.agents.executor.state import NAMES, StateInputs
 from tidewright.coordination.payloads import ParameterUpdate
 from tidewright.market.errors import UsageError
@@ -216,3 +217,50 @@ def test_without_a_strategy_names_the_trader_does_not_know_are_left_out():
     assert verdict.accepted
     assert "spread_percentage" not in verdict.params
     assert verdict.params["gamma"] == 0.002
+
+
+# -- the gate ----------------------------------------------------------------------------------------------------------
+
+CHECKS = {"deflated_sharpe": 0.9, "overfitting": 0.1, "stability": 0.8, "paired_lower": 0.01, "paired_upper": 0.03}
+
+
+def test_figures_that_reach_every_threshold_pass():
+    assert judge(proposal(checks=CHECKS), STANDING).accepted
+
+
+@pytest.mark.parametrize(
+    ("figure", "value", "reason"),
+    [
+        ("deflated_sharpe", 0.49, "its deflated Sharpe ratio 0.49 is under min_deflated_sharpe 0.5"),
+        ("overfitting", 0.51, "its probability of overfitting 0.51 is over max_overfitting 0.5"),
+        ("stability", -0.2, "its share of the gain its neighbours keep -0.2 is under min_stability 0.5"),
+        ("paired_lower", -0.01, "lower end of its paired difference -0.01 is under min_paired_lower 0"),
+    ],
+)
+def test_each_threshold_that_is_not_reached_is_named(figure, value, reason):
+    standing = replace(STANDING, gate=Gate(min_paired_lower=0.0))
+    verdict = judge(proposal(checks={**CHECKS, figure: value}), standing)
+    assert not verdict.accepted
+    assert len(verdict.reasons) == 1
+    assert reason in verdict.reasons[0]
+
+
+def test_a_figure_that_is_not_stated_is_passed_over_unless_it_is_asked_for():
+    assert judge(proposal(), STANDING).accepted
+    verdict = judge(proposal(checks={"stability": None}), replace(STANDING, gate=Gate(require=True)))
+    assert len(verdict.reasons) == 3
+    assert "probability of overfitting is not known, max_overfitting 0.5 asks for it" in verdict.reasons[1]
+    off = Gate(None, None, None, None, True)
+    assert judge(proposal(), replace(STANDING, gate=off)).accepted
+
+
+def test_while_a_canary_runs_nothing_else_is_taken():
+    verdict = judge(proposal(checks=CHECKS), replace(STANDING, held="p-1 runs as a canary"))
+    assert verdict.reasons == ("p-1 runs as a canary",)
+
+
+def test_thresholds_that_are_no_probabilities_are_refused():
+    with pytest.raises(UsageError, match="max_overfitting is a probability"):
+        Gate(max_overfitting=1.2)
+    with pytest.raises(UsageError, match="min_stability must be a finite number"):
+        Gate(min_stability=math.nan)

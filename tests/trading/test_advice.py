@@ -101,9 +101,12 @@ def test_an_answer_takes_effect_at_its_cycle_and_not_before():
         assert verdicts(desk) == [
             ("out", "optimize_request", ""),
             ("in", "parameter_update", "accepted"),
-            ("out", "decision", ""),
+            ("out", "decision", "canary"),
         ]
         assert desk.line.sent[-1].data.accepted is True
+        assert desk.line.sent[-1].data.stage == "canary"
+        await desk.advice.use(START + 10 * CYCLE, desk.executor, 12_000_000)
+        assert desk.executor.params == {**GRID, "spread_percentage": 0.3, "base_quantity": 0.00025}
 
     asyncio.run(scenario())
 
@@ -199,3 +202,114 @@ def test_an_optimizer_that_died_is_noted_once_and_left_alone():
 def test_settings_that_cannot_work_are_refused(bad):
     with pytest.raises(ValueError, match="must"):
         Desk(**bad)
+
+
+# -- canary ------------------------------------------------------------------------------------------------------------
+
+
+def status(epoch: int, differences: list[float], proposal_id: str = "p-1") -> Delivery:
+    until = START + 60 * epoch * CYCLE
+    shadow = {
+        "proposal_id": proposal_id,
+        "from_ns": until - 60 * CYCLE,
+        "until_ns": until,
+        "cycles": 60,
+        "block": 10,
+        "differences": differences,
+    }
+    data = {"state": "no_proposal", "in_reply_to": f"epoch-{until}", "shadow": shadow}
+    return Delivery(message("status", until, OPTIMIZER, EXECUTOR, data))
+
+
+async def accepted_desk(**advice) -> Desk:
+    desk = Desk(**advice)
+    await desk.ask()
+    desk.propose()
+    await desk.answer(10)
+    await desk.advice.use(START + 10 * CYCLE, desk.executor, 12_000_000)
+    return desk
+
+
+async def epoch(desk: Desk, number: int, differences: list[float]) -> None:
+    await desk.ask(START + 60 * number * CYCLE)
+    desk.line.answers.put_nowait(status(number, differences))
+    await desk.answer(60 * number + 10)
+    await desk.advice.use(START + (60 * number + 10) * CYCLE, desk.executor, 12_000_000)
+
+
+def test_a_canary_is_asked_about_each_epoch_and_used_fully_after_its_time():
+    async def scenario():
+        desk = await accepted_desk()
+        await epoch(desk, 1, [0.5] * 6)
+        asked = next(item.data for item in reversed(desk.line.sent) if item.message_type == "optimize_request")
+        assert asked.shadow.candidate.values()["spread_percentage"] == 0.3
+        assert asked.shadow.incumbent.values() == GRID == {**asked.shadow.incumbent.values()}
+        assert asked.shadow.from_ns == START
+        assert asked.incumbent.values() == {**GRID, "spread_percentage": 0.3}  # at full size
+        assert [piece.params.values()["spread_percentage"] for piece in asked.traded] == [0.05, 0.3]
+        assert [piece.params.values()["base_quantity"] for piece in asked.traded] == [0.001, 0.00025]
+        assert desk.executor.params == {**GRID, "spread_percentage": 0.3}
+        assert verdicts(desk)[-1] == ("in", "status", "")
+        assert ("out", "decision", "full") in verdicts(desk)
+
+    asyncio.run(scenario())
+
+
+def test_harm_in_the_shadows_brings_the_old_parameters_back_and_tells_why():
+    async def scenario():
+        desk = await accepted_desk()
+        await epoch(desk, 1, [-3.0] * 6)
+        for number in range(2, 5):
+            await epoch(desk, number, [-3.0 - 0.1 * number] * 6)
+        assert desk.executor.params == GRID
+        decision = next(item for item in reversed(desk.line.sent) if item.message_type == "decision")
+        assert decision.data.stage == "rolled_back"
+        assert not decision.data.accepted
+        assert "e-value" in decision.data.reasons[0]
+        assert [verdict for _, kind, verdict in verdicts(desk) if kind == "decision"][-1] == "rolled_back"
+
+    asyncio.run(scenario())
+
+
+def test_a_proposal_made_against_what_was_just_rolled_back_is_refused():
+    async def scenario():
+        desk = await accepted_desk()
+        await desk.ask(START + 60 * CYCLE)
+        until = START + 60 * CYCLE
+        bad = status(1, [-9.0] * 40).message.data.shadow.model_dump()
+        desk.propose(in_reply_to=f"epoch-{until}", proposal_id="p-2", shadow=bad)
+        verdict = await desk.answer(70)
+        assert "just been rolled back" in verdict.reasons[0]
+        assert desk.advice.rollout.stage == "steady"
+
+    asyncio.run(scenario())
+
+
+def test_when_the_optimizer_dies_a_canary_is_rolled_back_in_time():
+    async def scenario():
+        desk = await accepted_desk()
+        desk.line.gone = True
+        await desk.ask(START + 60 * CYCLE)
+        await desk.advice.watch(START + 100 * CYCLE, desk.executor)
+        assert desk.advice.rollout.stage == "canary"
+        await desk.advice.watch(START + 191 * CYCLE, desk.executor)
+        await desk.advice.use(START + 191 * CYCLE, desk.executor, 12_000_000)
+        assert desk.executor.params == GRID
+        assert desk.notes[-1]["verdict"] == "rolled_back"
+
+    asyncio.run(scenario())
+
+
+def test_what_an_operator_sets_stands_and_ends_the_canary():
+    async def scenario():
+        desk = await accepted_desk()
+        desk.executor.use({**desk.executor.params, "levels": 2})
+        await desk.advice.use(START + 20 * CYCLE, desk.executor, 12_000_000)
+        assert desk.executor.params == {**GRID, "spread_percentage": 0.3, "levels": 2}
+        assert desk.advice.rollout.stage == "steady"
+        assert desk.notes[-1]["verdict"] == "replaced"
+        desk.executor.use({**desk.executor.params, "levels": 1})
+        await desk.advice.use(START + 21 * CYCLE, desk.executor, 12_000_000)
+        assert desk.advice.rollout.params["levels"] == 1
+
+    asyncio.run(scenario())

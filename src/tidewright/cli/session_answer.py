@@ -41,6 +41,7 @@ def answer(session: Session, folder: Path, began: float) -> tuple[dict[str, Any]
         "traded": now.traded_units / UNIT,
         "metrics": {name: _plain(figures[name]) for name in ("sqn", "sharpe", "max_drawdown")},
         "params": now.params,
+        "rollout": now.rollout_state,
         "market_from": session.started_ns,
         "market_to": now.market_ns,
         "report": str(report.page),

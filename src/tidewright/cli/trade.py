@@ -17,6 +17,8 @@ import typer
 from rich.console import Console
 
 from tidewright import bootstrap
+from tidewright.agents.executor.canary import CanaryRules
+from tidewright.agents.executor.proposals import Gate
 from tidewright.cli import session_answer
 from tidewright.interface.live import LineDisplay, LiveDisplay, watch
 from tidewright.market.clock import HOUR, parse_duration
@@ -41,6 +43,8 @@ _TABLES: Final = {
     "params": None,
     "limits": {"max_position_share", "stop_loss", "daily_loss", "volatility_cutoff"},
     "advice": {"enabled", "epoch", "window", "answer_cycles", "threshold", "candidates", "generations", "seed"},
+    "gate": {"min_deflated_sharpe", "max_overfitting", "min_stability", "min_paired_lower", "require"},
+    "canary": {"fraction", "cycles", "error_rate", "block", "blind_cycles"},
 }
 
 
@@ -197,10 +201,37 @@ def _settings(path: Path, data: Mapping[str, Any], live: bool) -> SessionSetting
             candidates=_whole(advice, "candidates", base.candidates),
             generations=_whole(advice, "generations", base.generations),
             seed=_whole(advice, "seed", base.seed),
+            gate=_gate(data.get("gate", {}), live),
+            canary=_canary(data.get("canary", {})),
         )
         if advice.get("enabled", True)
         else None,
         adopt=restart == "adopt",
+    )
+
+
+def _gate(table: Mapping[str, Any], live: bool) -> Gate:
+    """Thresholds; with real money a proposal must state every figure that has one."""
+    chosen: dict[str, Any] = {"require": live}
+    for name, value in table.items():
+        if name == "require":
+            if not isinstance(value, bool):
+                raise ConfigError(f"gate.require must be true or false, was {value!r}")
+            chosen[name] = value
+        else:
+            chosen[name] = None if value is False else _number(value, f"gate.{name}")
+    return Gate(**chosen)
+
+
+def _canary(table: Mapping[str, Any]) -> CanaryRules:
+    base = CanaryRules()
+    cycles = _whole(table, "cycles", base.cycles)
+    return CanaryRules(
+        fraction=_number(table.get("fraction", base.fraction), "canary.fraction"),
+        cycles=cycles,
+        error_rate=_number(table.get("error_rate", base.error_rate), "canary.error_rate"),
+        block=_whole(table, "block", base.block),
+        blind_cycles=_whole(table, "blind_cycles", max(base.blind_cycles, 3 * cycles)),
     )
 
 

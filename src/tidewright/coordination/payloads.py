@@ -92,6 +92,52 @@ class PerformanceMetrics(Payload):
     max_drawdown: Annotated[float, Field(ge=0.0, le=1.0)]
 
 
+class Checks(Payload):
+    """What a proposal says of itself for the executor's gate; what is not known is null or absent.
+
+    Attributes
+    ----------
+    deflated_sharpe
+        Deflated Sharpe ratio of the in-sample difference to the incumbent, against the best of all trials ever made.
+    overfitting
+        Probability of backtest overfitting (CSCV) over the candidates of this epoch.
+    stability
+        Share of the gain in the objective that the median neighbour keeps, judged in the same replay.
+    worst_neighbour
+        The share the worst neighbour keeps; below 0: it would lose against the incumbent.
+    paired_lower, paired_upper
+        Interval of the mean out-of-sample difference a cycle, quote.
+    """
+
+    deflated_sharpe: Probability | None = None
+    overfitting: Probability | None = None
+    stability: float | None = None
+    worst_neighbour: float | None = None
+    paired_lower: float | None = None
+    paired_upper: float | None = None
+
+
+class Shadow(Payload):
+    """Two shadow lanes over a stretch of live market: new parameters and those they replaced.
+
+    Attributes
+    ----------
+    proposal_id
+        The accepted proposal the new ones came with.
+    from_ns, until_ns, cycles
+        The stretch, and the decisions in it.
+    block, differences
+        Cycles a block, and new less old lane's equity change of each block, quote, oldest first.
+    """
+
+    proposal_id: Name
+    from_ns: int
+    until_ns: int
+    cycles: Annotated[int, Field(ge=0)]
+    block: Annotated[int, Field(ge=1)]
+    differences: list[Number]
+
+
 class ParameterUpdate(Payload):
     """A proposal: take these parameters.
 
@@ -105,6 +151,10 @@ class ParameterUpdate(Payload):
         The proposal's own id, and the id of the request it answers.
     trials
         Parameter sets ever judged by the sender in this session.
+    checks
+        Figures for the executor's gate.
+    shadow
+        The comparison the request asked for.
     """
 
     optimized_params: OptimizedParams
@@ -114,6 +164,8 @@ class ParameterUpdate(Payload):
     proposal_id: Name | None = None
     in_reply_to: Name | None = None
     trials: Annotated[int, Field(ge=1)] | None = None
+    checks: Checks | None = None
+    shadow: Shadow | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> "ParameterUpdate":
@@ -159,6 +211,23 @@ class SpaceEntry(Closed):
     kind: Literal["float", "log", "int"] = "float"
 
 
+class ShadowRequest(Closed):
+    """Compare these two on the market since a time; see :class:`Shadow`."""
+
+    proposal_id: Name
+    candidate: OptimizedParams
+    incumbent: OptimizedParams
+    from_ns: int
+    block: Annotated[int, Field(ge=1)] = 10
+
+
+class Traded(Closed):
+    """Parameters that traded from a time on."""
+
+    from_ns: int
+    params: OptimizedParams
+
+
 class OptimizeRequest(Payload):
     """A session asks for better parameters.
 
@@ -186,6 +255,10 @@ class OptimizeRequest(Payload):
         Ranges by parameter name; absent: those of the strategy registry.
     candidates, generations, seed
         Size of the search (parameter sets a generation) and its random seed.
+    shadow
+        Accepted parameters that are watched, and those they replaced, to be compared on what has come since.
+    traded
+        What traded since the last request, oldest first; for the account of regret.
     """
 
     tape: Text
@@ -210,6 +283,8 @@ class OptimizeRequest(Payload):
     generations: Annotated[int, Field(ge=1, le=1_000)] = 2
     seed: Annotated[int, Field(ge=0)] = 0
     request_id: Name | None = None
+    shadow: ShadowRequest | None = None
+    traded: list[Traded] | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> "OptimizeRequest":
@@ -226,13 +301,20 @@ class Decision(Payload):
     in_reply_to
         The proposal's id.
     accepted, reasons
-        Whether it was taken, and why; a refusal has at least one reason.
+        Whether it is in use now, and why; a refusal has at least one reason.
+    stage
+        Where the proposal stands: ``refused``, ``canary`` (at small size), ``full``, ``rolled_back``, ``replaced``.
+    params, previous
+        The new parameters and those they replaced, at full size.
     """
 
     in_reply_to: Name
     accepted: bool
     reasons: list[Text] = []
     confidence_score: Probability | None = None
+    stage: Literal["refused", "canary", "full", "rolled_back", "replaced"] | None = None
+    params: dict[str, Number] | None = None
+    previous: dict[str, Number] | None = None
 
     @model_validator(mode="after")
     def _explained(self) -> "Decision":
@@ -252,8 +334,11 @@ class Status(Payload):
         A sentence for people.
     in_reply_to
         The id of the request this answers, if it answers one.
+    shadow
+        The comparison the request asked for.
     """
 
     state: Name
     reason: Annotated[str, Field(max_length=4096)] = ""
     in_reply_to: Name | None = None
+    shadow: Shadow | None = None

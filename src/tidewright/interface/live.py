@@ -166,7 +166,10 @@ def _advice(now: Now) -> Text:
     params = ", ".join(f"{name} {value:g}" for name, value in now.params.items())
     counts = f"{_count(now.proposals, 'proposal')}, {now.accepted} accepted, {now.refused} refused"
     return Text.assemble(
-        f"parameters  {params}\n", f"optimizer   {counts}\n", f"last answer {now.advice or 'none yet'}\n"
+        f"parameters  {params}\n",
+        f"stage       {now.rollout or 'steady'}\n",
+        f"optimizer   {counts}\n",
+        f"last answer {now.advice or 'none yet'}\n",
     )
 
 

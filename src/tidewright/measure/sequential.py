@@ -30,6 +30,7 @@ F64 = npt.NDArray[np.float64]
 BETS: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 CUT: Final = 3.0  # deviations at which a loss is cut
 _LEFT: Final = 0.02  # of a bet's wealth, after the largest gain
+_MOST: Final = 1e300  # finite, so that it can be told
 _BETS: Final = np.array(BETS)
 _PRIOR_BLOCKS: Final = 5.0  # what a scale that is passed in counts
 
@@ -92,7 +93,7 @@ class HarmTest:
         seen = max(-width, value) if width else value
         z = seen / width if width else 0.0
         started = 1.0 / (self.count * (self.count + 1.0))
-        self._wealth = (self._wealth + started) * np.maximum(_LEFT, 1.0 - _BETS * z)
+        self._wealth = np.minimum((self._wealth + started) * np.maximum(_LEFT, 1.0 - _BETS * z), _MOST)
         if seen or self._weight:
             kept = min(seen, width) if width else seen  # one huge gain must not blind the test for the rest of the day
             self._weight += 1.0

@@ -1,11 +1,13 @@
 """The session's line to its optimizer: a request each epoch, an answer that takes effect at a fixed later cycle."""
 
 import asyncio
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from tidewright.agents.executor.canary import Rollout, Transition, comparison_of
 from tidewright.agents.executor.executor import Executor
 from tidewright.agents.executor.proposals import Standing, Verdict, judge
 from tidewright.coordination.admission import RefusedError
@@ -52,6 +54,12 @@ class Advice:
         Path of the growing tape.
     note
         Writes one row of the message table: keyword arguments of its columns but the session.
+
+    Attributes
+    ----------
+    rollout
+        The stage of the parameters in use; a restarted session sets the one its journal tells of. ``None`` before the
+        first request.
     """
 
     def __init__(
@@ -72,6 +80,9 @@ class Advice:
         self._waiting_since: float | None = None
         self.latest = Latest()
         self.gone = False
+        self.rollout: Rollout | None = None
+        self._handed: dict[str, float] | None = None
+        self._traded: list[tuple[int, dict[str, float]]] = []
 
     @property
     def awaiting(self) -> bool:
@@ -82,6 +93,38 @@ class Advice:
     def waiting_s(self) -> float:
         """Wall seconds for which the session has stood still for an answer; 0 if it does not."""
         return 0.0 if self._waiting_since is None else time.monotonic() - self._waiting_since
+
+    def staged(self, executor: Executor) -> Rollout:
+        """The stage of the parameters in use; at the beginning those of the executor, steady."""
+        if self.rollout is None:
+            assert self._settings.advice is not None
+            self.rollout = Rollout(self._settings.advice.canary, self._settings.cycle_ns, executor.params)
+            self._handed = dict(executor.params)
+        return self.rollout
+
+    async def use(self, now_ns: int, executor: Executor, mid2: int) -> None:
+        """Hand the executor what is to be traded now: the stage may have changed.
+
+        What somebody else has set meanwhile, such as an operator, stands and ends the stage.
+        """
+        rollout = self.staged(executor)
+        if self._handed is not None and executor.params != self._handed:
+            set_now = {name: v for name, v in executor.params.items() if self._handed.get(name) != v}
+            step = rollout.replace(set_now, now_ns)
+            if step is not None:
+                await self._announce(now_ns, step)
+        params = rollout.trading(self._instrument, mid2 * 0.5 * float(self._instrument.tick))
+        if {**executor.params, **params} != executor.params:
+            executor.use(params)
+        self._handed = dict(executor.params)
+        if not self._traded or self._traded[-1][1] != self._handed:
+            self._traded.append((now_ns, self._handed))
+
+    async def watch(self, now_ns: int, executor: Executor) -> None:
+        """The step that the passing of time causes: a canary that nobody judges any more is rolled back."""
+        step = self.staged(executor).check(now_ns)
+        if step is not None:
+            await self._announce(now_ns, step)
 
     async def ask(self, now_ns: int, from_ns: int, rows: int, executor: Executor, ledger: Ledger, mid2: int) -> None:
         """Send the epoch's request; the tape must have been published."""
@@ -97,7 +140,7 @@ class Advice:
             "until_ns": now_ns,
             "strategy": executor.strategy.name,
             **({"strategy_digest": executor.strategy.digest} if executor.strategy.digest else {}),
-            "incumbent": _typed(executor),
+            "incumbent": _typed(executor, self.staged(executor).params),
             "limits": {
                 "max_position_share": limits.max_position_share,
                 "stop_loss": limits.stop_loss,
@@ -120,6 +163,7 @@ class Advice:
             "generations": advice.generations,
             "seed": advice.seed,
             "request_id": request_id,
+            **self._watched(now_ns, executor),
         }
         try:
             item = message("optimize_request", now_ns, EXECUTOR, OPTIMIZER, data)
@@ -130,6 +174,18 @@ class Advice:
             return
         self._awaited = request_id
         self._due_ns = now_ns + advice.answer_cycles * self._settings.cycle_ns
+
+    def _watched(self, now_ns: int, executor: Executor) -> dict[str, Any]:
+        """What the request says of the parameters in use: those that are watched, and what traded since the last."""
+        found: dict[str, Any] = {}
+        shadow = self.staged(executor).request()
+        if shadow is not None:
+            pair = {name: _typed(executor, shadow[name]) for name in ("candidate", "incumbent")}
+            found["shadow"] = {**shadow, **pair}
+        if self._traded:
+            found["traded"] = [{"from_ns": since, "params": _typed(executor, params)} for since, params in self._traded]
+        self._traded = [(now_ns, dict(executor.params))]
+        return found
 
     async def answer(self, now_ns: int, executor: Executor, ledger: Ledger, mid2: int, *, wait: bool) -> Verdict | None:
         """The verdict on the answer that takes effect now; ``None`` if none is due or none came.
@@ -170,6 +226,7 @@ class Advice:
         return await self._judge(now_ns, delivery.message, executor, ledger, mid2)
 
     async def _judge(self, now_ns: int, item: Message, executor: Executor, ledger: Ledger, mid2: int) -> Verdict | None:
+        stepped = await self._compare(now_ns, item, executor)
         if isinstance(item, StatusMessage):
             error = item.data.state == "error"
             self.errors += error
@@ -183,14 +240,18 @@ class Advice:
             return None
         equity = ledger.equity_units(mid2) / 1e8
         mid = mid2 * 0.5 * float(self._instrument.tick)
+        rollout = self.staged(executor)
+        back = stepped is not None and stepped.stage == "rolled_back"
         standing = Standing(
             executor.strategy.name,
-            executor.params,
+            rollout.params,
             executor.limits,
             equity,
             mid,
             self._advice.threshold,
             self._awaited,
+            self._advice.gate,
+            "it was judged against parameters that have just been rolled back" if back else rollout.held,
         )
         verdict = judge(item.data, standing)
         self.proposals += 1
@@ -201,20 +262,38 @@ class Advice:
         self._journal(now_ns, "in", item, word, "; ".join(verdict.reasons))
         if item.data.in_reply_to in (None, self._awaited):
             self._awaited = ""
-        await self._tell(now_ns, item, verdict)
+        name = item.data.proposal_id or item.data.in_reply_to or f"proposal-{now_ns}"
+        told: dict[str, Any] = {"confidence_score": item.data.confidence_score}
+        if verdict.accepted:
+            scale = _block_deviation(item.data.model_extra or {}, rollout.rules.block)
+            step = rollout.accept(now_ns, name, verdict.params, item.timestamp_ns, scale)
+            reasons = [*verdict.reasons, step.cause]
+            await self._tell(now_ns, {**step.data(), "reasons": reasons, **told}, step.stage, item.source_agent)
+        else:
+            data = {"in_reply_to": name, "accepted": False, "reasons": list(verdict.reasons), "stage": "refused"}
+            await self._tell(now_ns, {**data, **told}, "refused", item.source_agent)
         return verdict
 
-    async def _tell(self, now_ns: int, item: ParameterUpdateMessage, verdict: Verdict) -> None:
-        data = {
-            "in_reply_to": item.data.proposal_id or item.data.in_reply_to or "proposal",
-            "accepted": verdict.accepted,
-            "reasons": list(verdict.reasons),
-            "confidence_score": item.data.confidence_score,
-        }
+    async def _compare(self, now_ns: int, item: Message, executor: Executor) -> Transition | None:
+        """Take in the shadow comparison that an answer carries."""
+        carried = getattr(item.data, "shadow", None)
+        seen = None if carried is None else comparison_of({"shadow": carried.model_dump()})
+        step = None if seen is None else self.staged(executor).observe(seen, now_ns)
+        if step is not None:
+            await self._announce(now_ns, step)
+        return step
+
+    async def _announce(self, now_ns: int, step: Transition) -> None:
+        self.latest = Latest(f"{step.proposal_id} {step.cause}", step.stage != "rolled_back")
+        await self._tell(now_ns, step.data(), step.stage, OPTIMIZER)
+
+    async def _tell(self, now_ns: int, data: dict[str, Any], stage: str, target: str) -> None:
+        """Journal a decision and send it: what it says is done already, whether the other hears of it or not."""
         try:
-            reply = message("decision", now_ns, EXECUTOR, item.source_agent, data)
-            self._journal(now_ns, "out", reply)
-            await self._line.send(reply)
+            reply = message("decision", now_ns, EXECUTOR, target, data)
+            self._journal(now_ns, "out", reply, stage, "; ".join(data["reasons"]))
+            if not self.gone:
+                await self._line.send(reply)
         except (DataError, RefusedError, NotRunningError) as error:
             self._failed(now_ns, str(error), gone=isinstance(error, NotRunningError))
 
@@ -242,6 +321,18 @@ class Advice:
         )
 
 
-def _typed(executor: Executor) -> dict[str, int | float]:
+def _typed(executor: Executor, params: Mapping[str, float]) -> dict[str, int | float]:
     whole = {parameter.name for parameter in registry.strategy(executor.strategy.name).parameters if parameter.integer}
-    return {name: int(value) if name in whole else value for name, value in executor.params.items()}
+    return {name: int(value) if name in whole else value for name, value in params.items()}
+
+
+def _block_deviation(content: Mapping[str, Any], block: int) -> float:
+    """Deviation of a block's paired difference, from the interval a proposal states; 0 where it states none."""
+    found = content.get("paired")
+    if not isinstance(found, Mapping):
+        return 0.0
+    parts = [found.get(name) for name in ("lower", "upper", "cycles")]
+    if not all(isinstance(part, int | float) and not isinstance(part, bool) for part in parts):
+        return 0.0
+    lower, upper, cycles = (float(part) for part in parts if part is not None)
+    return max(0.0, upper - lower) / (2.0 * 1.96) * math.sqrt(max(0.0, cycles) * block)

@@ -1,7 +1,7 @@
 """What a session shows of itself after each cycle."""
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from tidewright.venues.interface import FillUpdate
 
@@ -20,6 +20,8 @@ class Now:
         The last few fills.
     ended_by
         The command that ended it, and what became of the position; empty if none did.
+    rollout, rollout_state
+        The stage of the parameters in use, in words and as plain values; empty without an optimizer.
     """
 
     stage: str = "starting"
@@ -48,6 +50,8 @@ class Now:
     why: str = ""
     paused: bool = False
     ended_by: str = ""
+    rollout: str = ""
+    rollout_state: dict[str, Any] = field(default_factory=dict)
 
     @property
     def traded_units(self) -> int:

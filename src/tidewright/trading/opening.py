@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from tidewright.agents.executor.canary import CanaryRules, Rollout, comparison_of, transition_of
 from tidewright.market.errors import DataError
 from tidewright.market.instrument import Instrument
 from tidewright.store import schema
@@ -36,6 +37,8 @@ class Opened:
         Parameters to go on with.
     fills, cycles, accepted, refused, start_equity_units
         What a broken-off session had done before.
+    rollout
+        The stage its parameters were in; ``None``: nothing was ever accepted.
     """
 
     session: str
@@ -50,6 +53,7 @@ class Opened:
     accepted: int = 0
     refused: int = 0
     paused: bool = False
+    rollout: Rollout | None = None
 
 
 def unfinished(database: Database) -> Row | None:
@@ -157,20 +161,55 @@ async def open_again(
     equity = database.rows(schema.equity, session)
     messages = database.rows(schema.messages, session)
     proposals = [message for message in messages if message["message_type"] != "command"]
+    rollout = _rollout(messages, settings)
     return Opened(
         session,
         int(row["started_ns"]),
         start_trade,
         manager,
-        _newest_params(messages, settings),
+        rollout.params if rollout is not None else _newest_params(messages, settings),
         found,
         known + len(found.missing_fills),
         max(0, len(equity) - 1),
         equity[0]["equity_units"] if equity else 0,
         sum(message["verdict"] == "accepted" for message in proposals),
-        sum(message["verdict"] in ("refused", "invalid") for message in proposals),
+        sum(message["verdict"] in ("refused", "invalid") and message["direction"] == "in" for message in proposals),
         was_paused(messages),
+        rollout,
     )
+
+
+def _rollout(messages: list[Row], settings: SessionSettings) -> Rollout | None:
+    """The stage of the parameters when the session broke off, from its journal: each step and each comparison again.
+
+    Without an optimizer nobody would watch a canary: it counts as rolled back.
+    """
+    advice = settings.advice
+    steps = [row for row in messages if row["message_type"] == "decision" and row["direction"] == "out"]
+    staged = [step for row in steps if (step := transition_of(_data(row), row["ts"])) is not None]
+    if not staged:
+        return None
+    found = Rollout(CanaryRules() if advice is None else advice.canary, settings.cycle_ns, staged[0].previous)
+    for row in messages:
+        if row["message_type"] == "command":
+            if row["verdict"] == "accepted" and (params := _data(row).get("params")):
+                found.replace({name: float(value) for name, value in params.items()}, row["ts"])
+        elif row["direction"] == "in":
+            if (seen := comparison_of(_data(row))) is not None:
+                found.note(seen)
+        elif row["message_type"] == "decision" and (step := transition_of(_data(row), row["ts"])) is not None:
+            found.apply(step)
+    if advice is None and found.stage == "canary":
+        found.params = dict(found.previous)
+    return found
+
+
+def _data(row: Row) -> dict[str, Any]:
+    if not row["body"]:
+        return {}
+    value = orjson.loads(row["body"])
+    found = value.get("data") if isinstance(value, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def _newest_params(messages: list[Row], settings: SessionSettings) -> dict[str, float]:

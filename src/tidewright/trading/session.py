@@ -211,6 +211,7 @@ class Session:
         if self._advice is not None:
             self._advice.accepted, self._advice.refused = opened.accepted, opened.refused
             self._advice.proposals = opened.accepted + opened.refused
+            self._advice.rollout = opened.rollout
         beat = await self._warm_up(beat)
         await self._loop(beat)
         await self._finish()
@@ -332,10 +333,10 @@ class Session:
             return
         wait = self._registration.pace is None
         ledger, mid2 = self._manager.ledger, self._book.last_mid2
+        await self._advice.watch(now, self._executor)
         answer = self._advice.answer(now, self._executor, ledger, mid2, wait=wait and not self.stop.is_set())
-        verdict = await self._unless_stopped(answer)
-        if verdict is not None and verdict.accepted:
-            self._executor.use(verdict.params)
+        await self._unless_stopped(answer)
+        await self._advice.use(now, self._executor, mid2)
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, _T]) -> _T | None:
         """What the work comes to; ``None`` if the session is told to stop before."""
@@ -463,6 +464,8 @@ class Session:
         if self._advice is not None:
             now.proposals, now.accepted = self._advice.proposals, self._advice.accepted
             now.refused, now.advice = self._advice.refused, self._advice.latest.text
+            rollout = self._advice.staged(self._executor)
+            now.rollout, now.rollout_state = rollout.text(), rollout.state()
         why = (*decision.why, *(plan.why if plan is not None else ())) if decision is not None else ()
         now.why = "; ".join(why) if market.whole else "the book is not whole: no decision"
         for observer in self._parts.observers:

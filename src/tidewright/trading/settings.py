@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tidewright.agents.executor.canary import CanaryRules
+from tidewright.agents.executor.proposals import Gate
 from tidewright.market.clock import HOUR, MINUTE, SECOND
 from tidewright.market.errors import UsageError
 from tidewright.risk.limits import Limits
@@ -31,6 +33,10 @@ class AdviceSettings:
     nice, cpu_share, memory_mb
         What the optimizer's process may take: niceness added, share of one core over 0 to 1, most private memory in MiB
         (0: no bound).
+    gate
+        What a proposal's own figures must reach.
+    canary
+        How accepted parameters are tried before they are used fully, and when they are rolled back.
     """
 
     epoch_ns: int = 30 * MINUTE
@@ -44,6 +50,8 @@ class AdviceSettings:
     nice: int = 10
     cpu_share: float = 1.0
     memory_mb: int = 4096
+    gate: Gate = field(default_factory=Gate)
+    canary: CanaryRules = field(default_factory=CanaryRules)
 
 
 @dataclass(frozen=True, slots=True)

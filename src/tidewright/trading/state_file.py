@@ -74,6 +74,7 @@ def figures(now: Now, instrument: Instrument | None) -> dict[str, Any]:
         "errors": now.errors,
         "params": now.params,
         "advice": now.advice,
+        "rollout": now.rollout_state,
         "why": now.why,
         "paused": now.paused,
         "ended_by": now.ended_by,

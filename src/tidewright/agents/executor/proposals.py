@@ -2,11 +2,49 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 
-from tidewright.coordination.payloads import ParameterUpdate
+from tidewright.coordination.payloads import Checks, ParameterUpdate
 from tidewright.market.errors import UsageError
 from tidewright.risk.limits import Limits
 from tidewright.strategies import registry
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What a proposal's own figures must reach besides the confidence; ``None`` switches a threshold off.
+
+    Attributes
+    ----------
+    min_deflated_sharpe
+        Least deflated Sharpe ratio (a probability) of the in-sample difference to what trades, against the best of all
+        trials. 0.5: more than the best of so many useless candidates is expected to show.
+    max_overfitting
+        Largest probability of backtest overfitting (CSCV). 0.5 is what useless candidates show on average.
+    min_stability
+        Least share of the gain that the median neighbour keeps: a peak without a hillside is luck.
+    min_paired_lower
+        Least lower end of the interval of the out-of-sample difference a cycle, quote; off by default, the confidence
+        weighs the same differences.
+    require
+        Whether a proposal that does not state a figure with a threshold is refused; otherwise it is passed over.
+    """
+
+    min_deflated_sharpe: float | None = 0.5
+    max_overfitting: float | None = 0.5
+    min_stability: float | None = 0.5
+    min_paired_lower: float | None = None
+    require: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("min_deflated_sharpe", "max_overfitting"):
+            value = getattr(self, name)
+            if value is not None and not 0.0 <= value <= 1.0:
+                raise UsageError(f"{name} is a probability: it must be in [0, 1], was {value}")
+        for name in ("min_stability", "min_paired_lower"):
+            value = getattr(self, name)
+            if value is not None and not isfinite(value):
+                raise UsageError(f"{name} must be a finite number, was {value}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +63,10 @@ class Standing:
         Least confidence, a probability.
     awaited
         Id of the request that is open; a proposal that answers another one is stale. Empty: anything is taken.
+    gate
+        Thresholds for a proposal's own figures.
+    held
+        Why nothing can be taken now, such as a canary that still runs; empty: something can.
     """
 
     strategy: str
@@ -34,6 +76,8 @@ class Standing:
     mid: float
     threshold: float
     awaited: str = ""
+    gate: Gate = field(default_factory=Gate)
+    held: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +102,11 @@ def judge(proposal: ParameterUpdate, standing: Standing) -> Verdict:
     reasons: list[str] = []
     if standing.awaited and proposal.in_reply_to not in (None, standing.awaited):
         reasons.append(f"stale: it answers request {proposal.in_reply_to}, {standing.awaited} is open")
+    if standing.held:
+        reasons.append(standing.held)
     if proposal.confidence_score < standing.threshold:
         reasons.append(f"confidence {proposal.confidence_score:.3f} is under the threshold {standing.threshold:.3f}")
+    reasons += gate_reasons(proposal.checks, standing.gate)
     if proposal.strategy is not None and proposal.strategy != standing.strategy:
         reasons.append(f"it is for strategy {proposal.strategy}, {standing.strategy} trades")
         return Verdict(False, tuple(reasons))
@@ -77,6 +124,28 @@ def judge(proposal: ParameterUpdate, standing: Standing) -> Verdict:
     )
     confidence = f"confidence {proposal.confidence_score:.3f} is at least {standing.threshold:.3f}"
     return Verdict(True, (confidence, changed or "nothing changes"), merged)
+
+
+def gate_reasons(checks: Checks | None, gate: Gate) -> list[str]:
+    """Thresholds that a proposal's figures do not reach, each by its name."""
+    found = checks or Checks()
+    table = (
+        ("deflated Sharpe ratio", "min_deflated_sharpe", found.deflated_sharpe, gate.min_deflated_sharpe, 1),
+        ("probability of overfitting", "max_overfitting", found.overfitting, gate.max_overfitting, -1),
+        ("share of the gain its neighbours keep", "min_stability", found.stability, gate.min_stability, 1),
+        ("lower end of its paired difference", "min_paired_lower", found.paired_lower, gate.min_paired_lower, 1),
+    )
+    reasons = []
+    for words, name, value, bound, sign in table:
+        if bound is None:
+            continue
+        if value is None:
+            if gate.require:
+                reasons.append(f"its {words} is not known, {name} {bound:.3g} asks for it")
+        elif sign * value < sign * bound:
+            where = "under" if sign > 0 else "over"
+            reasons.append(f"its {words} {value:.3g} is {where} {name} {bound:.3g}")
+    return reasons
 
 
 def _merged(proposal: ParameterUpdate, standing: Standing) -> tuple[dict[str, float], str]:

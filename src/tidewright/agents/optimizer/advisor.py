@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from tidewright.agents.optimizer import regret
 from tidewright.agents.optimizer.change import noticed, shortened
 from tidewright.agents.optimizer.evidence import BOUND, Evidence
 from tidewright.agents.optimizer.judge import Judge, Settings, ShadowJudge
@@ -14,15 +15,17 @@ from tidewright.agents.optimizer.memory import Forecast, Memory
 from tidewright.agents.optimizer.objective import TOO_FEW
 from tidewright.agents.optimizer.space import of_request
 from tidewright.agents.optimizer.study import Findings, Lane, Plan, complete, study
+from tidewright.agents.optimizer.validation import checks
 from tidewright.agents.optimizer.windows import Split, Window, split
 from tidewright.coordination.messages import Message, OptimizeRequestMessage, message
-from tidewright.coordination.payloads import OptimizeRequest
+from tidewright.coordination.payloads import OptimizeRequest, ShadowRequest
 from tidewright.engine.sweep import Runner, Threads
 from tidewright.market.clock import SECOND, iso
 from tidewright.market.errors import TidewrightError, UsageError
 from tidewright.market.instrument import text_units
 from tidewright.market.tape import Tape
 from tidewright.measure.reliability import plain
+from tidewright.measure.sequential import block_sums
 from tidewright.risk.limits import OFF, Limits
 from tidewright.strategies import registry
 from tidewright.strategies.custom import is_reference
@@ -82,8 +85,11 @@ class Optimizer:
         latency = data.latency.feed_ns + data.latency.entry_ns + data.latency.response_ns
         parts = split(data.from_ns, data.until_ns, data.cycle_ns, latency)
         due = [item for item in self.memory.pending if item.until_ns <= data.until_ns]
-        earliest = min([parts.inside.start_ns, *(item.made_ns for item in due)])
+        book = regret.of_memory(self.memory.regret)
+        earlier = [item.made_ns for item in due] + ([book.until_ns] if book is not None else [])
+        earliest = min([parts.inside.start_ns, *earlier, *([data.shadow.from_ns] if data.shadow is not None else [])])
         judge = self._judge_of(data, earliest)
+        shadow = {} if data.shadow is None else {"shadow": _shadow(judge, data, data.shadow)}
         settled = self._settle(judge, data, due)
         change = noticed(judge, data.from_ns, data.until_ns, data.cycle_ns)
         if change is not None:
@@ -100,9 +106,20 @@ class Optimizer:
             generations=data.generations,
             seed=data.seed,
         )
+        if book is None or book.strategy != data.strategy:
+            book = regret.begin(data, plan.space, incumbent, complete(data.strategy, {}))
+        else:
+            book = regret.settle(judge, book, data, incumbent)
         found = study(judge, plan, self.memory, None if self._rest is None else self._paced)
+        tried = [*self.memory.elites, *(lane.params for lane in found.inside)]
+        self.memory.regret = regret.put_forward(book, tried).to_json()
         self.memory.epochs += 1
-        told = {"settled": settled, "change": None if change is None else change.to_json()}
+        told = {
+            "settled": settled,
+            "change": None if change is None else change.to_json(),
+            "regret": regret.told(book),
+            **shadow,
+        }
         if found.evidence is None:
             return _status(request, "no_proposal", found.reason, {**self._record(found, plan), **told})
         return self._proposal(request, plan, found, found.evidence, told)
@@ -200,6 +217,9 @@ class Optimizer:
         if evidence is not None:
             record["paired"] = _paired(evidence)
             record["deflated_sharpe"] = None if found.deflated is None else asdict(found.deflated)
+            record["validation"] = None if found.validation is None else found.validation.to_json()
+            record["stability"] = None if found.steady is None else found.steady.to_json()
+            record["checks"] = checks(found.validation, found.steady, evidence)
         return record
 
 
@@ -216,6 +236,26 @@ class _Shadows:
             raise UsageError(f"rows must be at most the {len(tape)} of tape {data.tape}, was {data.rows}")
         self._last = ShadowJudge(tape, data.rows, data.strategy, settings(data), earliest_ns, self._last, self._runner)
         return self._last
+
+
+def _shadow(judge: Judge, data: OptimizeRequest, asked: ShadowRequest) -> dict[str, Any]:
+    """Two lanes on what has come since: accepted parameters and those they replaced."""
+    new, old = (complete(data.strategy, params.values()) for params in (asked.candidate, asked.incumbent))
+    window = Window(max(asked.from_ns, data.from_ns), data.until_ns)
+    cycles = window.cycles(data.cycle_ns)
+    differences: list[float] = []
+    if cycles:
+        pair = {name: np.array([new[name], old[name]]) for name in new}
+        increments = judge.evaluate(window, pair, 2, record=True).increments
+        differences = block_sums(increments[:, 0] - increments[:, 1], asked.block).tolist()
+    return {
+        "proposal_id": asked.proposal_id,
+        "from_ns": window.start_ns,
+        "until_ns": window.end_ns,
+        "cycles": cycles,
+        "block": asked.block,
+        "differences": differences,
+    }
 
 
 def settings(data: OptimizeRequest) -> Settings:

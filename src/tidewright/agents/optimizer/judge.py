@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,9 @@ from tidewright.risk.limits import OFF, Limits
 from tidewright.strategies.registry import strategy
 
 F64 = npt.NDArray[np.float64]
+DRIFT_LANES: Final = (
+    64  # of more only the equity is recorded: a generation's fills would take more time than its replay
+)
 Params = Mapping[str, npt.ArrayLike]
 
 
@@ -66,7 +69,7 @@ class Judgement:
         recorded.
     drift
         The part of each cycle's equity change that is the position known at its start (beyond the starting inventory)
-        times the change of the mid, quote, shape (cycles, lanes); ``None`` unless recorded.
+        times the change of the mid, quote, shape (cycles, lanes); ``None`` unless recorded for at most ``DRIFT_LANES``.
     """
 
     statistics: Mapping[str, npt.NDArray[Any]]
@@ -172,7 +175,7 @@ class ShadowJudge:
             queue=settings.queue,
             limits=None if settings.limits == OFF else settings.limits,
             record_equity=int(record),
-            record_fills=int(record),
+            record_fills=int(record and lanes <= DRIFT_LANES),
         )
         stop = int(np.searchsorted(self._data.ts, window.end_ns, side="right"))
         first = self._fold.row
@@ -197,12 +200,15 @@ class ShadowJudge:
         if not record:
             return Judgement(statistics)
         start = np.asarray(statistics["equity_start"], np.float64)
+        equity = np.concatenate([start[None, :], result.equity])
+        if lanes > DRIFT_LANES:
+            return Judgement(statistics, equity)
         decisions = np.concatenate([[window.start_ns], result.equity_ts])
         lots = positions(result.reports, decisions, lanes)
         seen = tape_mids(concatenate([opening, rows.data]), float(self._instrument.tick))
         moves = np.nan_to_num(np.diff(seen.at(np.minimum(decisions, seen.until_ns))))
         drift = lots[:-1] * float(self._instrument.lot) * moves[:, None]
-        return Judgement(statistics, np.concatenate([start[None, :], result.equity]), drift)
+        return Judgement(statistics, equity, drift)
 
     def _with_idle(self, params: Params, lanes: int) -> Params:
         """The parameter sets and one more that quotes nothing: it shows what holding the inventory is worth."""
@@ -248,9 +254,9 @@ def _beyond_holding(judged: Judgement, record: bool) -> Judgement:
     statistics["sum_downside_sq"] = (np.minimum(returns, 0.0) ** 2).sum(axis=0)
     statistics["equity_start"], statistics["equity_end"] = equity[0], equity[-1]
     statistics["max_drawdown"] = ((peak - equity) / peak).max(axis=0)
-    if not record or judged.drift is None:
+    if not record:
         return Judgement(statistics)
-    return Judgement(statistics, equity, judged.drift[:, :-1])
+    return Judgement(statistics, equity, None if judged.drift is None else judged.drift[:, :-1])
 
 
 def positions(reports: npt.NDArray[np.void], decisions: npt.NDArray[np.int64], lanes: int) -> F64:

@@ -61,6 +61,8 @@ class Memory:
         Forecasts whose epoch is not over, and (raw, confidence, outcome) of those whose epoch is.
     elites
         The best in-sample values of the last epoch, by parameter name: out-of-sample results never choose them.
+    regret
+        The account of :mod:`tidewright.agents.optimizer.regret`, plain values; empty before the first request.
     """
 
     epochs: int = 0
@@ -71,6 +73,7 @@ class Memory:
     pending: list[Forecast] = field(default_factory=list)
     settled: list[tuple[float, float, float]] = field(default_factory=list)
     elites: list[dict[str, float]] = field(default_factory=list)
+    regret: dict[str, Any] = field(default_factory=dict)
 
     def count_trials(self, sharpes: F64) -> None:
         """Add a generation: its Sharpe ratios a cycle, NaN for lanes that have none (they count as trials)."""

@@ -14,10 +14,13 @@ from tidewright.agents.optimizer.memory import Memory
 from tidewright.agents.optimizer.objective import TOO_FEW, Objective
 from tidewright.agents.optimizer.search import GeneticSearch
 from tidewright.agents.optimizer.space import Space
+from tidewright.agents.optimizer.stability import Stability, stability
+from tidewright.agents.optimizer.validation import Outside, Trials, assay
 from tidewright.agents.optimizer.windows import Split
 from tidewright.measure.definitions import NO_MINIMUMS
 from tidewright.measure.figures import from_statistics, mean_and_deviation
 from tidewright.measure.overfitting import deflated_sharpe
+from tidewright.measure.validation import Validation
 from tidewright.strategies.registry import rows, strategy
 
 F64 = npt.NDArray[np.float64]
@@ -109,6 +112,10 @@ class Findings:
         Deflated Sharpe ratio of the chosen one in sample, with all trials of the session; ``None`` when undefined.
     trials
         Parameter sets ever judged in sample in this session, and of this study alone.
+    validation
+        All candidates of the study, cycle by cycle, as differences to the incumbent; ``None`` when nothing was chosen.
+    steady
+        What the chosen one's neighbours keep of its gain in sample; ``None`` when it has none there.
     """
 
     inside: list[Lane]
@@ -119,6 +126,8 @@ class Findings:
     deflated: Deflated | None
     trials: int
     trials_now: int
+    validation: Validation | None = None
+    steady: Stability | None = None
 
 
 def complete(name: str, params: Mapping[str, float]) -> dict[str, float]:
@@ -144,7 +153,8 @@ def study(judge: Judge, plan: Plan, memory: Memory, progress: Callable[[int, int
         Told (candidates judged, candidates in all) after each generation.
     """
     rng = np.random.default_rng([plan.seed, plan.split.outside.end_ns])
-    search = _search(judge, plan, memory, rng, progress)
+    series = Trials()
+    search = _search(judge, plan, memory, rng, progress, series)
     trials_now = len(search.values)
     memory.elites = [_named(plan, search.values[index]) for index in search.best(ELITES, APART)]
     finalists = _finalists(plan, search)
@@ -158,7 +168,8 @@ def study(judge: Judge, plan: Plan, memory: Memory, progress: Callable[[int, int
     outside = _lanes(plan, judge.evaluate(plan.split.outside, _params(lanes), len(lanes), record=True), lanes)
     chosen = max((i for i, ok in enumerate(better) if ok), key=lambda index: outside[0][index].score)
     increments = outside[1].increments
-    choices = effective_choices((increments[:, :-1] - increments[:, -1:])[:, np.array(better)])
+    differences = (increments[:, :-1] - increments[:, -1:])[:, np.array(better)]
+    choices = effective_choices(differences)
     pairs = (Pair.of(judged.increments, judged.drift, chosen) for judged in (outside[1], inside[1]))
     evidence = paired(next(pairs), plan.horizon, choices, rng, next(pairs))
     reason = "" if evidence.mean > 0 else "out of sample the incumbent earned more than the best of the candidates"
@@ -171,11 +182,35 @@ def study(judge: Judge, plan: Plan, memory: Memory, progress: Callable[[int, int
         deflated=_deflated(inside[1].increments[:, chosen], inside[0][chosen], memory),
         trials=memory.trials,
         trials_now=trials_now,
+        validation=assay(
+            series,
+            inside[1].increments[:, chosen],
+            inside[1].increments[:, -1],
+            Outside(differences),
+            plan.split,
+            plan.cycle_ns,
+            memory.trials,
+            plan.seed,
+        ),
+        steady=_steady(judge, plan, lanes[chosen]),
     )
 
 
+def _steady(judge: Judge, plan: Plan, winner: Mapping[str, float]) -> Stability | None:
+    def score_of(values: F64) -> F64:
+        judged = judge.evaluate(plan.split.inside, _columns(plan, values), len(values))
+        return plan.objective.scores(judged.statistics)
+
+    return stability(score_of, plan.space, winner, plan.incumbent, plan.seed)
+
+
 def _search(
-    judge: Judge, plan: Plan, memory: Memory, rng: np.random.Generator, progress: Callable[[int, int], None] | None
+    judge: Judge,
+    plan: Plan,
+    memory: Memory,
+    rng: np.random.Generator,
+    progress: Callable[[int, int], None] | None,
+    series: Trials,
 ) -> GeneticSearch:
     known = [dict(plan.incumbent), complete(plan.strategy, {}), *memory.elites]
     seeds = np.array([[params[name] for name in plan.space.names] for params in known if _fits(plan, params)])
@@ -183,7 +218,8 @@ def _search(
     search = GeneticSearch(plan.space, plan.candidates, rng, seeds)
     for generation in range(plan.generations):
         values = search.ask()
-        judged = judge.evaluate(plan.split.inside, _columns(plan, values), len(values))
+        judged = judge.evaluate(plan.split.inside, _columns(plan, values), len(values), record=True)
+        series.add(judged.increments)
         search.tell(plan.objective.scores(judged.statistics))
         memory.count_trials(_sharpes(judged))
         if progress is not None:
