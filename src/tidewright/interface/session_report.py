@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from tidewright.interface import advice_report
 from tidewright.market.clock import DAY, MILLISECOND, SECOND, iso
 from tidewright.market.codes import UNIT
 from tidewright.market.errors import DataError, NotFoundError, TidewrightError
@@ -156,6 +157,8 @@ def load_session(path: Path, session: str | None = None) -> ReportData:
         errors=sum(row["verdict"] == "error" for row in tables["messages"]),
         untouched=untouched,
         reliability=_reliability(tables["messages"]),
+        stages=advice_report.stages(tables["messages"]),
+        regret=advice_report.regret(tables["messages"]),
     )
 
 

@@ -63,6 +63,23 @@ class Account:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class History:
+    """The account as a report shows it.
+
+    Attributes
+    ----------
+    ts
+        End of each epoch, int64 nanoseconds.
+    best_fixed
+        The parameters that were best over all epochs, for people.
+    """
+
+    ts: npt.NDArray[np.int64]
+    account: Account
+    best_fixed: str
+
+
 def account(
     ours: Sequence[float],
     incumbent: Sequence[float],

@@ -15,6 +15,7 @@ from tidewright.measure.figures import ClosedTrades, from_equity
 from tidewright.measure.markouts import Markout, markout_table
 from tidewright.measure.mids import MidSeries
 from tidewright.measure.presentation import Samples, unknown
+from tidewright.measure.regret import History
 from tidewright.measure.reliability import Reliability, assess
 from tidewright.measure.trades import Fills, closed_trades, fill_activity
 
@@ -85,6 +86,22 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """A step of a proposal: refused, canary, full, rolled_back or replaced, and why.
+
+    Attributes
+    ----------
+    ts
+        Market time, int64 ns.
+    """
+
+    ts: int
+    proposal_id: str
+    stage: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReportData:
     """Everything a report says, as plain data.
 
@@ -118,6 +135,10 @@ class ReportData:
     reliability
         Of the confidence scores, where the advisor keeps the score itself; ``None``: it is worked out from the outcomes
         of the proposals.
+    stages
+        What became of proposals step by step, oldest first.
+    regret
+        What the best parameters would have earned; ``None``: no epoch was judged.
     """
 
     facts: SessionFacts
@@ -137,6 +158,8 @@ class ReportData:
     errors: int = 0
     untouched: F64 | None = None
     reliability: Reliability | None = None
+    stages: tuple[Stage, ...] = ()
+    regret: History | None = None
 
     def __post_init__(self) -> None:
         if self.untouched is not None and len(self.untouched) != len(self.equity):
@@ -321,6 +344,8 @@ def to_json(data: ReportData, summary: Summary) -> dict[str, Any]:
             "refused": summary.refused,
             "reliability": asdict(summary.reliability) if summary.reliability is not None else None,
         },
+        "stages": [{**asdict(item), "time": iso(item.ts)} for item in data.stages],
+        "regret": None if data.regret is None else data.regret.account.to_json(),
         "assumptions": dict(data.assumptions),
         "definitions": {name: DEFINITIONS[name].formula for name in summary.figures},
     }

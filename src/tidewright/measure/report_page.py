@@ -24,6 +24,7 @@ from tidewright.measure.report_table import (
     uptime_text,
     verdict,
 )
+from tidewright.measure.validation_sections import regret_chart, regret_html, stages_html
 
 _CARDS: Final = ("total_return", "sharpe", "sqn", "max_drawdown", "win_rate", "fees", "fills", "average_trade_duration")
 _OUTCOMES: Final = {1.0: "came true", 0.0: "did not come true"}
@@ -85,6 +86,7 @@ def page(data: ReportData, summary: Summary) -> str:
         "confidence": charts.proposals_chart(data),
         "markouts": charts.markout_chart(summary),
         "reliability": charts.reliability_chart(summary),
+        "regret": regret_chart(data),
     }
     shown = {name: figure for name, figure in figures.items() if figure is not None}
     title = f"{facts.symbol} · {facts.strategy} · session {facts.session}"
@@ -105,6 +107,8 @@ def page(data: ReportData, summary: Summary) -> str:
         _chart("price", "Price and fills", shown),
         _markouts(summary, shown),
         _proposals(data, summary, shown),
+        stages_html(data.stages),
+        regret_html(data.regret, facts.quote),
         "<h2>Figures, what they mean and what they rest on</h2>",
         _figure_table(data, summary),
         "<h2>Assumptions</h2>",

@@ -11,6 +11,7 @@ from tidewright.market.clock import SECOND, iso
 from tidewright.measure.definitions import DEFINITIONS, Definition
 from tidewright.measure.presentation import duration_text, figure_text, number_text, sample_text, value_text
 from tidewright.measure.report import EXTRAS, ReportData, Summary
+from tidewright.measure.validation_sections import regret_table, stages_table
 
 # In the order users of trading reports know; a name is a figure or one of EXTRAS.
 ORDER = (
@@ -136,6 +137,10 @@ def render(data: ReportData, summary: Summary) -> RenderableType:
         parts += ["", _markouts(summary)]
     if data.proposals:
         parts += ["", _proposals(data, summary)]
+    if any(item.stage != "refused" for item in data.stages):
+        parts += ["", stages_table(data.stages)]
+    if data.regret is not None:
+        parts += ["", regret_table(data.regret, data.facts.quote)]
     parts += ["", _pairs("ASSUMPTIONS", data.assumptions)]
     return Group(*parts)
 

@@ -1,0 +1,56 @@
+"""What a session's messages tell of its advice: the stages of accepted proposals, and the account of regret."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import orjson
+
+from tidewright.coordination.messages import parse_timestamp
+from tidewright.measure.regret import History, account
+from tidewright.measure.report import Stage
+from tidewright.store.database import Row
+
+
+def stages(rows: list[Row]) -> tuple[Stage, ...]:
+    """Every step of every proposal, with its cause, oldest first."""
+    found = []
+    for row in rows:
+        data = _data(row) if row["direction"] == "out" and row["message_type"] == "decision" else {}
+        if isinstance(data.get("stage"), str):
+            found.append(Stage(row["ts"], str(data.get("in_reply_to", "")), data["stage"], row["why"]))
+    return tuple(found)
+
+
+def regret(rows: list[Row]) -> History | None:
+    """The account of regret put together from the optimizer's messages; ``None`` before the first epoch is over."""
+    epochs: dict[int, Mapping[str, Any]] = {}
+    newest: Mapping[str, Any] = {}
+    for row in rows:
+        told = _data(row).get("regret") if row["direction"] == "in" else None
+        if isinstance(told, dict) and isinstance(told.get("epoch"), dict):
+            epochs[parse_timestamp(str(told["epoch"]["until"]))] = told["epoch"]
+            newest = told
+    if not epochs:
+        return None
+    times = sorted(epochs)
+    fixed = [float(value) for value in newest.get("fixed_by_epoch", ())]
+    if len(fixed) > len(times):  # an answer that told of an epoch was lost on its way: leave out what came before it
+        fixed = fixed[-len(times) :]
+    times = times[len(times) - len(fixed) :]
+    if not times:
+        return None
+    columns = ([float(epochs[ts][name]) for ts in times] for name in ("ours", "incumbent", "best"))
+    ours, incumbent, best = columns
+    params = newest.get("best_fixed", {}).get("params", {})
+    text = ", ".join(f"{name} {value:.4g}" for name, value in params.items() if isinstance(value, int | float))
+    return History(np.array(times, np.int64), account(ours, incumbent, fixed, best), text)
+
+
+def _data(row: Row) -> dict[str, Any]:
+    try:
+        value = orjson.loads(row["body"])
+    except orjson.JSONDecodeError:
+        return {}
+    found = value.get("data") if isinstance(value, dict) else None
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,42 @@
+"""Stages and regret as a session's messages tell them."""
+
+import orjson
+
+from tidewright.coordination.messages import encode, message
+from tidewright.interface.advice_report import regret, stages
+from tidewright.market.clock import MINUTE, iso
+
+START = 1_767_225_600 * 10**9
+
+
+def answer(number: int, ours: float) -> dict:
+    until = START + number * 30 * MINUTE
+    epoch = {"until": iso(until), "ours": ours, "incumbent": 1.0, "best": 9.0, "best_fixed": 5.0}
+    told = {"epoch": epoch, "fixed_by_epoch": [5.0] * number, "best_fixed": {"params": {"levels": 2}, "earned": 5.0}}
+    item = message("status", until, "optimizer", "executor", {"state": "no_proposal", "regret": told})
+    return {"direction": "in", "message_type": "status", "body": encode(item).decode(), "ts": until, "why": ""}
+
+
+def test_regret_is_put_together_from_the_messages_epoch_by_epoch() -> None:
+    found = regret([answer(1, 2.0), answer(2, 3.0), answer(2, 3.0), answer(3, 4.0)])
+    assert found is not None
+    assert found.ts.tolist() == [START + k * 30 * MINUTE for k in (1, 2, 3)]
+    assert (found.account.ours, found.account.incumbent, found.account.gain.total) == (9.0, 3.0, 6.0)
+    assert (found.account.static.total, found.account.dynamic.total) == (6.0, 18.0)
+    assert found.best_fixed == "levels 2"
+
+
+def test_a_lost_answer_or_none_at_all_is_survived() -> None:
+    found = regret([answer(2, 3.0), answer(3, 4.0)])
+    assert found is not None
+    assert found.account.epochs == 2
+    assert regret([]) is None
+    assert regret([{"direction": "in", "message_type": "", "body": "not json", "ts": 1, "why": ""}]) is None
+
+
+def test_stages_are_the_decisions_that_went_out() -> None:
+    data = {"in_reply_to": "p-1", "accepted": True, "stage": "canary", "reasons": ["because"]}
+    body = encode(message("decision", START, "executor", "optimizer", data)).decode()
+    row = {"direction": "out", "message_type": "decision", "body": body, "ts": START, "why": "because"}
+    old = {**row, "body": orjson.dumps({"data": {"in_reply_to": "p-0", "accepted": False}}).decode()}
+    assert [(item.proposal_id, item.stage, item.cause) for item in stages([old, row])] == [("p-1", "canary", "because")]
