@@ -89,6 +89,7 @@ def page(found: Comparison) -> str:
         parts += [
             f"<h2>{escape(_title(heat))}</h2>",
             '<div class="scroll">' + _table(heat) + "</div>",
+            f'<p class="dim small">{_meanings(heat)}</p>',
             '<div class="pair">'
             + _chart(f"curve_{index}", f"Profit over all windows, {heat.quote}")
             + _chart(f"beside_{index}", f"Profit beside {heat.rows[0].name}, {heat.quote}, with 95 % intervals")
@@ -144,8 +145,12 @@ def _table(heat: Heat) -> str:
     rows = []
     for row in heat.rows:
         cells = "".join(f'<td class="num">{escape(cell)}</td>' for cell in _cells(row))
-        rows.append(f'<tr><td>{escape(row.name)}<div class="dim small">{escape(row.meaning)}</div></td>{cells}</tr>')
+        rows.append(f"<tr><td>{escape(row.name)}</td>{cells}</tr>")
     return f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _meanings(heat: Heat) -> str:
+    return "".join(f"<b>{escape(row.name)}</b>: {escape(row.meaning)}. " for row in heat.rows)
 
 
 def _ambition_text(heat: Heat) -> str:
