@@ -1,5 +1,8 @@
 """The tape environment: the engine itself, steered, and what a lane sees."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,7 +10,10 @@ from tests.engine.example import market
 from tidewright.agents.executor import environment_kernel as kernel
 from tidewright.agents.executor.environment_tape import Randomisation, TapeEnvironment, TapeSettings, starts
 from tidewright.agents.executor.executor import AccountNow, Executor
+from tidewright.agents.executor.policy import Network, Policy
+from tidewright.agents.executor.policy_run import run_policy
 from tidewright.agents.executor.reward import Reward
+from tidewright.engine.backtest import backtest
 from tidewright.engine.replay import Replay, ReplayConfig
 from tidewright.market.errors import UsageError
 from tidewright.risk.limits import OFF, Limits
@@ -18,6 +24,7 @@ SECOND = 1_000_000_000
 CYCLE = 10 * SECOND
 LATENCY = 50_000_000
 SETTINGS = TapeSettings(cycle_ns=CYCLE, decisions=30, warm_up=3, entry_ns=LATENCY, response_ns=LATENCY, kappa=1.0)
+SETTINGS_VALUES = {name: getattr(SETTINGS, name) for name in SETTINGS.__slots__}
 NEUTRAL = (np.zeros(3, np.float32), np.array([3, 2], np.int64))
 
 
@@ -100,7 +107,7 @@ def test_an_engine_that_asks_refuses_orders_that_take_longer_than_a_cycle():
 def test_training_and_live_see_the_same_bytes_on_the_same_events():
     """Live: the book of a session fed what was received, its ledger fed the fills it knows, and its executor."""
     tape, steps = market(), 60
-    settings = TapeSettings(**{**{n: getattr(SETTINGS, n) for n in SETTINGS.__slots__}, "decisions": steps})
+    settings = TapeSettings(**{**SETTINGS_VALUES, "decisions": steps})
     trained = Cohorted(settings)
     chosen = actions(1, steps)
     seen = [trained.observation()]
@@ -185,7 +192,7 @@ def episode_bytes(seed: int, threads: int = 1, settings=SETTINGS) -> list[bytes]
 
 def test_the_same_seed_gives_the_same_bytes_on_any_number_of_threads():
     random = Randomisation((0, 100_000), (10_000_000, 200_000_000), ("risk_averse", "prob"))
-    settings = TapeSettings(**{**{n: getattr(SETTINGS, n) for n in SETTINGS.__slots__}, "random": random})
+    settings = TapeSettings(**{**SETTINGS_VALUES, "random": random})
     one = episode_bytes(1, settings=settings)
     assert one == episode_bytes(1, threads=3, settings=settings)
     assert one != episode_bytes(2, settings=settings)
@@ -223,7 +230,7 @@ def test_a_ruined_lane_ends_by_itself_and_begins_anew_with_what_it_has():
 
 
 def test_the_parts_of_the_reward_are_its_sum_and_pnl_is_the_change_of_equity():
-    settings = TapeSettings(**{**{n: getattr(SETTINGS, n) for n in SETTINGS.__slots__}, "reward": Reward(1, 2, 3)})
+    settings = TapeSettings(**{**SETTINGS_VALUES, "reward": Reward(1, 2, 3)})
     lanes = environment(4, 1, settings=settings)
     lanes.reset()
     total = 0.0
@@ -243,7 +250,7 @@ def test_the_parts_of_the_reward_are_its_sum_and_pnl_is_the_change_of_equity():
 
 
 def test_the_extended_state_adds_queue_positions_and_trade_flow():
-    settings = TapeSettings(**{**{n: getattr(SETTINGS, n) for n in SETTINGS.__slots__}, "extended": True})
+    settings = TapeSettings(**{**SETTINGS_VALUES, "extended": True})
     lanes = environment(4, 1, settings=settings)
     first = lanes.reset()
     assert first.shape == (4, 12)
@@ -294,3 +301,98 @@ def test_the_vector_form_resets_in_the_same_step_and_keeps_the_last_observation(
     ended = [info for info in infos if "final_obs" in info]
     assert len(ended) == 1
     assert ended[0]["_final_obs"].tolist() == [True, True, False, False]
+
+
+# -- policies over tapes -----------------------------------------------------------------------------------------------
+
+
+def neutral_policy(**changes) -> Policy:
+    """One that always does what the base rule does."""
+    spaces, settings = environment().spaces, TapeSettings(**{**SETTINGS_VALUES, **changes})
+    bias = np.zeros(3 + 4 + 5, np.float32)
+    bias[[3 + 3, 7 + 2]] = 5.0
+    network = Network((np.zeros((len(bias), spaces.observation), np.float32),), (bias,))
+    return Policy(spaces, (network,), header={"environment": settings.to_json()})
+
+
+def test_a_policy_that_never_changes_anything_backtests_like_its_base_rule():
+    policy = neutral_policy(warm_up=0)
+    found, steered = run_policy(market(), policy, base_inventory="0.01")
+    quantity, largest = steered.settings.sizes(60_000.0, 1e-5)
+    base = {"base_quantity": quantity, "max_position": largest, "kappa": 1.0, "levels": 3}
+    plain = backtest(
+        market(), "glft", base, cycle=10, latency=0.05, limits=SETTINGS.limits, capital="10000", base_inventory="0.01"
+    )
+    assert found.statistics["n_fills"][0] > 0
+    # sized at the tape's own first mid, so quantities differ a little: the lots do not
+    assert found.statistics["n_fills"].tolist() == plain.statistics["n_fills"].tolist()
+    assert found.statistics["equity_end"].tolist() == plain.statistics["equity_end"].tolist()
+
+
+def test_a_backtest_sees_what_training_sees():
+    policy = neutral_policy(random=Randomisation())
+    _, steered = run_policy(market(), policy)
+    trained = Cohorted(TapeSettings(**SETTINGS_VALUES))
+    seen = [trained.observation()]
+    for _ in range(SETTINGS.decisions - 1):
+        trained.step(NEUTRAL[0][None], NEUTRAL[1][None])
+        seen.append(trained.observation())
+    lived = [row[0].tobytes() for row in steered.observations[: len(seen)]]
+    assert lived == [row.tobytes() for row in seen]
+
+
+def test_a_policy_that_did_not_learn_on_tapes_is_refused():
+    with pytest.raises(UsageError, match="does not say what it learned with"):
+        run_policy(market(), replace(neutral_policy(), header={}))
+
+
+def test_what_a_policy_learned_with_comes_back_from_its_header():
+    settings = TapeSettings(random=Randomisation((0, 1), (5,), ("prob",)), extended=True, reward=Reward(1, 2, 3))
+    assert TapeSettings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
+
+
+def test_training_writes_a_policy_logs_and_goes_on_where_it_stopped(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.set_num_threads(1)
+    from tidewright.agents.executor.learning.ppo import Settings
+    from tidewright.agents.executor.learning.training import tape_hash, train
+
+    learner = Settings(iterations=3, horizon=8, minibatch=64, hidden=(8,))
+    header = {"environment": SETTINGS.to_json(), "data": [tape_hash(market())], "command": "train"}
+
+    def run(settings, told):
+        make = lambda seed: environment(8, 2, seed)  # noqa: E731
+        return train(make, settings, [0, 1], tmp_path, header, (3, 2), "cpu", lambda seed, done: told.append(seed))
+
+    told: list[int] = []
+    policy = run(learner, told)
+    assert told == [0, 0, 0, 1, 1, 1]
+    assert len(policy.members) == 2
+    assert policy.header["seeds"] == [0, 1]
+    rows = (tmp_path / "seed-0.csv").read_text().splitlines()
+    assert len(rows) == 4
+    assert "reward_consistency" in rows[0]
+    again: list[int] = []
+    same = run(learner, again)
+    assert again == []
+    assert same.members[0].weights[0].tobytes() == policy.members[0].weights[0].tobytes()
+    assert (tmp_path / "seed-0.csv").read_text().splitlines() == rows
+    with pytest.raises(UsageError, match="other settings or data"):
+        run(replace(learner, learning_rate=1e-4), [])
+    found, _ = run_policy(market(), policy)
+    assert found.statistics["n_samples"][0] > 100
+
+
+def test_a_learner_begins_with_the_base_rule_where_it_imitates():
+    torch = pytest.importorskip("torch")
+    from tidewright.agents.executor.learning.ppo import Learner, Settings
+
+    learner = Learner(environment(), Settings(hidden=(8,)), device="cpu")
+    learner.imitate((3, 2), 0.6)
+    seen = torch.zeros((1, 8))
+    _, logs = learner.actor.parts(seen)
+    assert logs[0].exp()[0, 3].item() == pytest.approx(0.6, abs=0.02)
+    assert logs[1].exp()[0, 2].item() == pytest.approx(0.6, abs=0.02)
+    continuous, discrete = learner.policy().act(seen.numpy())
+    assert discrete.tolist() == [[3, 2]]
+    assert np.abs(continuous).max() < 0.05

@@ -33,11 +33,16 @@ SHOWN = ("total_return", "sharpe", "sortino", "max_drawdown", "sqn", "win_rate",
 
 @app.command(cls=WithRay)
 def run(
+    context: typer.Context,
     tape: Annotated[Path, typer.Option("--tape", help="The tape to replay.")],
     strategy: Annotated[str, typer.Option("--strategy", help=registry.CHOICES)] = "grid",
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help=SET_HELP),
+    ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option("--policy", help="A learned policy instead of a strategy; what is not given is as it learned."),
     ] = None,
     cycle: Annotated[str, typer.Option("--cycle", help="Market time between decisions.")] = "30s",
     maker_fee: Annotated[
@@ -90,27 +95,26 @@ def run(
         bar.update(job, completed=done)
 
     announce(console, ray)
+    options: dict[str, Any] = {
+        "cycle": cycle,
+        "fees": (
+            maker_fee if maker_fee is not None else units_text(known.maker_fee),
+            taker_fee if taker_fee is not None else units_text(known.taker_fee),
+        ),
+        "latency": latency,
+        "queue": queue,
+        "limits": Limits() if limits else None,
+        "capital": capital,
+        "base_inventory": base_inventory,
+        "record_fills": True if fills is not None else None,
+        "record_equity": True if equity is not None else None,
+        "progress": show,
+    }
     try:
-        result = backtest(
-            source,
-            strategy,
-            params,
-            cycle=cycle,
-            fees=(
-                maker_fee if maker_fee is not None else units_text(known.maker_fee),
-                taker_fee if taker_fee is not None else units_text(known.taker_fee),
-            ),
-            latency=latency,
-            queue=queue,
-            limits=Limits() if limits else None,
-            capital=capital,
-            base_inventory=base_inventory,
-            record_fills=True if fills is not None else None,
-            record_equity=True if equity is not None else None,
-            threads=threads,
-            ray=ray,
-            progress=show,
-        )
+        if policy is not None:
+            result = _steered(context, source, policy, options)
+        else:
+            result = backtest(source, strategy, params, threads=threads, ray=ray, **options)
     finally:
         waits.close()
         if bar.live.is_started:
@@ -122,6 +126,23 @@ def run(
     _show(console, result)
     if as_json:
         print(orjson.dumps(_answer(result), option=orjson.OPT_SERIALIZE_NUMPY).decode())
+
+
+def _steered(context: typer.Context, tape: Tape, file: Path, options: dict[str, Any]) -> BacktestResult:
+    """Run a learned policy, with what it learned with where nothing else was asked for."""
+    from tidewright.agents.executor.policy import Policy
+    from tidewright.agents.executor.policy_run import backtest_policy
+
+    def given(name: str) -> bool:
+        source = context.get_parameter_source(name)
+        return source is not None and source.name != "DEFAULT"
+
+    wrong = [f"--{name.strip('_')}" for name in ("strategy", "set_", "threads", "ray") if given(name)]
+    if wrong:
+        raise UsageError(f"a policy runs by itself in one lane: {', '.join(wrong)} cannot be given with --policy")
+    own = ("cycle", "latency", "queue", "limits", "capital")
+    asked = {name: value for name, value in options.items() if name not in own or given(name)}
+    return backtest_policy(tape, Policy.load(file), **asked)
 
 
 def _params(words: list[str]) -> dict[str, list[float]]:

@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "backtest": ("tidewright.cli.backtest", "app", "one strategy over a tape, one lane or many"),
     "optimize": ("tidewright.cli.optimize", "app", "search parameters on a tape, in and out of sample"),
     "compare": ("tidewright.cli.compare", "compare", "bots on held-out windows, paired on the same events"),
+    "train": ("tidewright.cli.train", "train", "learn a policy by reinforcement on tapes"),
     "data": ("tidewright.cli.data", "app", "import, record, show, check and synthesise tapes"),
     "messages": ("tidewright.cli.messages", "app", "validate messages between agents, print their schema"),
 }

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewright.engine.config import ReplayConfig
-from tidewright.engine.sweep import Job, Result, Rows, runner
+from tidewright.engine.sweep import Job, Result, Rows, Runner, runner
 from tidewright.market.clock import iso, parse_duration
 from tidewright.market.codes import FEE_BASE, PACKET_END, SELL, UNIT
 from tidewright.market.errors import UsageError
@@ -151,6 +151,7 @@ def backtest(
     record_equity: bool | None = None,
     threads: int | None = None,
     ray: bool | str | None = None,
+    by: Runner | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> BacktestResult:
     """Run a strategy over a tape.
@@ -185,6 +186,8 @@ def backtest(
     ray
         Spread the lanes over a Ray cluster instead: its address, or ``True`` for the one that runs here or a new one on
         this machine's cores; see :mod:`tidewright.engine.cluster`. The same bytes again.
+    by
+        Who runs the lanes instead, such as a learned policy that steers them.
     progress
         Called with rows done and rows in all.
 
@@ -228,7 +231,7 @@ def backtest(
         quote_units=_units(capital, "capital"),
         check_balance=check_balance,
     )
-    result = runner(threads, ray).run(Rows(data, tape.path), job, progress)
+    result = (by or runner(threads, ray)).run(Rows(data, tape.path), job, progress)
     return BacktestResult(
         instrument=instrument,
         strategy=name,

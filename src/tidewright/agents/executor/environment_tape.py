@@ -6,7 +6,7 @@ does: what a lane sees is what it would know at that moment, and its orders take
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
@@ -122,6 +122,13 @@ class TapeSettings:
     def to_json(self) -> dict[str, Any]:
         """Plain values, for the header of a policy."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "TapeSettings":
+        """Settings of the plain values of :meth:`to_json`, also after a way through JSON."""
+        random = {name: tuple(values) for name, values in data["random"].items()}
+        parts = {"limits": Limits(**data["limits"]), "reward": Reward(**data["reward"])}
+        return cls(**{**data, **parts, "random": Randomisation(**random)})
 
     def sizes(self, mid: float, lot: float) -> tuple[float, float]:
         """Base quantity and largest position, base units, at a mid."""

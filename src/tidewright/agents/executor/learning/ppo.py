@@ -363,6 +363,28 @@ class Learner:
         divergence = (ratio - 1.0 - change).mean()  # J. Schulman's low-variance estimate
         return loss, torch.stack((policy_loss, value_loss, entropy, divergence)).detach()
 
+    def imitate(self, discrete: tuple[int, ...], chance: float) -> None:
+        """Begin with an action that is known to be sensible: continuous parts 0, discrete ones as given.
+
+        For the rule ``shaped`` that is its base rule, GLFT say, itself: no examples of it need to be copied.
+
+        Parameters
+        ----------
+        discrete
+            The choice of each discrete part.
+        chance
+            With which it is drawn at first, in (0, 1).
+        """
+        final = self.actor.tower[-1]
+        assert isinstance(final, nn.Linear)
+        with torch.no_grad():
+            final.bias.zero_()
+            at = self.actor.spaces.continuous
+            for choice, choices in zip(discrete, self.actor.spaces.discrete, strict=True):
+                # softmax of one logit against choices - 1 zeros
+                final.bias[at + choice] = math.log(chance / (1.0 - chance) * (choices - 1)) if choices > 1 else 0.0
+                at += choices
+
     # -- what comes of it ---------------------------------------------------------------------------------------------
 
     def policy(self, header: dict[str, Any] | None = None) -> Policy:

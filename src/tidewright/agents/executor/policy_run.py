@@ -1,0 +1,149 @@
+"""A learned policy over a tape: the engine, fees and queues of any backtest, steered at every decision."""
+
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any, Final
+
+import numpy as np
+
+from tidewright.agents.executor import environment_kernel as kernel
+from tidewright.agents.executor.environment import F32, Bool
+from tidewright.agents.executor.environment_tape import HOLD, TapeSettings
+from tidewright.agents.executor.policy import Frames, Policy
+from tidewright.agents.executor.reward import TERMS
+from tidewright.agents.executor.state import MEMORY, NAMES
+from tidewright.engine.backtest import BacktestResult, backtest
+from tidewright.engine.replay import Replay
+from tidewright.engine.sweep import Job, Result, Rows, Tell
+from tidewright.market.errors import UsageError
+from tidewright.market.features import LAST_MID2
+from tidewright.market.tape import F64, Tape
+
+TOLD: Final = 64  # decisions between two words on progress
+
+
+@dataclass
+class Steered:
+    """Runs a job's lanes as one policy wants: :class:`tidewright.engine.sweep.Runner`.
+
+    Attributes
+    ----------
+    policy, settings
+        What steers, and what it learned with.
+    observations, actions
+        What was seen and done at every decision after the warm-up.
+    sizes
+        Base quantity and largest position, base units.
+    """
+
+    policy: Policy
+    settings: TapeSettings
+    observations: list[F32] = field(default_factory=list)
+    actions: list[tuple[F32, Any]] = field(default_factory=list)
+    sizes: tuple[float, float] = (0.0, 0.0)
+
+    def run(self, rows: Rows, job: Job, tell: Tell | None = None) -> Result:
+        """Results of all lanes, which all do the same."""
+        settings, data = self.settings, rows.data
+        replay = Replay(
+            job.instrument,
+            replace(job.config, ask=True),
+            job.strategy,
+            job.params,
+            job.lanes,
+            job.base_units,
+            job.quote_units,
+            job.check_balance,
+        )
+        memory: F64 = np.zeros((job.lanes, MEMORY))
+        scratch, flow = np.zeros(len(NAMES)), np.zeros(kernel.FLOW)
+        seen: F32 = np.zeros((2, job.lanes, self.policy.spaces.observation), np.float32)
+        terms: F32 = np.zeros((job.lanes, len(TERMS)), np.float32)
+        ruined: Bool = np.zeros(job.lanes, np.bool_)
+        still = (np.zeros((job.lanes, 3), np.float32), np.tile(np.array([0, HOLD], np.int64), (job.lanes, 1)))
+        frames, count, heard, sized = Frames(self.policy.frames), 0, 0, False
+        row, decides = replay.run_to_decision(data, 0)
+        while decides:
+            if not sized and replay.market[LAST_MID2] > 0.0:
+                sized = True
+                mid = 0.5 * float(replay.market[LAST_MID2]) * float(job.instrument.tick)
+                self.sizes = settings.sizes(mid, float(job.instrument.lot))
+                replay.parameters[:, -2:] = self.sizes
+            if settings.extended:
+                columns = (data.ts, data.ts_local, data.kind, data.flags, data.qty)
+                heard = kernel.hear(*columns, heard, replay.decision_ns, job.config.feed_ns, flow)
+            begins = count == settings.warm_up
+            if count >= settings.warm_up:
+                kernel.look(replay.address, int(begins), 2.0, memory, scratch, flow, seen, terms, ruined)
+                looked = frames.begin(seen[0]) if begins else frames.push(seen[0], seen[1], ruined)[0]
+                action = self.policy.act(looked)
+                self.observations.append(seen[0].copy())
+                self.actions.append(action)
+                kernel.steer(replay.address, *action, settings.levels)
+            else:
+                kernel.steer(replay.address, *still, 0)
+            count += 1
+            if tell is not None and count % TOLD == 0:
+                tell(row, len(data.ts))
+            row, decides = replay.run_to_decision(data, row)
+        replay.finish()
+        if tell is not None:
+            tell(len(data.ts), len(data.ts))
+        ts, equity = replay.equity()
+        return Result(
+            replay.statistics(), ts, equity, replay.reports(), replay.shares(), replay.counts(), ran="1 thread"
+        )
+
+
+def settings_of(policy: Policy) -> TapeSettings:
+    """What a policy learned with.
+
+    Raises
+    ------
+    UsageError
+        If it did not learn on tapes.
+    """
+    kept = policy.header.get("environment")
+    if kept is None:
+        raise UsageError("the policy's file does not say what it learned with: it cannot trade on a tape")
+    return TapeSettings.from_json(kept)
+
+
+def backtest_policy(tape: Tape, policy: Policy, **options: Any) -> BacktestResult:
+    """Backtest a learned policy.
+
+    Parameters
+    ----------
+    options
+        As of :func:`tidewright.engine.backtest.backtest`; cycle, latency, queue, limits and capital are by default what
+        the policy learned with.
+
+    Raises
+    ------
+    UsageError
+        If a value is out of range, or the policy did not learn on tapes.
+    """
+    result, _ = run_policy(tape, policy, **options)
+    return result
+
+
+def run_policy(tape: Tape, policy: Policy, **options: Any) -> tuple[BacktestResult, Steered]:
+    """The same, and what the policy saw and did."""
+    settings = settings_of(policy)
+    capital = options.get("capital")
+    if capital is not None:
+        settings = replace(settings, capital=float(Decimal(str(capital))))
+    given = {
+        "cycle": settings.cycle_ns / 1e9,
+        "latency": settings.entry_ns / 1e9,
+        "queue": settings.queue,
+        "limits": settings.limits,
+        "capital": f"{settings.capital:.8f}",
+        **{name: value for name, value in options.items() if value is not None},
+    }
+    params = {name: getattr(settings, name) for name in ("base_rule", "gamma", "kappa", "intensity", "horizon_s")}
+    params = {**params, "levels": settings.levels, "base_quantity": 0.0, "max_position": 0.0}
+    steered = Steered(policy, settings)
+    result = backtest(tape, "shaped", params, by=steered, **given)
+    sized = dict(zip(("base_quantity", "max_position"), (np.array([size]) for size in steered.sizes), strict=True))
+    return replace(result, params={**result.params, **sized}), steered

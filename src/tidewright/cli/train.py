@@ -1,0 +1,171 @@
+"""``tidewright train``: learn a policy on tapes."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from tidewright import __version__
+from tidewright.cli.waiting import waiting
+from tidewright.market.clock import parse_duration
+from tidewright.market.codes import UNIT
+from tidewright.market.errors import UsageError
+from tidewright.market.synthetic import synthesize
+from tidewright.market.tape import Tape
+
+if TYPE_CHECKING:
+    from tidewright.agents.executor.environment_tape import TapeSettings
+    from tidewright.agents.executor.learning.ppo import Round, Settings
+
+BP = UNIT // 10_000  # a basis point as a rate of 1e-8
+
+
+def train(
+    out: Annotated[Path, typer.Option("--out", help="The policy's file, NAME.tw.")],
+    tape: Annotated[list[Path] | None, typer.Option("--tape", help="A tape to learn on; may be repeated.")] = None,
+    synthetic: Annotated[bool, typer.Option("--synthetic", help="Learn on synthetic markets instead.")] = False,
+    hours: Annotated[float, typer.Option(help="Length of each synthetic market.")] = 8.0,
+    markets: Annotated[int, typer.Option(min=1, help="How many synthetic markets.")] = 4,
+    iterations: Annotated[int, typer.Option(min=1, help="Rounds of collecting and updating.")] = 100,
+    lanes: Annotated[int, typer.Option(min=1, help="Lanes that learn together.")] = 256,
+    cohorts: Annotated[int, typer.Option(min=1, help="Stretches of market they are dealt over.")] = 16,
+    episode: Annotated[int, typer.Option(min=1, help="Decisions of an episode.")] = 240,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds; more than one make an ensemble.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="The first of them.")] = 0,
+    cycle: Annotated[str, typer.Option(help="Market time between decisions.")] = "30s",
+    latency: Annotated[
+        str, typer.Option(help="Latencies of orders and answers, drawn for each episode.")
+    ] = "20ms,50ms,200ms",
+    fees: Annotated[str, typer.Option(help="Maker fees, basis points, drawn for each episode.")] = "0,1,2,4",
+    queues: Annotated[str, typer.Option(help="Queue models, drawn for each episode.")] = "risk_averse,prob",
+    capital: Annotated[float, typer.Option(help="What a lane starts with, quote.")] = 10_000.0,
+    extended: Annotated[bool, typer.Option("--extended", help="Also see queue positions and trade flow.")] = False,
+    frames: Annotated[int, typer.Option(min=1, help="Newest observations that are seen together.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="Threads of torch; more than one rarely helps.")] = 1,
+    work: Annotated[Path | None, typer.Option(help="Folder of checkpoints and logs; else OUT.training.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")] = False,
+) -> None:
+    """Learn a policy for the strategy `shaped` by reinforcement; a second call goes on with one that was stopped."""
+    if bool(tape) == synthetic:
+        raise UsageError("give either --tape (one or more) or --synthetic")
+    if not out.absolute().parent.is_dir():
+        raise UsageError(f"cannot write {out}: there is no folder {out.absolute().parent}")
+    from tidewright.agents.executor.environment_tape import Randomisation, TapeSettings
+    from tidewright.agents.executor.learning.ppo import Settings, device_of
+
+    device_of(device)
+    first, *others = (parse_duration(text) for text in latency.split(","))
+    trading = TapeSettings(
+        cycle_ns=parse_duration(cycle),
+        decisions=episode,
+        entry_ns=first,
+        response_ns=first,
+        queue=queues.split(",")[0],
+        capital=capital,
+        random=Randomisation(_rates(fees), (first, *others), tuple(queues.split(","))),
+        extended=extended,
+    )
+    settings = Settings(iterations=iterations, discount=0.97, entropy_weight=0.003, frames=frames)
+    options = {"lanes": lanes, "cohorts": cohorts, "seeds": list(range(seed, seed + seeds)), "device": device}
+    command = _command(
+        out, tape, synthetic, hours, markets, iterations, lanes, cohorts, episode, seeds, seed, cycle, latency, fees,
+        queues, capital, extended, frames,
+    )  # fmt: skip
+    console = Console(stderr=True, highlight=False)
+    with waiting("the markets", console):
+        tapes = [Tape.open(path) for path in tape] if tape else [synthesize(None, hours, 1 + k) for k in range(markets)]
+    answer = _train(console, tapes, trading, settings, options, command, work or Path(f"{out}.training"), out, threads)
+    console.print(f"written: {out}")
+    if as_json:
+        print(orjson.dumps(answer).decode())
+
+
+def _rates(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(round(float(part) * BP) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--fees takes basis points separated by commas, was {text!r}") from None
+
+
+def _command(
+    out: Path, tape: list[Path] | None, synthetic: bool, hours: float, markets: int, iterations: int, lanes: int,
+    cohorts: int, episode: int, seeds: int, seed: int, cycle: str, latency: str, fees: str, queues: str, capital: float,
+    extended: bool, frames: int,
+) -> str:  # fmt: skip
+    """The command that makes the same policy again."""
+    source = [word for path in tape or [] for word in ("--tape", str(path))]
+    if synthetic:
+        source = ["--synthetic", "--hours", f"{hours:g}", "--markets", str(markets)]
+    words = {
+        "--iterations": iterations, "--lanes": lanes, "--cohorts": cohorts, "--episode": episode, "--seeds": seeds,
+        "--seed": seed, "--cycle": cycle, "--latency": latency, "--fees": fees, "--queues": queues,
+        "--capital": f"{capital:g}", "--frames": frames,
+    }  # fmt: skip
+    rest = [str(word) for pair in words.items() for word in pair]
+    return shlex.join(["tidewright", "train", "--out", str(out), *source, *rest, *(["--extended"] if extended else [])])
+
+
+def _train(
+    console: Console,
+    tapes: list[Tape],
+    trading: "TapeSettings",
+    settings: "Settings",
+    options: dict[str, Any],
+    command: str,
+    folder: Path,
+    out: Path,
+    threads: int,
+) -> dict[str, Any]:
+    import torch
+
+    from tidewright.agents.executor.environment_tape import HOLD, TapeEnvironment
+    from tidewright.agents.executor.learning.training import tape_hash
+    from tidewright.agents.executor.learning.training import train as learn
+
+    torch.set_num_threads(threads)
+    data = [{"source": one.meta["source"], "rows": len(one), "sha256": tape_hash(one)} for one in tapes]
+    header = {"version": __version__, "command": command, "environment": trading.to_json(), "data": data}
+    header |= {name: options[name] for name in ("lanes", "cohorts")}
+    columns = (
+        TextColumn("seed {task.fields[seed]}"), BarColumn(), MofNCompleteColumn(), TextColumn("rounds"),
+        TextColumn("reward {task.fields[reward]:+.3f}"), TimeElapsedColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    seeds = options["seeds"]
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    job = bar.add_task("", total=settings.iterations * len(seeds), seed=seeds[0], reward=0.0)
+    newest: dict[int, Round] = {}
+    with waiting("the engine (its first run compiles its kernels)", console) as started:
+
+        def make(seed: int) -> TapeEnvironment:
+            return TapeEnvironment(tapes, options["lanes"], options["cohorts"], trading, seed)
+
+        def tell(seed: int, done: "Round") -> None:
+            started()
+            bar.start()
+            newest[seed] = done
+            place = seeds.index(seed) * settings.iterations + done.iteration
+            bar.update(job, completed=place, seed=seed, reward=done.reward)
+            if not console.is_terminal and done.iteration % 10 == 0:
+                console.print(f"seed {seed}: round {done.iteration}, {done.steps:,} steps, reward {done.reward:+.4f}")
+
+        try:
+            policy = learn(make, settings, seeds, folder, header, (trading.levels, HOLD), options["device"], tell)
+        finally:
+            if bar.live.is_started:
+                bar.stop()
+    policy.save(out)
+    return {
+        "policy": str(out),
+        "work": str(folder),
+        "command": command,
+        "data": data,
+        "seeds": {
+            str(seed): {"rounds": done.iteration, "steps": done.steps, "reward": done.reward, "terms": done.terms}
+            for seed, done in newest.items()
+        },
+    }
