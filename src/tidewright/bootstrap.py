@@ -12,6 +12,7 @@ import orjson
 
 from tidewright.agents.optimizer.bounds import Bounds
 from tidewright.coordination.admission import Admission, Rules
+from tidewright.coordination.council import Council
 from tidewright.coordination.journal import Journal
 from tidewright.coordination.process import ProcessBus
 from tidewright.market.clock import Clock
@@ -22,10 +23,11 @@ from tidewright.store.database import Database
 from tidewright.strategies.custom import is_reference
 from tidewright.trading.advice import EXECUTOR, OPTIMIZER, Advice
 from tidewright.trading.commands import FOLDER, CommandBox
+from tidewright.trading.coordinator import Coordinator
 from tidewright.trading.cycles import ControlCycles, Cycles, Registration, WallCycles
 from tidewright.trading.now import Observer
 from tidewright.trading.session import Parts, Session
-from tidewright.trading.settings import SessionSettings
+from tidewright.trading.settings import AdviceSettings, SessionSettings
 from tidewright.venues.binance.client import BinanceConfig
 from tidewright.venues.binance.feed import BinanceFeed
 from tidewright.venues.binance.trading import BinanceTrading
@@ -171,8 +173,16 @@ def build(
         resources.connect_optimizer if settings.advice is not None else None,
         observers,
         CommandBox(folder, resources.journal(), cycles.clock),
+        _coordinator(settings, resources),
     )
     return Session(parts), resources
+
+
+def _coordinator(settings: SessionSettings, resources: "Resources") -> Coordinator:
+    advisors = (OPTIMIZER,) if settings.advice is not None else ()
+    threshold = settings.advice.threshold if settings.advice is not None else AdviceSettings().threshold
+    council = Council((EXECUTOR, *advisors, *settings.agents), settings.coordination, threshold)
+    return Coordinator(council, resources.journal(), threshold)
 
 
 async def cancel_at_venue(address: VenueAddress, session: str) -> tuple[int, list[str]]:

@@ -26,7 +26,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "compare": ("tidewright.cli.compare", "compare", "bots on held-out windows, paired on the same events"),
     "train": ("tidewright.cli.train", "train", "learn a policy by reinforcement on tapes"),
     "data": ("tidewright.cli.data", "app", "import, record, show, check and synthesise tapes"),
-    "messages": ("tidewright.cli.messages", "app", "validate messages between agents, print their schema"),
+    "messages": ("tidewright.cli.messages", "app", "messages between agents: validate, schema, tail, replay, keys"),
 }
 
 

@@ -37,7 +37,18 @@ REAL_MONEY: Final = "yes-real-money"
 KEY_VARIABLE: Final = "TIDEWRIGHT_API_KEY"
 SECRET_VARIABLE: Final = "TIDEWRIGHT_API_SECRET"
 
-_TOP: Final = {"live", "session_dir", "name", "symbol", "strategy", "cycle", "warmup", "hours", "restart"}
+_TOP: Final = {
+    "live",
+    "session_dir",
+    "name",
+    "symbol",
+    "strategy",
+    "cycle",
+    "warmup",
+    "hours",
+    "restart",
+    "coordination",
+}
 _TABLES: Final = {
     "venue": {"state", "rest", "ws", "ws_api", "control", "pace"},
     "params": None,
@@ -207,6 +218,7 @@ def _settings(path: Path, data: Mapping[str, Any], live: bool) -> SessionSetting
         if advice.get("enabled", True)
         else None,
         adopt=restart == "adopt",
+        coordination=str(data.get("coordination", defaults.coordination)),
     )
 
 

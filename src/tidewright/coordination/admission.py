@@ -1,9 +1,10 @@
-"""Whether a valid message may be acted on: allowed to come from there, fresh enough, and not seen before."""
+"""Whether a valid message may be acted on: meant for us, allowed to come from there, signed, fresh, not seen before."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tidewright.coordination.messages import Message, identity
+from tidewright.coordination.signing import Keyring
 from tidewright.market.clock import MINUTE, SECOND
 from tidewright.market.errors import TidewrightError
 
@@ -48,30 +49,44 @@ class Admission:
     ----------
     rules
         The rules.
+    keys
+        Of the agents; with them a message must be signed with its source agent's key. ``None``: nothing is signed, as
+        inside one process or over the pipes of a child.
     seen
         Identities (:func:`tidewright.coordination.messages.identity`, with the source) admitted before a restart.
     """
 
-    def __init__(self, rules: Rules, seen: Iterable[tuple[str, str]] = ()) -> None:
-        self.rules = rules
+    def __init__(self, rules: Rules, seen: Iterable[tuple[str, str]] = (), keys: Keyring | None = None) -> None:
+        self.rules, self.keys = rules, keys
         self._seen = set(seen)
 
-    def admit(self, item: Message, now_ns: int) -> None:
+    def admit(self, item: Message, now_ns: int, *, addressee: str = "", raw: bytes = b"", signature: str = "") -> None:
         """Admit a message.
 
         Parameters
         ----------
         now_ns
             Market time, nanoseconds.
+        addressee
+            Whose mailbox it lay in; empty: the transport has none.
+        raw, signature
+            The bytes as they came, and what they were signed with.
 
         Raises
         ------
         RefusedError
-            If the sender may not send this to that target, or it is too old, ahead of time, or a repetition.
+            If it is addressed to another agent, the sender may not send this to that target, it is not signed with the
+            sender's key, too old, ahead of time, or a repetition.
         """
         route = (item.source_agent, item.target_agent, item.message_type)
+        if addressee and item.target_agent != addressee:
+            raise RefusedError(f"{route[2]} is addressed to {item.target_agent}, but came to {addressee}")
         if route not in self.rules.routes:
             raise RefusedError(f"{route[0]} may not send {route[2]} to {route[1]}")
+        if self.keys is not None:
+            fault = self.keys.fault(item.source_agent, raw, signature)
+            if fault:
+                raise RefusedError(fault)
         age = now_ns - item.timestamp_ns
         limit = self.rules.max_age_ns.get(item.message_type, self.rules.default_age_ns)
         if age > limit:

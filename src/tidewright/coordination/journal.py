@@ -1,7 +1,8 @@
 """The journal: every message in the order it came, on disk before anybody acts on it.
 
-One JSON object a line: ``seq`` (1, 2, ...), ``at`` (market time), ``event`` (sent, received or refused), ``reason``
-(why it was refused, else empty) and ``message``, or ``raw`` where what came was not a message.
+One JSON object a line: ``seq`` (1, 2, ...), ``at`` (market time), ``at_ns`` (the same to the nanosecond), ``event``
+(sent, received or refused), ``reason`` (why it was refused, else empty) and ``message``, or ``raw`` where what came was not a
+message.
 
 Durability: every line is handed to the operating system before :meth:`Journal.append` returns, so the death of the
 process loses nothing. With ``fsync=True`` (the default) it is also on the disk by then, so a power cut loses nothing
@@ -17,7 +18,7 @@ from typing import Final, Literal, Self
 
 import orjson
 
-from tidewright.coordination.messages import Message, from_object, to_object
+from tidewright.coordination.messages import Message, from_object, parse_timestamp, to_object
 from tidewright.market.clock import iso
 from tidewright.market.errors import DataError, NotFoundError
 
@@ -35,7 +36,7 @@ class Entry:
     seq
         Number of the line, from 1.
     at
-        Market time it was written at, ISO 8601.
+        Market time it was written at, ISO 8601; ``at_ns`` in nanoseconds.
     message, raw
         The message, or the text that was none.
     """
@@ -46,6 +47,7 @@ class Entry:
     reason: str
     message: Message | None
     raw: str | None
+    at_ns: int = 0
 
 
 class Journal:
@@ -93,7 +95,13 @@ class Journal:
             The message, or the text that was none (its first 4096 characters are kept).
         """
         self._seq += 1
-        line: dict[str, object] = {"seq": self._seq, "at": iso(at_ns), "event": event, "reason": reason}
+        line: dict[str, object] = {
+            "seq": self._seq,
+            "at": iso(at_ns),
+            "at_ns": at_ns,
+            "event": event,
+            "reason": reason,
+        }
         if isinstance(item, str):
             line["raw"] = item[:_RAW_KEPT].encode(errors="replace").decode()
         else:
@@ -143,11 +151,12 @@ def _entry(file: Path, number: int, line: bytes) -> Entry:
         seq, at, event, reason = value["seq"], value["at"], value["event"], value["reason"]
         message = from_object(value["message"]) if "message" in value else None
         raw = None if message is not None else str(value["raw"])
+        at_ns = int(value["at_ns"]) if "at_ns" in value else parse_timestamp(at)
     except (orjson.JSONDecodeError, KeyError, TypeError, DataError) as error:
         raise DataError(f"line {number} of journal {file} is damaged: {error}") from None
     if seq != number or event not in EVENTS:
         raise DataError(f"line {number} of journal {file} must have seq {number} and a known event, had {seq}, {event}")
-    return Entry(seq, at, event, reason, message, raw)
+    return Entry(seq, at, event, reason, message, raw, at_ns)
 
 
 def _cut_torn_line(path: Path) -> None:

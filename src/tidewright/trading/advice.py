@@ -4,7 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from tidewright.agents.executor.canary import Rollout, Transition, comparison_of
@@ -32,6 +32,22 @@ class Line(Protocol):
 
     async def receive(self, timeout_s: float | None = None) -> Delivery:
         """The next message, or why what came is not one that may be acted on."""
+        ...
+
+
+class Ratify(Protocol):
+    """What the agents together make of a proposal that the executor would accept."""
+
+    def __call__(
+        self,
+        now_ns: int,
+        agent: str,
+        verdict: Verdict,
+        confidence: float,
+        strategy: str,
+        incumbent: Mapping[str, float],
+    ) -> Verdict:
+        """The verdict, its parameters changed, or a refusal."""
         ...
 
 
@@ -81,6 +97,7 @@ class Advice:
         self.latest = Latest()
         self.gone = False
         self.rollout: Rollout | None = None
+        self.council: Ratify | None = None
         self._handed: dict[str, float] | None = None
         self._traded: list[tuple[int, dict[str, float]]] = []
 
@@ -253,7 +270,12 @@ class Advice:
             self._advice.gate,
             "it was judged against parameters that have just been rolled back" if back else rollout.held,
         )
-        verdict = judge(item.data, standing)
+        judged = verdict = judge(item.data, standing)
+        if verdict.accepted and self.council is not None:
+            confidence = item.data.confidence_score
+            verdict = self.council(
+                now_ns, item.source_agent, verdict, confidence, executor.strategy.name, rollout.params
+            )
         self.proposals += 1
         self.accepted += verdict.accepted
         self.refused += not verdict.accepted
@@ -263,7 +285,10 @@ class Advice:
         if item.data.in_reply_to in (None, self._awaited):
             self._awaited = ""
         name = item.data.proposal_id or item.data.in_reply_to or f"proposal-{now_ns}"
-        told: dict[str, Any] = {"confidence_score": item.data.confidence_score}
+        told: dict[str, Any] = {
+            "confidence_score": item.data.confidence_score,
+            "judged": {**asdict(judged), "standing": asdict(standing)},  # so that the journal can be replayed
+        }
         if verdict.accepted:
             scale = _block_deviation(item.data.model_extra or {}, rollout.rules.block)
             step = rollout.accept(now_ns, name, verdict.params, item.timestamp_ns, scale)
@@ -273,6 +298,16 @@ class Advice:
             data = {"in_reply_to": name, "accepted": False, "reasons": list(verdict.reasons), "stage": "refused"}
             await self._tell(now_ns, {**data, **told}, "refused", item.source_agent)
         return verdict
+
+    def take(self, now_ns: int, name: str, params: Mapping[str, float], why: str, executor: Executor) -> None:
+        """Let parameters that came from no proposal go the same way: small first, and back if they do harm."""
+        rollout = self.staged(executor)
+        if rollout.held:
+            return
+        step = rollout.accept(now_ns, name, params, now_ns, 0.0)
+        self.latest = Latest(f"{name}: {why}; {step.cause}", True)
+        body = message("decision", now_ns, EXECUTOR, EXECUTOR, {**step.data(), "reasons": [why, step.cause]})
+        self._journal(now_ns, "out", body, step.stage, why)
 
     async def _compare(self, now_ns: int, item: Message, executor: Executor) -> Transition | None:
         """Take in the shadow comparison that an answer carries."""

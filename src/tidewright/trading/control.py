@@ -1,7 +1,7 @@
 """What a session does with the commands it is given: urgent ones at once, the others at its next decision."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import orjson
@@ -129,12 +129,21 @@ def _use(executor: Executor, params: Mapping[str, float]) -> str:
     return ", ".join(changes) or "nothing changes"
 
 
-def was_paused(rows: list[Mapping[str, Any]]) -> bool:
+def was_paused(rows: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a broken-off session was paused, by its message table: a restart does not lift a pause."""
-    commands = [
-        orjson.loads(row["body"])["data"]["command"]
+    last = [command["command"] for command in _obeyed(rows) if command["command"] in ("pause", "resume")]
+    return bool(last) and last[-1] == "pause"
+
+
+def last_pattern(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The coordination pattern a broken-off session was switched to; empty if it never was."""
+    last = [str(command["pattern"]) for command in _obeyed(rows) if command["command"] == "set_coordination"]
+    return last[-1] if last else ""
+
+
+def _obeyed(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        orjson.loads(row["body"])["data"]
         for row in rows
         if row["message_type"] == "command" and row["verdict"] == "accepted"
     ]
-    last = [command for command in commands if command in ("pause", "resume")]
-    return bool(last) and last[-1] == "pause"

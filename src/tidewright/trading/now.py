@@ -52,6 +52,8 @@ class Now:
     ended_by: str = ""
     rollout: str = ""
     rollout_state: dict[str, Any] = field(default_factory=dict)
+    coordination: str = ""
+    shares: dict[str, float] = field(default_factory=dict)
 
     @property
     def traded_units(self) -> int:

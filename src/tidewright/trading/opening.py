@@ -12,7 +12,7 @@ from tidewright.market.errors import DataError
 from tidewright.market.instrument import Instrument
 from tidewright.store import schema
 from tidewright.store.database import Database, Row
-from tidewright.trading.control import was_paused
+from tidewright.trading.control import last_pattern, was_paused
 from tidewright.trading.cycles import Registration
 from tidewright.trading.ledger import Ledger, LedgerState
 from tidewright.trading.orders import OrderManager
@@ -54,6 +54,7 @@ class Opened:
     refused: int = 0
     paused: bool = False
     rollout: Rollout | None = None
+    pattern: str = ""
 
 
 def unfinished(database: Database) -> Row | None:
@@ -176,6 +177,7 @@ async def open_again(
         sum(message["verdict"] in ("refused", "invalid") and message["direction"] == "in" for message in proposals),
         was_paused(messages),
         rollout,
+        last_pattern(messages),
     )
 
 

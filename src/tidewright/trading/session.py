@@ -20,6 +20,7 @@ from tidewright.store.database import Database
 from tidewright.trading.advice import Advice
 from tidewright.trading.commands import CommandBox
 from tidewright.trading.control import Control
+from tidewright.trading.coordinator import Coordinator
 from tidewright.trading.cycles import Beat, Cycles, Registration
 from tidewright.trading.flatten import flatten
 from tidewright.trading.intake import Intake
@@ -55,6 +56,8 @@ class Parts:
         Called after each cycle.
     commands
         Where people's commands come in, or ``None``.
+    coordinator
+        Makes one decision of several agents' opinions; ``None``: what the optimizer proposes and the executor accepts.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Parts:
     advice: AdviceMaker | None = None
     observers: tuple[Observer, ...] = ()
     commands: CommandBox | None = None
+    coordinator: Coordinator | None = None
 
 
 class Session:
@@ -89,6 +93,7 @@ class Session:
         self._recorder: TapeWriter | None = None
         self._intake: Intake | None = None
         self.control = Control(parts.commands, self.stop)
+        self.control.switch = parts.coordinator.switch if parts.coordinator is not None else None
 
     @property
     def started_ns(self) -> int:
@@ -212,6 +217,9 @@ class Session:
             self._advice.accepted, self._advice.refused = opened.accepted, opened.refused
             self._advice.proposals = opened.accepted + opened.refused
             self._advice.rollout = opened.rollout
+            self._advice.council = parts.coordinator.ratify if parts.coordinator is not None else None
+        if parts.coordinator is not None:
+            parts.coordinator.open(beat.ts, opened.pattern)
         beat = await self._warm_up(beat)
         await self._loop(beat)
         await self._finish()
@@ -329,7 +337,11 @@ class Session:
         self._parts.database.commit()
 
     async def _take_advice(self, now: int) -> None:
-        if self._advice is None or not self._book.last_mid2:
+        if not self._book.last_mid2:
+            return
+        if self._parts.coordinator is not None:
+            self._turn(self._parts.coordinator, now)
+        if self._advice is None:
             return
         wait = self._registration.pace is None
         ledger, mid2 = self._manager.ledger, self._book.last_mid2
@@ -337,6 +349,33 @@ class Session:
         answer = self._advice.answer(now, self._executor, ledger, mid2, wait=wait and not self.stop.is_set())
         await self._unless_stopped(answer)
         await self._advice.use(now, self._executor, mid2)
+
+    def _turn(self, coordinator: Coordinator, now: int) -> None:
+        """What agents of other processes have voted, at the end of a round."""
+        executor = self._executor
+        coordinator.tell(now, self._facts())
+        outcome = coordinator.turn(now, executor.strategy.name, self._aim())
+        if outcome is None or dict(outcome.params) == self._aim():
+            return
+        if self._advice is None:
+            executor.use(outcome.params)
+        else:
+            self._advice.take(now, coordinator.round_name, outcome.params, outcome.why, executor)
+
+    def _aim(self) -> dict[str, float]:
+        """The parameters that are aimed at: what trades, or a canary's at full size."""
+        return dict(self._advice.staged(self._executor).params if self._advice is not None else self._executor.params)
+
+    def _facts(self) -> dict[str, Any]:
+        """What voters are told of the market and of us."""
+        mid2 = self._book.last_mid2
+        return {
+            "mid": mid2 * 0.5 * float(self._instrument.tick),
+            "volatility": self._executor.volatility,
+            "position_lots": self._manager.ledger.position_lots,
+            "strategy": self._executor.strategy.name,
+            "params": self._aim(),
+        }
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, _T]) -> _T | None:
         """What the work comes to; ``None`` if the session is told to stop before."""
@@ -460,6 +499,9 @@ class Session:
         now.quotes = [(order.side, order.price_ticks, order.leaves_lots) for order in manager.live()]
         now.params = self._executor.params
         now.errors = self.errors
+        if self._parts.coordinator is not None:
+            now.coordination = self._parts.coordinator.council.pattern
+            now.shares = dict(self._parts.coordinator.shares)
         now.paused, now.ended_by = self.control.paused, self.control.ended_by
         if self._advice is not None:
             now.proposals, now.accepted = self._advice.proposals, self._advice.accepted

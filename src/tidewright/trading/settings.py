@@ -6,6 +6,7 @@ from typing import Any
 
 from tidewright.agents.executor.canary import CanaryRules
 from tidewright.agents.executor.proposals import Gate
+from tidewright.coordination.agent_payloads import PATTERNS
 from tidewright.market.clock import HOUR, MINUTE, SECOND
 from tidewright.market.errors import UsageError
 from tidewright.risk.limits import Limits
@@ -76,6 +77,11 @@ class SessionSettings:
         Whether a restart follows open orders again or cancels them.
     catch_up_s
         Wall seconds that market data and user stream may lag behind a barrier.
+    coordination
+        Pattern in which the agents decide together, one of
+        :data:`tidewright.coordination.agent_payloads.PATTERNS`.
+    agents
+        Further agents that may be heard, beside the executor and the optimizer.
     """
 
     mode: str = "paper"
@@ -88,10 +94,14 @@ class SessionSettings:
     advice: AdviceSettings | None = field(default_factory=AdviceSettings)
     adopt: bool = True
     catch_up_s: float = 20.0
+    coordination: str = "master_slave"
+    agents: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "strategy", registry.strategy(self.strategy).name)
         registry.rows(self.strategy, self.params, 1)
+        if self.coordination not in PATTERNS:
+            raise UsageError(f"coordination must be one of {', '.join(PATTERNS)}, was {self.coordination!r}")
         if self.cycle_ns < 100_000_000:
             raise UsageError(f"cycle must be at least 100 ms, was {self.cycle_ns / SECOND:g} s")
         for name, value in (("warm-up", self.warmup_ns), ("hours of trading", self.duration_ns)):

@@ -78,6 +78,8 @@ def figures(now: Now, instrument: Instrument | None) -> dict[str, Any]:
         "why": now.why,
         "paused": now.paused,
         "ended_by": now.ended_by,
+        "coordination": now.coordination,
+        "shares": now.shares,
     }
 
 

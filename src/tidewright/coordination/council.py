@@ -1,0 +1,136 @@
+"""Agents around one table: opinions come as messages, the pattern in force decides, all patterns keep learning.
+
+A council knows nothing but the messages it hears and the results it is told, and tells all of it with each decision: the
+journal replays to the same decisions.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from tidewright.coordination.agent_payloads import PATTERNS
+from tidewright.coordination.messages import Message, ParameterUpdateMessage, VoteMessage
+from tidewright.coordination.patterns.democratic import Democratic
+from tidewright.coordination.patterns.hierarchical import Hierarchical
+from tidewright.coordination.patterns.master_slave import MasterSlave
+from tidewright.coordination.patterns.opinion import Opinion, Outcome, Pattern, Result
+from tidewright.coordination.patterns.peer_to_peer import PeerToPeer
+from tidewright.market.errors import UsageError
+
+
+def make_patterns(members: Sequence[str], threshold: float) -> dict[str, Pattern]:
+    """One of each for the same members, the first of them the master."""
+    return {
+        "master_slave": MasterSlave(threshold, members),
+        "peer_to_peer": PeerToPeer(),
+        "hierarchical": Hierarchical(members),
+        "democratic": Democratic(members),
+    }
+
+
+class Council:
+    """Decides for a session.
+
+    Parameters
+    ----------
+    members
+        All agents that may be heard, the executor first.
+    pattern
+        The one in force.
+    threshold
+        Least confidence of a proposal in ``master_slave``.
+    """
+
+    def __init__(self, members: Sequence[str], pattern: str = "master_slave", threshold: float = 0.6) -> None:
+        if len(set(members)) != len(members) or not members:
+            raise UsageError(f"a council needs members, each named once, was {', '.join(members)}")
+        self.members = tuple(members)
+        self._patterns = make_patterns(self.members, threshold)
+        self._heard: dict[str, list[Opinion]] = {}
+        self._said: list[Opinion] = []
+        self._said_then: list[Opinion] = []
+        self._check(pattern)
+        self.pattern = pattern
+        self.rounds = 0
+        self.latest: Outcome | None = None
+
+    @property
+    def heard(self) -> int:
+        """Opinions since the last decision."""
+        return sum(map(len, self._heard.values()))
+
+    def switch(self, pattern: str) -> str:
+        """Put another pattern in force; it has learned from all results so far.
+
+        Raises
+        ------
+        UsageError
+            If there is no such pattern.
+        """
+        self._check(pattern)
+        before, self.pattern = self.pattern, pattern
+        return f"coordination {before} → {pattern}"
+
+    def hear(self, item: Message) -> bool:
+        """Take in an admitted message; whether it is an opinion of a member. The vote must be of the coming round."""
+        if item.source_agent not in self.members:
+            return False
+        if isinstance(item, ParameterUpdateMessage):
+            values = item.data.optimized_params.values()
+            self._add(Opinion(item.source_agent, values, 0, item.data.confidence_score))
+            return True
+        if isinstance(item, VoteMessage) and item.data.round == self.rounds:
+            params = {name: float(value) for name, value in item.data.params.items()}
+            self._add(Opinion(item.source_agent, params, item.data.stance, item.data.confidence_score))
+            return True
+        return False
+
+    def say(self, opinion: Opinion) -> None:
+        """An opinion that came without a message: the executor's own, or one that was judged before."""
+        self._said.append(opinion)
+        self._add(opinion)
+
+    def _add(self, opinion: Opinion) -> None:
+        self._heard.setdefault(opinion.agent, []).append(opinion)
+
+    def decide(self, incumbent: Mapping[str, float], results: Mapping[str, Result] | None = None) -> Outcome:
+        """Learn from what became known, then decide on what was heard since the last decision."""
+        if results:
+            for pattern in self._patterns.values():
+                pattern.learn(results)
+        opinions = [opinion for member in self.members for opinion in self._heard.get(member, ())]
+        if (
+            self.pattern != "democratic"
+        ):  # only voters are punished for saying two things: others may correct themselves
+            opinions = list({opinion.agent: opinion for opinion in opinions}.values())
+        self.latest = self._patterns[self.pattern].decide(incumbent, opinions)
+        self._heard.clear()
+        self._said_then, self._said = self._said, []
+        self.rounds += 1
+        return self.latest
+
+    def record(self, incumbent: Mapping[str, float], results: Mapping[str, Result], outcome: Outcome) -> dict[str, Any]:
+        """What a decision message tells so that it can be replayed: all but the votes, which are messages themselves."""
+        return {
+            "said": [asdict(opinion) for opinion in self._said_then],
+            "pattern": self.pattern,
+            "round": self.rounds - 1,
+            "incumbent": dict(incumbent),
+            "results": {agent: asdict(result) for agent, result in results.items()},
+            "outcome": outcome_record(outcome),
+        }
+
+    @staticmethod
+    def _check(pattern: str) -> None:
+        if pattern not in PATTERNS:
+            raise UsageError(f"coordination must be one of {', '.join(PATTERNS)}, was {pattern!r}")
+
+
+def outcome_record(outcome: Outcome) -> dict[str, Any]:
+    """An outcome as plain JSON values."""
+    return {
+        "params": dict(outcome.params),
+        "stance": outcome.stance,
+        "shares": dict(outcome.shares),
+        "why": outcome.why,
+    }

@@ -1,0 +1,1 @@
+"""How several agents decide together: four patterns, each with a guarantee that its tests prove."""

@@ -1,0 +1,163 @@
+"""The session's end of a council: opinions in, one decision out, all of it journalled before it is acted on."""
+
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from tidewright.agents.executor.proposals import Verdict
+from tidewright.coordination.council import Council
+from tidewright.coordination.journal import Journal
+from tidewright.coordination.messages import Message, message
+from tidewright.coordination.patterns.opinion import Opinion, Outcome, Result
+from tidewright.market.errors import UsageError
+from tidewright.strategies import registry
+
+EXECUTOR, ALL, JOURNAL = "executor", "agents", "journal"
+OPENED: Final = "council"
+
+
+class AgentLine(Protocol):
+    """A bus that reaches agents of other processes."""
+
+    def drain(self) -> list[Message]:
+        """Admitted and journalled messages since the last call, in the order they came."""
+        ...
+
+    def publish(self, item: Message) -> None:
+        """Send, journalled first; does not wait."""
+        ...
+
+
+class Coordinator:
+    """Holds the council of a session.
+
+    Parameters
+    ----------
+    line
+        To agents of other processes; ``None``: there are none.
+    threshold
+        Least confidence of a proposal, for the journal.
+    round_cycles
+        Decisions of the executor from one vote of the agents of other processes to the next.
+    """
+
+    def __init__(
+        self,
+        council: Council,
+        journal: Journal,
+        threshold: float,
+        line: AgentLine | None = None,
+        round_cycles: int = 10,
+    ) -> None:
+        self.council, self._journal, self._threshold, self._line = council, journal, threshold, line
+        self._round_cycles, self._calls = round_cycles, 0
+        self.shares: Mapping[str, float] = {}
+
+    def open(self, now_ns: int, pattern: str = "") -> None:
+        """Write down who sits at the table, so that the journal can be replayed.
+
+        Parameters
+        ----------
+        pattern
+            What a broken-off session had been switched to; empty: as it was set.
+        """
+        if pattern:
+            self.council.switch(pattern)
+        about = {"members": list(self.council.members), "pattern": self.council.pattern, "threshold": self._threshold}
+        self._sent(now_ns, message("status", now_ns, EXECUTOR, JOURNAL, {"state": OPENED, **about}))
+
+    def switch(self, pattern: str, now_ns: int) -> str:
+        """Put another pattern in force; see :class:`tidewright.trading.control.Switch`."""
+        return self.council.switch(pattern)
+
+    @property
+    def round_name(self) -> str:
+        """Of the last decision."""
+        return f"round-{self.council.rounds - 1}"
+
+    def ratify(
+        self,
+        now_ns: int,
+        agent: str,
+        verdict: Verdict,
+        confidence: float,
+        strategy: str,
+        incumbent: Mapping[str, float],
+    ) -> Verdict:
+        """What the council makes of a proposal that the executor would accept: now, with the votes heard so far."""
+        self._hear()
+        self.council.say(Opinion(agent, dict(verdict.params), 0, confidence))
+        outcome = self._decide(now_ns, strategy, incumbent, {})
+        why = f"{self.council.pattern}: {outcome.why}"
+        if dict(outcome.params) == dict(incumbent):
+            return Verdict(False, (f"{why}; what trades stays",))
+        return Verdict(True, (*verdict.reasons, why), outcome.params)
+
+    def tell(self, now_ns: int, facts: Mapping[str, Any]) -> None:
+        """Every ``round_cycles`` calls: tell agents of other processes the round that begins, and what it is about."""
+        if self._line is None:
+            return
+        if self._calls % self._round_cycles == 0:
+            number = self.council.rounds
+            data = {"state": "round", "round": number, "question": f"round-{number}", "cycle": self._calls, **facts}
+            said = message("status", now_ns, EXECUTOR, ALL, data)
+            self._line.publish(said)
+        self._calls += 1
+
+    def turn(self, now_ns: int, strategy: str, incumbent: Mapping[str, float]) -> Outcome | None:
+        """The decision at the end of a round; ``None`` within one, or if nobody has spoken."""
+        if self._line is None or self._calls % self._round_cycles != 0:
+            return None
+        self._hear()
+        return self._decide(now_ns, strategy, incumbent, {}) if self.council.heard else None
+
+    def decide(
+        self, now_ns: int, strategy: str, incumbent: Mapping[str, float], results: Mapping[str, Result]
+    ) -> Outcome:
+        """A decision now, with results of the agents that became known."""
+        self._hear()
+        return self._decide(now_ns, strategy, incumbent, results)
+
+    def _hear(self) -> None:
+        if self._line is not None:
+            for item in self._line.drain():
+                self.council.hear(item)
+
+    def _decide(
+        self, now_ns: int, strategy: str, incumbent: Mapping[str, float], results: Mapping[str, Result]
+    ) -> Outcome:
+        self.council.say(Opinion(EXECUTOR))
+        outcome = self.council.decide(incumbent, results)
+        record = self.council.record(incumbent, results, outcome)
+        data = {"in_reply_to": self.round_name, "accepted": True, "council": record}
+        self._sent(now_ns, message("decision", now_ns, EXECUTOR, ALL, data))
+        self.shares = outcome.shares
+        return Outcome(fitted(strategy, incumbent, outcome.params), outcome.stance, outcome.shares, outcome.why)
+
+    def _sent(self, now_ns: int, item: Message) -> None:
+        """Written down before it is acted on; a line journals what it publishes itself."""
+        if self._line is not None and item.target_agent == ALL:
+            self._line.publish(item)
+        else:
+            self._journal.append("sent", now_ns, item)
+
+
+def fitted(strategy: str, incumbent: Mapping[str, float], params: Mapping[str, float]) -> dict[str, float]:
+    """Decided numbers as the strategy takes them: whole where it wants whole ones, none outside its range."""
+    found: dict[str, float] = dict(incumbent)
+    for parameter in registry.strategy(strategy).parameters:
+        if parameter.name in params:
+            value = min(max(float(params[parameter.name]), parameter.low), parameter.high)
+            found[parameter.name] = float(round(value)) if parameter.integer else value
+    try:
+        registry.rows(strategy, found, 1)
+    except UsageError:  # numbers that are possible one by one and not together
+        return dict(incumbent)
+    return found
+
+
+def summary(coordinator: "Coordinator | None") -> dict[str, Any]:
+    """For the screens: pattern, round, shares."""
+    if coordinator is None:
+        return {}
+    council = coordinator.council
+    return {"pattern": council.pattern, "rounds": council.rounds, "shares": dict(coordinator.shares)}

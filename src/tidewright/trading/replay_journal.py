@@ -1,0 +1,141 @@
+"""A journal read again: the same proposals must be accepted, the same decisions come out."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tidewright.agents.executor.proposals import Gate, Standing, judge
+from tidewright.coordination.council import Council, outcome_record
+from tidewright.coordination.journal import Entry, read
+from tidewright.coordination.messages import (
+    CommandMessage,
+    DecisionMessage,
+    Message,
+    ParameterUpdateMessage,
+    StatusMessage,
+    VoteMessage,
+    identity,
+)
+from tidewright.coordination.patterns.opinion import Opinion, Result
+from tidewright.market.errors import DataError, UsageError
+from tidewright.risk.limits import Limits
+from tidewright.trading.coordinator import OPENED
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What came of reading a journal again.
+
+    Attributes
+    ----------
+    verdicts, rounds
+        Judged proposals and council decisions that were made again.
+    differences
+        Where the result is another one, in words.
+    """
+
+    entries: int = 0
+    received: int = 0
+    refused: int = 0
+    verdicts: int = 0
+    rounds: int = 0
+    switches: int = 0
+    differences: list[str] = field(default_factory=list)
+
+
+def replay(path: Path) -> Replayed:
+    """Make every decision of a journal again.
+
+    Raises
+    ------
+    NotFoundError, DataError
+        As :func:`tidewright.coordination.journal.read`.
+    """
+    return _Replay().run(read(path))
+
+
+class _Replay:
+    def __init__(self) -> None:
+        self.result = Replayed()
+        self._council: Council | None = None
+        self._proposals: dict[str, ParameterUpdateMessage] = {}
+        self._commands: dict[str, CommandMessage] = {}
+        self._seen: set[tuple[str, str]] = set()
+
+    def run(self, entries: Iterable[Entry]) -> Replayed:
+        for entry in entries:
+            self.result.entries += 1
+            try:
+                self._take(entry)
+            except (KeyError, TypeError, UsageError) as error:
+                self._differ(entry, f"it cannot be replayed: {type(error).__name__} {error}")
+        return self.result
+
+    def _take(self, entry: Entry) -> None:
+        item = entry.message
+        if entry.event == "refused":
+            self.result.refused += 1
+        elif item is not None and entry.event == "received":
+            self.result.received += 1
+            self._received(entry, item)
+        elif isinstance(item, StatusMessage) and item.data.state == OPENED:
+            told = item.data.model_extra or {}
+            self._council = Council(told["members"], told["pattern"], told["threshold"])
+            self._seen.clear()
+        elif isinstance(item, DecisionMessage):
+            self._decided(entry, item)
+
+    def _received(self, entry: Entry, item: Message) -> None:
+        key = (item.source_agent, identity(item))
+        if key in self._seen:
+            self._differ(entry, f"{key[1]} was admitted twice")
+        self._seen.add(key)
+        if isinstance(item, ParameterUpdateMessage):
+            for name in (item.data.proposal_id, item.data.in_reply_to, "proposal"):
+                if name:
+                    self._proposals[name] = item
+                    break
+        elif isinstance(item, VoteMessage) and self._council is not None:
+            self._council.hear(item)
+        elif isinstance(item, CommandMessage):
+            self._commands[item.data.command_id] = item
+
+    def _decided(self, entry: Entry, item: DecisionMessage) -> None:
+        extra = item.data.model_extra or {}
+        if "council" in extra:
+            self._round(entry, extra["council"])
+        elif "judged" in extra:
+            self._verdict(entry, item, extra["judged"])
+        elif item.data.in_reply_to in self._commands and item.data.accepted and self._council is not None:
+            pattern = self._commands[item.data.in_reply_to].data.pattern
+            if pattern is not None:
+                self._council.switch(pattern)
+                self.result.switches += 1
+
+    def _verdict(self, entry: Entry, item: DecisionMessage, judged: dict[str, Any]) -> None:
+        proposal = self._proposals.get(item.data.in_reply_to)
+        if proposal is None:
+            self._differ(entry, f"there is no proposal {item.data.in_reply_to}")
+            return
+        told = dict(judged["standing"])
+        told["limits"], told["gate"] = Limits(**told["limits"]), Gate(**told["gate"])
+        again = judge(proposal.data, Standing(**told))
+        self.result.verdicts += 1
+        before = (judged["accepted"], judged["reasons"], judged["params"])
+        if (again.accepted, list(again.reasons), dict(again.params)) != before:
+            self._differ(entry, f"the verdict on {item.data.in_reply_to} is another: {'; '.join(again.reasons)}")
+
+    def _round(self, entry: Entry, told: dict[str, Any]) -> None:
+        if self._council is None:
+            raise DataError("a council decided before it was opened")
+        for opinion in told["said"]:
+            self._council.say(Opinion(**opinion))
+        results = {agent: Result(**result) for agent, result in told["results"].items()}
+        outcome = outcome_record(self._council.decide(told["incumbent"], results))
+        self.result.rounds += 1
+        if outcome != told["outcome"] or self._council.pattern != told["pattern"]:
+            self._differ(entry, f"round {told['round']} comes out as {outcome}")
+
+    def _differ(self, entry: Entry, words: str) -> None:
+        self.result.differences.append(f"line {entry.seq}: {words}")
