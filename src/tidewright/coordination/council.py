@@ -1,7 +1,7 @@
 """Agents around one table: opinions come as messages, the pattern in force decides, all patterns keep learning.
 
-A council knows nothing but the messages it hears and the results it is told, and tells all of it with each decision: the
-journal replays to the same decisions.
+A council knows nothing but the messages it hears and the results it is told, and tells all of it with each decision:
+the journal replays to the same decisions.
 """
 
 from collections.abc import Mapping, Sequence

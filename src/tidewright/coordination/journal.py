@@ -1,8 +1,8 @@
 """The journal: every message in the order it came, on disk before anybody acts on it.
 
 One JSON object a line: ``seq`` (1, 2, ...), ``at`` (market time), ``at_ns`` (the same to the nanosecond), ``event``
-(sent, received or refused), ``reason`` (why it was refused, else empty) and ``message``, or ``raw`` where what came was not a
-message.
+(sent, received or refused), ``reason`` (why it was refused, else empty) and ``message``, or ``raw``
+where what came was not a message.
 
 Durability: every line is handed to the operating system before :meth:`Journal.append` returns, so the death of the
 process loses nothing. With ``fsync=True`` (the default) it is also on the disk by then, so a power cut loses nothing
