@@ -41,6 +41,14 @@ class Rules:
             routes |= {(advisor, executor, kind) for kind in ("parameter_update", "status")}
         return cls(frozenset(routes), default_age_ns=max_age_ns)
 
+    @classmethod
+    def council(cls, executor: str, agents: Iterable[str], max_age_ns: int = 10 * MINUTE) -> "Rules":
+        """Rules of one executor and agents that vote: they speak to it, it speaks to them all."""
+        up = ("vote", "insight", "heartbeat", "parameter_update", "status", "risk_event")
+        routes = {(agent, executor, kind) for agent in agents for kind in up}
+        routes |= {(executor, "agents", kind) for kind in ("decision", "status", "heartbeat", "risk_event")}
+        return cls(frozenset(routes), default_age_ns=max_age_ns)
+
 
 class Admission:
     """Applies the rules and remembers what was admitted; a message counts as seen only if it was admitted.

@@ -13,6 +13,8 @@ from tidewright.strategies.avellaneda_stoikov import avellaneda_stoikov
 from tidewright.strategies.custom_call import FIRST_ADDRESS, call
 from tidewright.strategies.glft import glft
 from tidewright.strategies.grid import grid
+from tidewright.strategies.mean_reversion import mean_reversion
+from tidewright.strategies.momentum import momentum
 from tidewright.strategies.shaped import shaped
 from tidewright.strategies.view import Quotes, View
 
@@ -21,6 +23,8 @@ GRID: Final = 0
 AVELLANEDA_STOIKOV: Final = 1
 GLFT: Final = 2
 SHAPED: Final = 3
+MEAN_REVERSION: Final = 4
+MOMENTUM: Final = 5
 CUSTOM: Final = 4095  # stands in a snapshot for a user's strategy, whose address is another in every process
 
 
@@ -31,7 +35,7 @@ def quote(strategy: int, view: View, params: F64, quotes: Quotes) -> tuple[int, 
     Parameters
     ----------
     strategy
-        GRID, AVELLANEDA_STOIKOV, GLFT, SHAPED, or the address of a custom rule's block.
+        One of the constants above, or the address of a custom rule's block.
     params
         The lane's parameters in the order of :mod:`tidewright.strategies.registry`, shape (n_params,), float64.
 
@@ -48,6 +52,10 @@ def quote(strategy: int, view: View, params: F64, quotes: Quotes) -> tuple[int, 
         return glft(view, params, quotes)
     if strategy == 3:
         return shaped(view, params, quotes)
+    if strategy == 4:
+        return mean_reversion(view, params, quotes)
+    if strategy == 5:
+        return momentum(view, params, quotes)
     if strategy >= FIRST_ADDRESS:
         return call(strategy, view, params, quotes)
     return 0, 0

@@ -96,6 +96,21 @@ class Strategy:
         return rule
 
 
+_AROUND: Final = (
+    Parameter(
+        "spread_percentage",
+        0.25,
+        1e-6,
+        100.0,
+        0.05,
+        1.0,
+        "distance of the first bid to the first ask, percent",
+        log=True,
+    ),
+    Parameter("skew", 1.0, 0.0, 1000.0, 0.0, 5.0, "shift against a quote size of inventory, basis points"),
+)
+_SPACING: Final = Parameter("level_spacing", 0.5, 0.0, 100.0, 0.1, 2.0, "distance of further levels, in half spreads")
+
 STRATEGIES: Final[Mapping[str, Strategy]] = {
     strategy.name: strategy
     for strategy in (
@@ -218,6 +233,39 @@ STRATEGIES: Final[Mapping[str, Strategy]] = {
                 MAX_POSITION,
             ),
             "a base rule's quotes, shaped by spread, skew, spacing, levels and stance: what a learned policy steers",
+        ),
+        Strategy(
+            "mean_reversion",
+            dispatch.MEAN_REVERSION,
+            (
+                Parameter("reversion", 0.5, 0.0, 5.0, 0.0, 1.5, "share of the last cycle's return expected back"),
+                Parameter(
+                    "cutoff", 3.0, 0.0, 100.0, 1.0, 6.0, "deviations beyond which a move is not traded against; 0: none"
+                ),
+                *_AROUND,
+                LEVELS,
+                _SPACING,
+                BASE_QUANTITY,
+                MAX_POSITION,
+            ),
+            "quotes around the price that the last move is expected to fall back to",
+        ),
+        Strategy(
+            "momentum",
+            dispatch.MOMENTUM,
+            (
+                Parameter("continuation", 0.5, 0.0, 5.0, 0.0, 1.5, "share of the last cycle's return expected again"),
+                Parameter("pressure_bps", 0.5, 0.0, 100.0, 0.0, 3.0, "shift at a book imbalance of 1, basis points"),
+                Parameter(
+                    "threshold", 1.0, 0.0, 100.0, 0.5, 4.0, "deviations beyond which one side is quoted; 0: none"
+                ),
+                *_AROUND,
+                LEVELS,
+                _SPACING,
+                BASE_QUANTITY,
+                MAX_POSITION,
+            ),
+            "quotes around the price that the last move is expected to go on to, one-sided in a strong one",
         ),
     )
 }
