@@ -110,7 +110,7 @@ class Council:
         return self.latest
 
     def record(self, incumbent: Mapping[str, float], results: Mapping[str, Result], outcome: Outcome) -> dict[str, Any]:
-        """What a decision message tells so that it can be replayed: all but the votes, which are messages themselves."""
+        """What a decision tells so that it can be replayed: all but the votes, which are messages themselves."""
         return {
             "said": [asdict(opinion) for opinion in self._said_then],
             "pattern": self.pattern,
