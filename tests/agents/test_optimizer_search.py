@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidewright.agents.optimizer.objective import Objective
-from tidewright.agents.optimizer.search import F64, GeneticSearch
+from tidewright.agents.optimizer.score_search import F64, ScoreSearch
 from tidewright.agents.optimizer.space import Dimension, Space, of_strategy, parse
 from tidewright.market.errors import UsageError
 from tidewright.strategies.registry import STRATEGIES, rows
@@ -19,8 +19,8 @@ def far_from_the_optimum(values: F64) -> F64:
     return -((np.log10(values[:, 0] / 2.0)) ** 2) - (values[:, 1] + 1.5) ** 2 / 10.0 - (values[:, 2] - 7) ** 2 / 50.0
 
 
-def run(seed: int, generations: int = 6, population: int = 64) -> GeneticSearch:
-    search = GeneticSearch(SPACE, population, np.random.default_rng(seed))
+def run(seed: int, generations: int = 6, population: int = 64) -> ScoreSearch:
+    search = ScoreSearch(SPACE, population, seed)
     for _ in range(generations):
         search.tell(far_from_the_optimum(search.ask()))
     return search
@@ -50,7 +50,7 @@ def test_every_generation_is_new_and_counted() -> None:
 
 def test_the_incumbent_is_in_the_first_generation_and_nothing_good_is_lost() -> None:
     incumbent = np.array([[2.0, -1.5, 7.0]])
-    search = GeneticSearch(SPACE, 16, np.random.default_rng(0), incumbent)
+    search = ScoreSearch(SPACE, 16, 0, incumbent)
     first = search.ask()
     assert (first[0] == incumbent[0]).all()
     search.tell(far_from_the_optimum(first))
@@ -67,7 +67,7 @@ def test_the_best_few_are_apart_from_each_other() -> None:
 
 
 def test_scores_are_owed_before_the_next_generation() -> None:
-    search = GeneticSearch(SPACE, 4, np.random.default_rng(0))
+    search = ScoreSearch(SPACE, 4, 0)
     search.ask()
     with pytest.raises(UsageError, match="told before"):
         search.ask()
@@ -76,7 +76,7 @@ def test_scores_are_owed_before_the_next_generation() -> None:
 
 
 def test_a_small_space_runs_out_of_new_candidates_without_harm() -> None:
-    search = GeneticSearch(Space((Dimension("n", 1, 3, "int"),)), 8, np.random.default_rng(0))
+    search = ScoreSearch(Space((Dimension("n", 1, 3, "int"),)), 8, 0)
     search.tell(search.ask()[:, 0])
     assert set(search.values[:, 0]) == {1.0, 2.0, 3.0}
 

@@ -12,7 +12,7 @@ from tidewright.agents.optimizer.evidence import Evidence, Pair, effective_choic
 from tidewright.agents.optimizer.judge import Judge, Judgement, Params
 from tidewright.agents.optimizer.memory import Memory
 from tidewright.agents.optimizer.objective import TOO_FEW, Objective
-from tidewright.agents.optimizer.search import GeneticSearch
+from tidewright.agents.optimizer.score_search import ScoreSearch
 from tidewright.agents.optimizer.space import Space
 from tidewright.agents.optimizer.stability import Stability, stability
 from tidewright.agents.optimizer.validation import Outside, Trials, assay
@@ -211,11 +211,11 @@ def _search(
     rng: np.random.Generator,
     progress: Callable[[int, int], None] | None,
     series: Trials,
-) -> GeneticSearch:
+) -> ScoreSearch:
     known = [dict(plan.incumbent), complete(plan.strategy, {}), *memory.elites]
     seeds = np.array([[params[name] for name in plan.space.names] for params in known if _fits(plan, params)])
     seeds = seeds[np.sort(np.unique(seeds, axis=0, return_index=True)[1])]
-    search = GeneticSearch(plan.space, plan.candidates, rng, seeds)
+    search = ScoreSearch(plan.space, plan.candidates, int(rng.integers(2**31)), seeds)
     for generation in range(plan.generations):
         values = search.ask()
         judged = judge.evaluate(plan.split.inside, _columns(plan, values), len(values), record=True)
@@ -231,7 +231,7 @@ def _fits(plan: Plan, params: Mapping[str, float]) -> bool:
     return all(name in params for name in plan.space.names)
 
 
-def _finalists(plan: Plan, search: GeneticSearch) -> list[dict[str, float]]:
+def _finalists(plan: Plan, search: ScoreSearch) -> list[dict[str, float]]:
     found = []
     for index in search.best(FINALISTS + 1, APART):
         params = _named(plan, search.values[index])

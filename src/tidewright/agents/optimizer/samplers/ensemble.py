@@ -1,0 +1,105 @@
+"""Several samplers share one budget, each by what it has earned lately.
+
+What a sampler earns is hypervolume: how much each point it proposed added to the front, told when the point was judged
+(:func:`tidewright.agents.optimizer.samplers.front.gains`). Earnings are discounted, because a sampler that is quick at
+first may be the wrong one later. A sampler of which little is known lately is taken to earn as much as the best one, so
+that each is tried at first and tried again after a while; and each keeps a floor.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from tidewright.agents.optimizer.samplers.history import History, Proposal, Sampler
+
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+
+HALF_LIFE: Final = 20.0  # evaluations; a larger batch lengthens it to its own size
+MEMORY: Final = 4.0  # half-lives of the level that a part of which little is known is taken to earn
+FLOOR: Final = 0.03  # share that each part keeps
+DOUBT: Final = 2.0  # evaluations at that level, added to what each part has shown
+SHARPNESS: Final = 4.0  # shares go by earnings to this power
+
+
+class Ensemble:
+    """Deals positions out to its parts.
+
+    Parameters
+    ----------
+    parts
+        Samplers by name; the order is that of ``source`` in a history.
+    """
+
+    def __init__(self, parts: Mapping[str, Sampler]) -> None:
+        self._parts = dict(parts)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the parts."""
+        return tuple(self._parts)
+
+    @property
+    def state(self) -> Mapping[str, list[float]]:
+        """What the parts carry on."""
+        return {f"{name}/{key}": value for name, part in self._parts.items() for key, value in part.state.items()}
+
+    @state.setter
+    def state(self, value: Mapping[str, list[float]]) -> None:
+        for name, part in self._parts.items():
+            prefix = f"{name}/"
+            part.state = {key.removeprefix(prefix): kept for key, kept in value.items() if key.startswith(prefix)}
+
+    def propose(self, history: History, count: int, rng: np.random.Generator) -> Proposal:
+        """Positions of all parts, those of a part together."""
+        units, sources = [], []
+        for number, (part, share) in enumerate(zip(self._parts.values(), self.dealt(history, count), strict=True)):
+            if share == 0:
+                continue
+            found = part.propose(history, int(share), rng).units
+            history = replace(history, pending=np.concatenate([history.pending, found]))
+            units.append(found)
+            sources.append(np.full(len(found), number, np.int64))
+        return Proposal(np.concatenate(units), np.concatenate(sources))
+
+    def shares(self, history: History, count: int = 1) -> F64:
+        """Share of the budget each part has earned, shape (parts,); they add up to 1."""
+        parts = len(self._parts)
+        credit = np.sqrt(history.gain)  # a lucky find counts, but not for all that comes after
+        weight, source = _weights(history, count)
+        known, earned = _sums(weight, source, parts), _sums(weight * credit, source, parts)
+        long, _ = _weights(history, count, MEMORY)
+        usual = float((long * credit).sum() / max(1.0, float(long.sum())))
+        level = max(usual, float(np.max(earned / (known + 1.0))))
+        if level <= 0.0:
+            return np.full(parts, 1.0 / parts)
+        rate = (earned + DOUBT * level) / (known + DOUBT)
+        power = (rate / rate.max()) ** SHARPNESS
+        return FLOOR + (1.0 - FLOOR * parts) * power / power.sum()
+
+    def dealt(self, history: History, count: int) -> I64:
+        """How many positions each part proposes: those that lag most behind their share come first."""
+        weight, source = _weights(history, count)
+        had = _sums(weight, source, len(self._parts))
+        share = self.shares(history, count)
+        dealt = np.zeros(len(self._parts), np.int64)
+        for _ in range(count):
+            behind = share * (had.sum() + 1.0) - had
+            chosen = int(np.argmax(behind))
+            had[chosen] += 1.0
+            dealt[chosen] += 1
+        return dealt
+
+
+def _weights(history: History, count: int, longer: float = 1.0) -> tuple[F64, I64]:
+    age = np.arange(len(history))[::-1]
+    weight = 0.5 ** (age / (longer * max(HALF_LIFE, float(count))))
+    return np.where(history.source >= 0, weight, 0.0), history.source
+
+
+def _sums(values: F64, source: I64, parts: int) -> F64:
+    own = source >= 0
+    return np.bincount(source[own], weights=values[own], minlength=parts).astype(np.float64)
