@@ -13,6 +13,7 @@ from tidewright.market.errors import UsageError
 
 F64 = npt.NDArray[np.float64]
 
+AGENT: Final = ("gp", "forest", "genetic")  # the ensemble without TPE, whose proposals cost milliseconds each
 _UNJUDGED: Final = -1.0  # score that the search is told of a lane with too few fills, beside the broken constraint
 
 
@@ -39,7 +40,7 @@ class ScoreSearch:
         population: int,
         seed: int,
         seeds: F64 | None = None,
-        sampler: str | Sequence[str] = "ensemble",
+        sampler: str | Sequence[str] = AGENT,
     ) -> None:
         if population < 2:
             raise UsageError(f"a generation has at least 2 candidates, was {population}")
