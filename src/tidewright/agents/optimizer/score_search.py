@@ -1,7 +1,7 @@
 """The agent's search: one score a lane, generations of candidates, the incumbent in the first of them."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,21 @@ F64 = npt.NDArray[np.float64]
 
 AGENT: Final = ("gp", "forest", "genetic")  # the ensemble without TPE, whose proposals cost milliseconds each
 _UNJUDGED: Final = -1.0  # score that the search is told of a lane with too few fills, beside the broken constraint
+
+
+class Searched(Protocol):
+    """What a study needs of a search that is over: all values (n, d), their scores, and which are the best."""
+
+    scores: F64
+
+    @property
+    def values(self) -> F64:
+        """Values (n, d) of all judged, in order."""
+        ...
+
+    def best(self, count: int, distance: float = 0.0) -> npt.NDArray[np.int64]:
+        """Rows of the best, best first, each at least ``distance`` from the better ones."""
+        ...
 
 
 class ScoreSearch:

@@ -368,6 +368,13 @@ class Search:
             raise DataError(f"search {path} is damaged: {error}") from None
         return search
 
+    @classmethod
+    def reopen(cls, path: str | Path) -> tuple[Self, dict[str, Any]]:
+        """Read a file: the search, and what was kept ``about`` it; errors as of :meth:`load`."""
+        kept = read(Path(path))
+        about = kept.get("about")
+        return cls.load(path), about if isinstance(about, dict) else {}
+
     def _restore(self, kept: Mapping[str, Any]) -> None:
         dims, goals = len(self.space.dimensions), len(self.problem.goals)
         values = np.asarray(kept["values"], np.float64).reshape(-1, goals)

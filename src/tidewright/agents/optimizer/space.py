@@ -302,7 +302,7 @@ def of_strategy(name: str, ranges: Iterable[Dimension] | None = None) -> Space:
     name
         The strategy.
     ranges
-        What to search instead of the registry's search ranges. Choices must be numbers.
+        What to search instead of the registry's search ranges; no choices.
 
     Raises
     ------
@@ -325,14 +325,13 @@ def of_strategy(name: str, ranges: Iterable[Dimension] | None = None) -> Space:
         if part.name not in parameters:
             raise UsageError(f"strategy {name!r} has no parameter {part.name!r}. It has: {', '.join(parameters)}")
         known = parameters[part.name]
-        if any(isinstance(choice, str | bool) for choice in part.choices):
-            raise UsageError(f"choices of {part.name} must be numbers, were {list(part.choices)}")
-        ends = [float(choice) for choice in part.choices] or [part.low, part.high]
-        if min(ends) < known.low or max(ends) > known.high:
+        if part.kind == "categorical":
+            raise UsageError(f"{part.name} is a number: give a range of it; choices are for functions of your own")
+        if part.low < known.low or part.high > known.high:
             raise UsageError(
-                f"range of {part.name} must be within [{known.low:g}, {known.high:g}], was {min(ends):g}:{max(ends):g}"
+                f"range of {part.name} must be within [{known.low:g}, {known.high:g}], was {part.low:g}:{part.high:g}"
             )
-        if known.integer and not (part.kind == "int" or (part.choices and all(end == int(end) for end in ends))):
+        if known.integer and part.kind != "int":
             raise UsageError(f"{part.name} takes whole numbers: give its range as {part.name}=low:high:int")
     return Space(chosen)
 

@@ -12,7 +12,7 @@ from tidewright.agents.optimizer.evidence import Evidence, Pair, effective_choic
 from tidewright.agents.optimizer.judge import Judge, Judgement, Params
 from tidewright.agents.optimizer.memory import Memory
 from tidewright.agents.optimizer.objective import TOO_FEW, Objective
-from tidewright.agents.optimizer.score_search import ScoreSearch
+from tidewright.agents.optimizer.score_search import ScoreSearch, Searched
 from tidewright.agents.optimizer.space import Space
 from tidewright.agents.optimizer.stability import Stability, stability
 from tidewright.agents.optimizer.validation import Outside, Trials, assay
@@ -130,6 +130,9 @@ class Findings:
     steady: Stability | None = None
 
 
+Explore = Callable[[Judge, Plan, Memory, np.random.Generator, Callable[[int, int], None] | None, Trials], Searched]
+
+
 def complete(name: str, params: Mapping[str, float]) -> dict[str, float]:
     """All parameters of a strategy: those given, else the defaults.
 
@@ -142,7 +145,13 @@ def complete(name: str, params: Mapping[str, float]) -> dict[str, float]:
     return {key: float(value) for key, value in zip(strategy(name).names, row, strict=True)}
 
 
-def study(judge: Judge, plan: Plan, memory: Memory, progress: Callable[[int, int], None] | None = None) -> Findings:
+def study(
+    judge: Judge,
+    plan: Plan,
+    memory: Memory,
+    progress: Callable[[int, int], None] | None = None,
+    explore: Explore | None = None,
+) -> Findings:
     """Search, then compare.
 
     Parameters
@@ -151,10 +160,12 @@ def study(judge: Judge, plan: Plan, memory: Memory, progress: Callable[[int, int
         Its trials and elites are read and updated.
     progress
         Told (candidates judged, candidates in all) after each generation.
+    explore
+        Another search than the agent's own.
     """
     rng = np.random.default_rng([plan.seed, plan.split.outside.end_ns])
     series = Trials()
-    search = _search(judge, plan, memory, rng, progress, series)
+    search = (explore or _search)(judge, plan, memory, rng, progress, series)
     trials_now = len(search.values)
     memory.elites = [_named(plan, search.values[index]) for index in search.best(ELITES, APART)]
     finalists = _finalists(plan, search)
@@ -198,7 +209,7 @@ def study(judge: Judge, plan: Plan, memory: Memory, progress: Callable[[int, int
 
 def _steady(judge: Judge, plan: Plan, winner: Mapping[str, float]) -> Stability | None:
     def score_of(values: F64) -> F64:
-        judged = judge.evaluate(plan.split.inside, _columns(plan, values), len(values))
+        judged = judge.evaluate(plan.split.inside, columns(plan, values), len(values))
         return plan.objective.scores(judged.statistics)
 
     return stability(score_of, plan.space, winner, plan.incumbent, plan.seed)
@@ -211,17 +222,17 @@ def _search(
     rng: np.random.Generator,
     progress: Callable[[int, int], None] | None,
     series: Trials,
-) -> ScoreSearch:
+) -> Searched:
     known = [dict(plan.incumbent), complete(plan.strategy, {}), *memory.elites]
     seeds = np.array([[params[name] for name in plan.space.names] for params in known if _fits(plan, params)])
     seeds = seeds[np.sort(np.unique(seeds, axis=0, return_index=True)[1])]
     search = ScoreSearch(plan.space, plan.candidates, int(rng.integers(2**31)), seeds)
     for generation in range(plan.generations):
         values = search.ask()
-        judged = judge.evaluate(plan.split.inside, _columns(plan, values), len(values), record=True)
+        judged = judge.evaluate(plan.split.inside, columns(plan, values), len(values), record=True)
         series.add(judged.increments)
         search.tell(plan.objective.scores(judged.statistics))
-        memory.count_trials(_sharpes(judged))
+        memory.count_trials(sharpes(judged))
         if progress is not None:
             progress((generation + 1) * plan.candidates, plan.generations * plan.candidates)
     return search
@@ -231,7 +242,7 @@ def _fits(plan: Plan, params: Mapping[str, float]) -> bool:
     return all(name in params for name in plan.space.names)
 
 
-def _finalists(plan: Plan, search: ScoreSearch) -> list[dict[str, float]]:
+def _finalists(plan: Plan, search: Searched) -> list[dict[str, float]]:
     found = []
     for index in search.best(FINALISTS + 1, APART):
         params = _named(plan, search.values[index])
@@ -244,7 +255,8 @@ def _named(plan: Plan, values: F64) -> dict[str, float]:
     return {**plan.incumbent, **{name: float(v) for name, v in zip(plan.space.names, values, strict=True)}}
 
 
-def _columns(plan: Plan, values: F64) -> dict[str, npt.ArrayLike]:
+def columns(plan: Plan, values: F64) -> dict[str, npt.ArrayLike]:
+    """Parameters of lanes: searched values (n, d), and the incumbent's for the rest."""
     found: dict[str, npt.ArrayLike] = dict(plan.incumbent)
     for index, name in enumerate(plan.space.names):
         found[name] = values[:, index]
@@ -271,7 +283,8 @@ def _inside(plan: Plan) -> int:
     return plan.split.inside.cycles(plan.cycle_ns)
 
 
-def _sharpes(judged: Judgement) -> F64:
+def sharpes(judged: Judgement) -> F64:
+    """Sharpe ratio a cycle of each lane, NaN where it has none."""
     parts: Mapping[str, npt.NDArray[Any]] = judged.statistics
     n, total, square = (np.asarray(parts[key], np.float64) for key in ("n_samples", "sum_return", "sum_return_sq"))
     mean, deviation = mean_and_deviation(n, total, square)

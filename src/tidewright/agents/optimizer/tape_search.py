@@ -1,0 +1,201 @@
+"""Several objectives on a tape: a front of parameter sets, found in sample, saved as it grows."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from tidewright.agents.optimizer.judge import Judge, Judgement
+from tidewright.agents.optimizer.memory import Memory
+from tidewright.agents.optimizer.objective import TOO_FEW
+from tidewright.agents.optimizer.samplers.front import nondominated
+from tidewright.agents.optimizer.search import Search
+from tidewright.agents.optimizer.search_problem import problem
+from tidewright.agents.optimizer.study import Plan, columns, complete, sharpes
+from tidewright.agents.optimizer.validation import Trials
+from tidewright.market.errors import UsageError
+from tidewright.measure.definitions import DEFINITIONS, NO_MINIMUMS
+from tidewright.measure.figures import from_statistics
+
+F64 = npt.NDArray[np.float64]
+
+BATCH: Final = 256
+SCORE: Final = "score"
+ALIASES: Final = {"return": "total_return", "returns": "total_return", "drawdown": "max_drawdown"}
+
+
+@dataclass(slots=True)
+class TapeSearch:
+    """A search with a budget; called by a study in place of its own.
+
+    Attributes
+    ----------
+    objectives, constraints
+        Figures of a report by name (``return``, ``sharpe``, ``max_drawdown``, ``fills``, ...) or ``score``.
+    candidates, seconds
+        Budget: parameter sets in all, wall time. Only the first gives the same answer every time.
+    file
+        Where the search is saved after each batch; ``None``: nowhere.
+    resume
+        Whether a search that is there is carried on.
+    watch
+        Told the search after each batch.
+    search
+        The search itself, once begun.
+    """
+
+    objectives: Sequence[str]
+    constraints: Sequence[str] = ()
+    candidates: int | None = 2048
+    seconds: float | None = None
+    batch: int = BATCH
+    sampler: str | Sequence[str] = "ensemble"
+    file: Path | None = None
+    resume: bool = False
+    watch: Callable[[Search], None] | None = None
+    now: Callable[[], float] = time.monotonic
+    search: Search | None = None
+    scores: F64 = field(default_factory=lambda: np.empty(0))
+    _needed: tuple[str, ...] = ()
+
+    def __call__(
+        self,
+        judge: Judge,
+        plan: Plan,
+        memory: Memory,
+        rng: np.random.Generator,
+        progress: Callable[[int, int], None] | None,
+        series: Trials,
+    ) -> "TapeSearch":
+        """Search in sample until the budget is spent."""
+        about = {"strategy": plan.strategy, "incumbent": dict(plan.incumbent), "window": _window(plan)}
+        self.search = search = self._opened(plan, about)
+        began = self.now()
+        total = self.candidates or 0
+        for start in range(0, len(search), self.batch):  # what validation needs of those judged before the stop
+            self._judged(judge, plan, memory, series, search.parameters[start : start + self.batch])
+        while self._open(len(search), began):
+            count = self.batch if self.candidates is None else min(self.batch, self.candidates - len(search))
+            points = search.ask(count)
+            figures = self._judged(judge, plan, memory, series, plan.space.values(points))
+            measured = search.problem.measured
+            search.tell(points, _picked(figures, search), {name: figures[name] for name in measured})
+            if self.file is not None:
+                search.save(self.file, about)
+            if progress is not None:
+                progress(len(search), max(total, len(search)))
+            if self.watch is not None:
+                self.watch(search)
+        search.front()  # an empty one is an error that says what would be enough
+        return self
+
+    @property
+    def values(self) -> F64:
+        """Values (n, d) of all judged, in order."""
+        assert self.search is not None
+        return self.search.parameters
+
+    def best(self, count: int, distance: float = 0.0) -> npt.NDArray[np.int64]:
+        """Rows of the front, then of what is behind it, by score, each at least ``distance`` from the better ones."""
+        search = self.search
+        assert search is not None
+        keep = np.flatnonzero(search.feasible)
+        losses = search.problem.losses(np.stack(list(search.values.values()), axis=1))[keep]
+        front = np.zeros(len(search), np.bool_)
+        front[keep[nondominated(losses)]] = True
+        units = search.space.encode(search.parameters)
+        chosen: list[int] = []
+        for row in np.lexsort((-self.scores, ~front)):
+            if not search.feasible[row] or self.scores[row] <= TOO_FEW:
+                continue
+            if all(np.abs(units[row] - units[other]).max() > distance for other in chosen):
+                chosen.append(int(row))
+            if len(chosen) == count:
+                break
+        return np.array(chosen, np.int64)
+
+    def _open(self, judged: int, began: float) -> bool:
+        left = self.candidates is None or judged < self.candidates
+        return left and (self.seconds is None or self.now() - began < self.seconds)
+
+    def _opened(self, plan: Plan, about: Mapping[str, Any]) -> Search:
+        goals = dict(_goal(text) for text in self.objectives)
+        limits = [_renamed(text) for text in self.constraints]
+        wanted = problem(goals, limits)
+        self._needed = (*(goal.name for goal in wanted.goals), *wanted.measured)
+        unknown = set(self._needed) - {SCORE, *DEFINITIONS}
+        if unknown:
+            names = ", ".join(sorted({SCORE, "return", *DEFINITIONS}))
+            raise UsageError(f"no figure is called {', '.join(sorted(unknown))}; there are {names}")
+        if self.file is not None and self.file.exists():
+            return self._resumed(plan, about, [goal.text for goal in wanted.goals], limits)
+        if self.resume:
+            raise UsageError(f"there is no study at {self.file} to resume")
+        start = {name: [plan.incumbent[name], complete(plan.strategy, {})[name]] for name in plan.space.names}
+        fits = plan.space.shown(plan.space.decode(plan.space.encode(np.array(list(start.values())).T)))
+        return Search(plan.space, goals, limits, self.sampler, plan.seed, fits)
+
+    def _resumed(self, plan: Plan, about: Mapping[str, Any], goals: list[str], limits: list[str]) -> Search:
+        assert self.file is not None
+        if not self.resume:
+            raise UsageError(f"there is a study at {self.file} already: resume it (--resume) or name another file")
+        search, kept = Search.reopen(self.file)
+        same = {
+            "the space": search.space == plan.space,
+            "the objectives": [goal.text for goal in search.problem.goals] == goals,
+            "the constraints": search.problem.constraints == problem(goals, limits).constraints,
+            "the strategy": kept.get("strategy") == about["strategy"],
+            "the incumbent": kept.get("incumbent") == about["incumbent"],
+            "the window of the tape": kept.get("window") == about["window"],
+        }
+        other = [name for name, equal in same.items() if not equal]
+        if other:
+            raise UsageError(f"the study at {self.file} was begun with other settings: {', '.join(other)}")
+        return search
+
+    def _judged(self, judge: Judge, plan: Plan, memory: Memory, series: Trials, values: F64) -> dict[str, F64]:
+        judged: Judgement = judge.evaluate(plan.split.inside, columns(plan, values), len(values), record=True)
+        series.add(judged.increments)
+        memory.count_trials(sharpes(judged))
+        figures = dict(from_statistics(judged.statistics, plan.cycle_ns, NO_MINIMUMS))
+        absent = [name for name in self._needed if name not in figures and name != SCORE]
+        if absent:
+            raise UsageError(
+                f"a search cannot use {', '.join(absent)}; it can use {SCORE}, {', '.join(sorted(figures))}"
+            )
+        figures[SCORE] = plan.objective.scores(judged.statistics)
+        self.scores = np.concatenate([self.scores, figures[SCORE]])
+        return figures
+
+
+def direction(name: str) -> str:
+    """Which way a figure is better unless it is said: ``min`` for losses and costs, else ``max``."""
+    known = DEFINITIONS.get(name)
+    return "min" if known is not None and known.better == "lower" else "max"
+
+
+def _goal(text: str) -> tuple[str, str]:
+    name, colon, given = text.partition(":")
+    figure = ALIASES.get(name.strip(), name.strip())
+    return figure, given.strip() if colon else direction(figure)
+
+
+def _renamed(text: str) -> str:
+    for sign in ("<=", ">="):
+        name, found, bound = text.partition(sign)
+        if found:
+            return f"{ALIASES.get(name.strip(), name.strip())}{sign}{bound.strip()}"
+    return text
+
+
+def _picked(figures: Mapping[str, F64], search: Search) -> dict[str, F64]:
+    return {goal.name: np.asarray(figures[goal.name], np.float64) for goal in search.problem.goals}
+
+
+def _window(plan: Plan) -> list[int]:
+    inside = plan.split.inside
+    return [inside.start_ns, inside.end_ns, plan.cycle_ns]
