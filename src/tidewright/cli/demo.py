@@ -123,7 +123,8 @@ def demo(
     # A third of an epoch to think in, beside the trading: waiting for it at once would be waiting at every epoch.
     think = max(1, epoch_ns // (3 * CYCLE))
     advice = AdviceSettings(epoch_ns, answer_cycles=think, threshold=threshold, seed=seed) if optimizer else None
-    settings = SessionSettings(strategy=strategy, limits=Limits(max_position_share=POSITION_SHARE), advice=advice)
+    limits = Limits(max_position_share=POSITION_SHARE, strict=True)
+    settings = SessionSettings(strategy=strategy, limits=limits, advice=advice)
     folder = out or Path("runs") / f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     resumable = _resumable(folder)
     market = _market(folder, tape, hours, seed, strategy, console)

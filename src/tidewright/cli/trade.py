@@ -8,7 +8,7 @@ import os
 import time
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -24,11 +24,13 @@ from tidewright.interface.live import LineDisplay, LiveDisplay, watch
 from tidewright.market.clock import HOUR, parse_duration
 from tidewright.market.errors import ConfigError, NotRunningError, TidewrightError, UsageError
 from tidewright.measure.report_table import render
+from tidewright.risk.dynamic import Rules
 from tidewright.risk.limits import Limits
+from tidewright.risk.portfolio import PortfolioLimits
 from tidewright.strategies import registry
 from tidewright.strategies.custom import is_reference
 from tidewright.trading import state_file
-from tidewright.trading.settings import AdviceSettings, SessionSettings
+from tidewright.trading.settings import AdviceSettings, RiskSettings, SessionSettings
 from tidewright.trading.supervisor import supervise
 from tidewright.venues.binance.client import BINANCE_REST, BINANCE_STREAMS, BINANCE_WS_API
 from tidewright.venues.paper.pacing import parse_pace
@@ -52,7 +54,9 @@ _TOP: Final = {
 _TABLES: Final = {
     "venue": {"state", "rest", "ws", "ws_api", "control", "pace"},
     "params": None,
-    "limits": {"max_position_share", "stop_loss", "daily_loss", "volatility_cutoff"},
+    "limits": {field.name for field in fields(Limits)},
+    "portfolio": {field.name.removesuffix("_ns") for field in fields(PortfolioLimits)},
+    "dynamic": {"enabled", *(field.name.removesuffix("_ns") for field in fields(Rules))},
     "advice": {"enabled", "epoch", "window", "answer_cycles", "threshold", "candidates", "generations", "seed"},
     "gate": {"min_deflated_sharpe", "max_overfitting", "min_stability", "min_paired_lower", "require"},
     "canary": {"fraction", "cycles", "error_rate", "block", "blind_cycles"},
@@ -187,7 +191,9 @@ def _check_names(path: Path, data: Mapping[str, Any]) -> None:
 
 def _settings(path: Path, data: Mapping[str, Any], live: bool) -> SessionSettings:
     defaults, advice = SessionSettings(), data.get("advice", {})
-    limits = {name: None if value is False else value for name, value in data.get("limits", {}).items()}
+    limits: dict[str, Any] = {"strict": True}
+    for key, value in data.get("limits", {}).items():  # false switches a limit off
+        limits[key] = None if value is False and key not in ("strict", "flatten") else value
     restart = data.get("restart", "adopt")
     if restart not in ("adopt", "cancel"):
         raise ConfigError(f'restart must be "adopt" or "cancel", was {restart!r}')
@@ -201,6 +207,7 @@ def _settings(path: Path, data: Mapping[str, Any], live: bool) -> SessionSetting
         strategy=strategy,
         params=dict(data.get("params", {})),
         limits=Limits(**limits),
+        risk=_risk(data),
         cycle_ns=parse_duration(data.get("cycle", "30s")),
         warmup_ns=parse_duration(data.get("warmup", "2h")),
         duration_ns=round(_number(data.get("hours", 0), "hours") * HOUR),
@@ -245,6 +252,24 @@ def _canary(table: Mapping[str, Any]) -> CanaryRules:
         block=_whole(table, "block", base.block),
         blind_cycles=_whole(table, "blind_cycles", max(base.blind_cycles, 3 * cycles)),
     )
+
+
+def _risk(data: Mapping[str, Any]) -> RiskSettings:
+    """Limits of the portfolio and how limits tighten: `[portfolio]`, `[dynamic]`."""
+    told: list[dict[str, Any]] = []
+    for table, kind in (("portfolio", PortfolioLimits), ("dynamic", Rules)):
+        values: dict[str, Any] = {}
+        for name, value in data.get(table, {}).items():
+            durations = {field.name.removesuffix("_ns") for field in fields(kind) if field.name.endswith("_ns")}
+            if name in durations:
+                values[f"{name}_ns"] = None if value is False else parse_duration(value)
+            elif name not in ("enabled", "method"):
+                values[name] = None if value is False else _number(value, f"[{table}] {name}")
+            elif name == "method":
+                values[name] = value
+        told.append(values)
+    dynamic = Rules(**told[1]) if data.get("dynamic", {}).get("enabled", True) else None
+    return RiskSettings(PortfolioLimits(**told[0]), dynamic)
 
 
 def _number(value: object, name: str) -> float:

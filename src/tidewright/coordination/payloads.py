@@ -201,6 +201,13 @@ class LimitRequest(Closed):
     stop_loss: Annotated[float, Field(gt=0.0)] | None = None
     daily_loss: Annotated[float, Field(gt=0.0)] | None = None
     volatility_cutoff: Annotated[float, Field(gt=0.0)] | None = None
+    drawdown: Annotated[float, Field(gt=0.0)] | None = None
+    order_notional: Annotated[float, Field(gt=0.0)] | None = None
+    price_collar: Annotated[float, Field(gt=0.0)] | None = None
+    orders_per_minute: Annotated[float, Field(gt=0.0)] | None = None
+    strict: bool = False
+    flatten: bool = False
+    day_offset_hours: Annotated[float, Field(ge=-12.0, le=14.0)] = 0.0
 
 
 class SpaceEntry(Closed):

@@ -158,6 +158,7 @@ def integers(
         at.CFG_SLOTS: slots,
         at.CFG_PARITY: int(config.parity),
         at.CFG_ASK: int(config.ask),
+        at.CFG_DAY_OFFSET: 0 if config.limits is None else config.limits.day_offset_ns,
     }
     vector = np.zeros(at.CFG_COUNT, np.int64)
     for index, value in values.items():
@@ -172,5 +173,6 @@ def floats(instrument: Instrument, config: ReplayConfig) -> F64:
     vector[at.CFG_F_TICK] = float(instrument.tick)
     vector[at.CFG_F_LOT] = float(instrument.lot)
     if config.limits is not None:
-        vector[at.CFG_F_LIMITS : at.CFG_F_LIMITS + 4] = config.limits.values()
+        values = config.limits.values()
+        vector[at.CFG_F_LIMITS : at.CFG_F_LIMITS + len(values)] = values
     return vector

@@ -14,6 +14,7 @@ from tidewright.engine.layout import (
     CAPTURE_TAIL,
     CFG_CURVE,
     CFG_CYCLE,
+    CFG_DAY_OFFSET,
     CFG_ENTRY,
     CFG_RECORD,
     CFG_STRATEGY,
@@ -101,7 +102,7 @@ def decide(state: State, now: int) -> int:
     reg[KNOWN_MID2] = mid2
     if seen[V_WHOLE] == 1:
         observe_mid(state.features, mid2)
-    day = now // DAY_NS
+    day = (now + state.cfg[CFG_DAY_OFFSET]) // DAY_NS
     reg[NEW_DAY] = int64(day != reg[DAY])
     reg[DAY] = day
     reg[PENDING] = now

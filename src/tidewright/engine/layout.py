@@ -123,12 +123,13 @@ CFG_CURVE: Final = 23
 CFG_SLOTS: Final = 24  # order slots a lane
 CFG_PARITY: Final = 25  # 1: hftbacktest's rules, see docs/parity.md
 CFG_ASK: Final = 26  # 1: every decision waits until it has been looked at from outside
+CFG_DAY_OFFSET: Final = 27  # ns added to a time before its day is counted
 CFG_COUNT: Final = 28
 CFG_F_POWER: Final = 0
 CFG_F_TICK: Final = 1
 CFG_F_LOT: Final = 2
-CFG_F_LIMITS: Final = 3  # 4: LimitValues
-CFG_F_COUNT: Final = 8
+CFG_F_LIMITS: Final = 3  # 10: LimitValues
+CFG_F_COUNT: Final = 16
 
 QUEUE_RISK_AVERSE: Final = 0
 QUEUE_PROB: Final = 1
@@ -203,6 +204,10 @@ L_REJECTS: Final = 30
 L_GREW: Final = 31  # 1: it has slots beyond its first block
 L_LAST_ARRIVAL: Final = 32
 L_LIMITED: Final = 33  # decisions at which a limit cut something
+L_CUT: Final = 34  # limits that cut something at the newest decision, a mask of risk.gate
+L_HALTED: Final = 35  # limits that still halt though the breach may be over
+L_MINUTE: Final = 36  # minute of L_SENT
+L_SENT: Final = 37  # new orders in it
 LANE_FIELDS: Final = 40
 
 # -- lanes (float64), quote currency unless said; the first cache line is what every decision touches -----------------
@@ -307,7 +312,7 @@ class State(NamedTuple):
     known, taken, capture, log, curve_ts, curve
         Pools and logs.
     target
-        Buffer of target quotes: bid prices, bid quantities, ask prices, ask quantities.
+        Buffer of target quotes: bid prices, bid quantities, ask prices, ask quantities; then of standing orders.
     """
 
     qty: I64

@@ -64,7 +64,7 @@ def new_state(config: ReplayConfig, cfg: I64, cfg_f: F64, params: F64, width: in
         log=np.zeros((POOL, at.LOG_FIELDS), np.int64),
         curve_ts=np.zeros(POOL if cfg[at.CFG_CURVE] else 0, np.int64),
         curve=np.zeros((POOL if cfg[at.CFG_CURVE] else 0, lanes), np.float64),
-        target=np.zeros((4, at.TARGET_WIDTH), np.int64),
+        target=np.zeros((8, at.TARGET_WIDTH), np.int64),
     )
     _set_registers(state)
     state = _grow_orders(state, lanes * slots)

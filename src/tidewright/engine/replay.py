@@ -371,6 +371,29 @@ class Replay:
             quote_locked=-((-locked_buy * money).__floor__()),
         )
 
+    def limits_at(self, lane: int) -> dict[str, float]:
+        """What the limits of a lane saw and did at the newest decision.
+
+        Returns
+        -------
+        dict[str, float]
+            ``equity, day_equity, peak_equity, entry_price, mid`` in quote, ``position_lots`` true and with commission
+            counted, ``known_lots`` as the lane knew it, ``cut`` and ``halted`` masks of :mod:`tidewright.risk.gate`.
+        """
+        row, sums, lot = self._state.lane[lane], self._state.lane_f[lane], self.instrument.lot_units
+        known, tick = int(row[at.L_KNOWN]), float(self.instrument.tick)
+        return {
+            "equity": float(sums[at.F_NEWEST]),
+            "day_equity": float(sums[at.F_DAY]),
+            "peak_equity": max(float(sums[at.F_PEAK]), float(sums[at.F_NEWEST])),
+            "entry_price": float(sums[at.F_KNOWN_VALUE]) / abs(known) * tick if known else 0.0,
+            "mid": int(self._state.reg[at.KNOWN_MID2]) * 0.5 * tick,
+            "position_lots": (int(row[at.L_POSITION]) * lot - int(row[at.L_FEE_BASE])) // lot,
+            "known_lots": (known * lot - int(row[at.L_KNOWN + 2])) // lot,
+            "cut": int(row[at.L_CUT]),
+            "halted": int(row[at.L_HALTED]),
+        }
+
     def statistics(self) -> dict[str, npt.NDArray[np.int64] | npt.NDArray[np.float64]]:
         """Streamed sums, arrays over lanes; keys in :mod:`tidewright.engine.statistics`."""
         return statistics(self._state)

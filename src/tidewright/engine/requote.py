@@ -1,6 +1,7 @@
 """What a decision makes of every lane: it learns, samples its equity, and sends what leads to its target quotes."""
 
 import math
+from typing import Final
 
 import numpy as np
 from numba import int64, njit
@@ -32,6 +33,7 @@ from tidewright.engine.layout import (
     F_DAY,
     F_KNOWN_VALUE,
     F_NEWEST,
+    F_PEAK,
     F_START,
     FREE,
     GROW_KNOWN,
@@ -40,11 +42,15 @@ from tidewright.engine.layout import (
     L_ALIVE,
     L_BOUND,
     L_CANCELS,
+    L_CUT,
+    L_HALTED,
     L_KNOWN,
     L_KNOWN_FIRST,
     L_LIMITED,
+    L_MINUTE,
     L_ORDERS,
     L_RESTING,
+    L_SENT,
     L_SLOT_FREE,
     LANES,
     MSG_TAIL,
@@ -81,10 +87,12 @@ from tidewright.engine.slots import set_state, state_of, whose
 from tidewright.market.codes import LIMIT, POST_ONLY
 from tidewright.market.features import PRICE_CHANGE, VARIANCE, imbalance
 from tidewright.market.ladder import BEST, LOW, PLACED, WIDTH, Ladder, index_of
-from tidewright.risk.gate import Exposure, gate
+from tidewright.risk.gate import DAILY_LOSS, Exposure, Standing, gate, halted, latched
 from tidewright.risk.limits import LimitValues
 from tidewright.strategies.dispatch import quote
 from tidewright.strategies.view import Quotes, View
+
+MINUTE_NS: Final = 60_000_000_000
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
@@ -139,6 +147,7 @@ def act(state: State, arrived: int) -> None:
         sample(state, int64(lane), equity)
         if new_day:
             state.lane_f[lane, F_DAY] = equity
+            state.lane[lane, L_HALTED] &= ~DAILY_LOSS
         if curve:
             state.curve[reg[CURVE_COUNT], lane] = equity
         if whole:
@@ -240,21 +249,61 @@ def limit(state: State, lane: int, view: View, bids: int, asks: int) -> tuple[in
     entry = 0.0
     if known != 0:
         entry = state.lane_f[lane, F_KNOWN_VALUE] / np.float64(abs(known)) * view.tick
+    row = state.lane[lane]
+    sums = state.lane_f[lane]
+    minute = view.now_ns // MINUTE_NS
+    if row[L_MINUTE] != minute:
+        row[L_MINUTE] = minute
+        row[L_SENT] = 0
     exposure = Exposure(
         inventory,
         np.float64(view.mid2) / 2.0 * view.tick,
         view.lot,
-        state.lane_f[lane, F_NEWEST],
-        state.lane_f[lane, F_DAY],
+        sums[F_NEWEST],
+        sums[F_DAY],
         entry,
         view.volatility,
+        max(sums[F_PEAK], sums[F_NEWEST]),
+        view.best_bid,
+        view.best_ask,
+        view.tick,
+        row[L_HALTED],
+        row[L_SENT],
     )
-    first = CFG_F_LIMITS
-    values = LimitValues(state.cfg_f[first], state.cfg_f[first + 1], state.cfg_f[first + 2], state.cfg_f[first + 3])
-    kept_bids, kept_asks, mask = gate(exposure, values, state.target[1], bids, state.target[3], asks)
+    f = state.cfg_f
+    i = CFG_F_LIMITS
+    values = LimitValues(f[i], f[i + 1], f[i + 2], f[i + 3], f[i + 4], f[i + 5], f[i + 6], f[i + 7], f[i + 8], f[i + 9])
+    kept_bids, kept_asks, mask, sent = gate(
+        exposure,
+        values,
+        state.target[0],
+        state.target[1],
+        bids,
+        state.target[2],
+        state.target[3],
+        asks,
+        standing(state, lane, int64(0)),
+        standing(state, lane, int64(1)),
+    )
+    row[L_CUT] = mask
+    row[L_HALTED] |= latched(halted(exposure, values), values)
+    row[L_SENT] += sent
     if mask != 0:
-        state.lane[lane, L_LIMITED] += 1
+        row[L_LIMITED] += 1
     return kept_bids, kept_asks
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
+def standing(state: State, lane: int, side: int) -> Standing:
+    """The orders of a side that the lane believes alive, their whole quantities, in the buffer behind the targets."""
+    price = state.target[4 + 2 * side]
+    qty = state.target[5 + 2 * side]
+    count = state.lane[lane, L_ALIVE + side]
+    for i in range(count):
+        slot = int64(state.alive[2 * lane + side, i])
+        price[i] = state.order[slot, O_PRICE]
+        qty[i] = state.order[slot, O_QTY]
+    return Standing(price, qty, count)
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]

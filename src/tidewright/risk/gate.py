@@ -4,6 +4,7 @@ All amounts are float64 in quote currency except quantities and prices, which ar
 rounds money: the gate only decides which quotes may go out.
 """
 
+import math
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -17,12 +18,20 @@ POSITION_LIMIT: Final = 1
 STOP_LOSS: Final = 2
 DAILY_LOSS: Final = 4
 VOLATILITY_CUTOFF: Final = 8
+DRAWDOWN: Final = 16
+ORDER_NOTIONAL: Final = 32
+PRICE_COLLAR: Final = 64
+ORDER_RATE: Final = 128
 
 REASONS: Final = {
     POSITION_LIMIT: "position limit",
     STOP_LOSS: "stop loss",
     DAILY_LOSS: "daily loss",
     VOLATILITY_CUTOFF: "volatility cut-off",
+    DRAWDOWN: "drawdown",
+    ORDER_NOTIONAL: "order notional",
+    PRICE_COLLAR: "price collar",
+    ORDER_RATE: "order rate",
 }
 
 
@@ -38,11 +47,21 @@ class Exposure(NamedTuple):
     lot
         Quantity step, float64 base units.
     equity, day_equity
-        Equity now and at the day's start (UTC of market time), float64 quote.
+        Equity now and at the day's start, float64 quote.
     entry_price
         Average entry price of the position, float64; 0 when flat.
     volatility
         EWMA deviation of the mid's log return a cycle, float64.
+    peak_equity
+        Highest equity so far, float64 quote.
+    best_bid, best_ask
+        int64 ticks.
+    tick
+        Price step, float64 quote per base.
+    halts
+        Limits that were breached before and still halt: a mask of DAILY_LOSS and DRAWDOWN, int64.
+    sent
+        New orders sent in this minute so far, int64.
     """
 
     position: int
@@ -52,17 +71,47 @@ class Exposure(NamedTuple):
     day_equity: float
     entry_price: float
     volatility: float
+    peak_equity: float
+    best_bid: int
+    best_ask: int
+    tick: float
+    halts: int
+    sent: int
+
+
+class Standing(NamedTuple):
+    """Orders of one side that may still fill. A buffer and a count.
+
+    Attributes
+    ----------
+    price, qty
+        int64 ticks and lots, at most 63 entries mean anything.
+    orders
+        How many there are, int64.
+    """
+
+    price: I64
+    qty: I64
+    orders: int
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
 def halted(exposure: Exposure, limits: LimitValues) -> int:
-    """Limits that forbid any quote now: a mask of DAILY_LOSS and VOLATILITY_CUTOFF."""
-    mask = 0
+    """Limits that forbid any quote now: a mask of DAILY_LOSS, VOLATILITY_CUTOFF and DRAWDOWN."""
+    mask = exposure.halts
     if exposure.equity < exposure.day_equity * (1.0 - limits.daily_loss):
         mask |= 4
     if exposure.volatility > limits.volatility_cutoff:
         mask |= 8
+    if limits.drawdown < np.inf and exposure.equity < exposure.peak_equity * (1.0 - limits.drawdown):
+        mask |= 16
     return mask
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
+def latched(mask: int, limits: LimitValues) -> int:
+    """The part of a mask that halts until it is released (drawdown) or the day ends (daily loss, if strict)."""
+    return mask & (20 if limits.strict > 0.0 else 16)
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -76,76 +125,138 @@ def stopped_out(exposure: Exposure, limits: LimitValues) -> bool:
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
-def cap_side(exposure: Exposure, limits: LimitValues, sign: int, qty: I64, count: int) -> int:
-    """How many of the first quotes of a side fit under the position limit, all of them open at once.
+def admit_side(
+    exposure: Exposure, limits: LimitValues, sign: int, price: I64, qty: I64, count: int, standing: Standing, sent: int
+) -> tuple[int, int, int]:
+    """Keep the quotes of a side that the limits on orders and position allow, in place.
 
     Parameters
     ----------
     sign
         +1 for bids, -1 for asks.
-    qty
-        Quantities of the quotes, nearest first, int64 lots.
+    price, qty
+        The quotes, nearest first, int64 ticks and lots; what is kept is moved to the front, quantities may fall.
     count
         How many quotes there are.
-
-    Returns
-    -------
-    int
-        The largest n <= count for which inventory in that direction plus the first n quotes, at the mid, is at
-        most ``max_position_share`` of equity.
-    """
-    allowed = limits.max_position_share * exposure.equity
-    lots = exposure.position * sign
-    for index in range(count):
-        lots += qty[index]
-        if np.float64(lots) * exposure.lot * exposure.mid > allowed:
-            return index
-    return count
-
-
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
-def gate(
-    exposure: Exposure, limits: LimitValues, bid_qty: I64, bids: int, ask_qty: I64, asks: int
-) -> tuple[int, int, int]:
-    """Cut target quotes down to what the limits allow.
-
-    Beyond the daily loss or the volatility cut-off nothing is quoted. A stopped-out position is not added to; what
-    reduces it stays. Each side is cut from the far end until it fits under the position limit; quotes that only reduce
-    the position always fit.
-
-    Parameters
-    ----------
-    bid_qty, ask_qty
-        Target quantities, nearest first, int64 lots.
-    bids, asks
-        How many there are.
+    standing
+        Orders of the side that may still fill: a quote that is one of them is not a new order. With ``strict`` all of
+        them count against the position, wanted or not.
+    sent
+        New orders in this minute so far.
 
     Returns
     -------
     tuple[int, int, int]
-        Bids and asks that may stand, and the mask of the limits that cut something.
+        How many are kept: as many as, all of them open at once, leave the inventory in that direction, at the mid, at
+        most ``max_position_share`` of equity; the mask of limits that cut something; ``sent`` with the new ones.
     """
-    mask = halted(exposure, limits)
-    if mask != 0:
-        return 0, 0, (mask if bids + asks > 0 else 0)
-    kept_bids = bids
-    kept_asks = asks
-    if stopped_out(exposure, limits):
+    allowed = limits.max_position_share * exposure.equity
+    strict = limits.strict > 0.0
+    lots = exposure.position * sign
+    if strict:
+        for i in range(standing.orders):
+            lots += standing.qty[i]
+    mask = 0
+    kept = 0
+    matched = 0
+    for i in range(count):
+        at = np.float64(price[i]) * exposure.tick
+        wanted = qty[i]
+        if abs(at - exposure.mid) > limits.price_collar * exposure.mid:
+            mask |= 64
+            continue
+        if np.float64(wanted) * exposure.lot * at > limits.order_notional:
+            mask |= 32
+            wanted = np.int64(math.floor(limits.order_notional / (at * exposure.lot)))
+            if wanted <= 0:
+                continue
+        there = False
+        for j in range(standing.orders):
+            if standing.price[j] == price[i] and standing.qty[j] == wanted and (matched >> j) & 1 == 0:
+                matched |= 1 << j
+                there = True
+                break
+        reach = lots if strict and there else lots + wanted
+        if np.float64(reach) * exposure.lot * exposure.mid > allowed:
+            mask |= 1
+            break
+        if not there:
+            if np.float64(sent) >= limits.orders_per_minute:
+                mask |= 128
+                continue
+            sent += 1
+        lots = reach
+        price[kept] = price[i]
+        qty[kept] = wanted
+        kept += 1
+    return kept, mask, sent
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
+def way_out(exposure: Exposure, price: I64, qty: I64) -> int:
+    """Write the one quote that leaves the position: all of it, one tick inside the opposite best; how many: 0 or 1."""
+    if exposure.position == 0:
+        return 0
+    price[0] = exposure.best_bid + 1 if exposure.position > 0 else exposure.best_ask - 1
+    qty[0] = abs(exposure.position)
+    return 1 if price[0] > 0 else 0
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
+def gate(
+    exposure: Exposure,
+    limits: LimitValues,
+    bid_price: I64,
+    bid_qty: I64,
+    bids: int,
+    ask_price: I64,
+    ask_qty: I64,
+    asks: int,
+    standing_bids: Standing,
+    standing_asks: Standing,
+) -> tuple[int, int, int, int]:
+    """Cut target quotes down to what the limits allow, in place; the rule of each limit is in :class:`Limits`.
+
+    Parameters
+    ----------
+    bid_price, bid_qty, ask_price, ask_qty
+        Target quotes, nearest first, int64 ticks and lots, with room for one at least.
+    bids, asks
+        How many there are.
+    standing_bids, standing_asks
+        Orders that may still fill; needed by ``strict`` and ``orders_per_minute``, else they may be empty.
+
+    Returns
+    -------
+    tuple[int, int, int, int]
+        Bids and asks that may stand, the mask of the limits that cut something, and how many of the quotes are new
+        orders (all, where nothing standing was passed).
+    """
+    stopped = halted(exposure, limits)
+    mask = stopped if bids + asks > 0 else 0
+    leaving = limits.flatten > 0.0 and exposure.position != 0
+    if stopped != 0:
+        bids = 0
+        asks = 0
+        leaving = leaving and (stopped & 20) != 0
+        mask = stopped if leaving else mask
+    elif stopped_out(exposure, limits):
         if exposure.position > 0:
-            kept_bids = 0
+            mask |= 2 if bids > 0 or leaving else 0
+            bids = 0
         else:
-            kept_asks = 0
-        if kept_bids != bids or kept_asks != asks:
-            mask |= 2
-    capped = cap_side(exposure, limits, 1, bid_qty, kept_bids)
-    if capped < kept_bids:
-        kept_bids = capped
-        mask |= 1
-    capped = cap_side(exposure, limits, -1, ask_qty, kept_asks)
-    if capped < kept_asks:
-        kept_asks = capped
-        mask |= 1
-    return kept_bids, kept_asks, mask
+            mask |= 2 if asks > 0 or leaving else 0
+            asks = 0
+    else:
+        leaving = False
+    if leaving and exposure.position > 0:
+        asks = way_out(exposure, ask_price, ask_qty)
+    elif leaving:
+        bids = way_out(exposure, bid_price, bid_qty)
+    sent = exposure.sent
+    bids, cut_bids, sent = admit_side(exposure, limits, 1, bid_price, bid_qty, bids, standing_bids, sent)
+    asks, cut_asks, sent = admit_side(exposure, limits, -1, ask_price, ask_qty, asks, standing_asks, sent)
+    return bids, asks, mask | cut_bids | cut_asks, sent - exposure.sent
 
 
 def reasons(mask: int) -> list[str]:

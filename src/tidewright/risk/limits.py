@@ -1,18 +1,27 @@
 """The values of the risk limits; :mod:`tidewright.risk.gate` applies them."""
 
-from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final, NamedTuple
 
+from tidewright.market.clock import HOUR
 from tidewright.market.errors import UsageError
+
+_SWITCHES: Final = ("strict", "flatten")
 
 
 class LimitValues(NamedTuple):
-    """The limits as a kernel takes them: float64 scalars, infinity switches one off."""
+    """The limits as a kernel takes them: float64 scalars, infinity switches one off; of switches 1 is on, 0 off."""
 
     max_position_share: float
     stop_loss: float
     daily_loss: float
     volatility_cutoff: float
+    drawdown: float
+    order_notional: float
+    price_collar: float
+    orders_per_minute: float
+    strict: float
+    flatten: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,29 +31,91 @@ class Limits:
     Attributes
     ----------
     max_position_share
-        Inventory deviation plus open orders of that side, notional over equity; 0.01 is 1 %.
+        Inventory deviation plus open orders of that side, notional over equity; 0.01 is 1 %. A breach *reduces*: quotes
+        are cut from the far end.
     stop_loss
-        Unrealised loss over the position's entry value that stops quotes which add to it; 0.02 is 2 %.
+        Unrealised loss over the position's entry value; 0.02 is 2 %. A breach *reduces*: nothing that adds to the
+        position is quoted.
     daily_loss
-        Loss of equity against the equity at the day's start (UTC of market time) that stops quoting for the day.
+        Loss of equity against the equity at the day's start; 0.05 is 5 %. A breach *halts* quoting; with ``strict`` for
+        the rest of the day, else until the equity is back above.
     volatility_cutoff
-        EWMA deviation of the mid's log return a cycle beyond which nothing is quoted; 0.01 is 1 % in one cycle.
+        EWMA deviation of the mid's log return a cycle; 0.01 is 1 % in one cycle. A breach *halts* while it lasts.
+    drawdown
+        Loss of equity against its highest so far. A breach *halts* until somebody releases it; a backtest's lane to its
+        end.
+    order_notional
+        Most that one order may be worth, quote. A breach *reduces* the order's quantity.
+    price_collar
+        Most that an order's price may differ from the mid, fraction of the mid; an order beyond it is *dropped*.
+    orders_per_minute
+        Most new orders in a minute of market time (whole minutes since 1970); an order beyond it is *dropped*, cancels
+        are always free.
+    strict
+        Orders that are to be cancelled count against the position until their end is known, so that a fill on the way
+        cannot carry the position over the limit; and a daily-loss halt holds until the day ends.
+    flatten
+        A breach of stop loss, daily loss or drawdown also *flattens*: one order of the whole position, one tick inside
+        the opposite best price (post-only: it waits to be taken, it does not cross).
+    day_offset_hours
+        When the day of ``daily_loss`` starts: UTC plus so many hours (9: Tokyo; no daylight saving). -12 to 14.
     """
 
     max_position_share: float | None = 0.01
     stop_loss: float | None = 0.02
     daily_loss: float | None = 0.05
     volatility_cutoff: float | None = 0.01
+    drawdown: float | None = None
+    order_notional: float | None = None
+    price_collar: float | None = None
+    orders_per_minute: float | None = None
+    strict: bool = False
+    flatten: bool = False
+    day_offset_hours: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if value is not None and not 0 < value < float("inf"):
+            if name in _SWITCHES:
+                if not isinstance(value, bool):
+                    raise UsageError(f"limit {name} must be true or false, was {value!r}")
+            elif name == "day_offset_hours":
+                if isinstance(value, bool) or not isinstance(value, int | float) or not -12 <= value <= 14:
+                    raise UsageError(f"day_offset_hours must be a number from -12 to 14, was {value!r}")
+            elif value is not None and (
+                isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf")
+            ):
                 raise UsageError(f"limit {name} must be > 0 and finite, or none, was {value!r}")
 
     def values(self) -> LimitValues:
         """The limits as a kernel takes them."""
-        switched = (float("inf") if value is None else float(value) for value in asdict(self).values())
-        return LimitValues(*switched)
+        told = asdict(self)
+        return LimitValues(*(_number(told[name]) for name in LimitValues._fields))
+
+    @property
+    def day_offset_ns(self) -> int:
+        """What is added to UTC before the day is counted, nanoseconds."""
+        return round(self.day_offset_hours * HOUR)
+
+    def scaled(self, factors: "dict[str, float]") -> "Limits":
+        """The limits times a factor each, names as here; what is off stays off, switches stay as they are.
+
+        Raises
+        ------
+        UsageError
+            If a factor is not > 0 and at most 1: factors tighten, they never loosen.
+        """
+        changes: dict[str, Any] = {}
+        for name, factor in factors.items():
+            if not 0 < factor <= 1:
+                raise UsageError(f"the factor of limit {name} must be > 0 and at most 1, was {factor!r}")
+            value = getattr(self, name)
+            if value is not None and factor != 1.0:
+                changes[name] = value * factor
+        return replace(self, **changes) if changes else self
+
+
+def _number(value: float | bool | None) -> float:
+    return float("inf") if value is None else float(value)
 
 
 OFF = Limits(None, None, None, None)

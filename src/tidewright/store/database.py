@@ -61,6 +61,8 @@ class Database:
             version = connection.execute(select(schema.schema_version.c.version)).scalar_one()
         if version != schema.SCHEMA_VERSION:
             raise DataError(f"{self.path} has schema version {version}, this version reads {schema.SCHEMA_VERSION}")
+        if not readonly:
+            schema.limit_states.create(self._engine, checkfirst=True)  # a file of before there was this table
 
     # -- writing: collect, then one transaction ----------------------------------------------------------------------
 
@@ -103,6 +105,15 @@ class Database:
         with self._engine.connect() as connection:
             query = select(schema.sessions).order_by(schema.sessions.c.started_wall_ns)
             return [dict(row._mapping) for row in connection.execute(query)]
+
+    def limit_state(self, account: str) -> Row | None:
+        """What the limits of an account remembered last; ``None`` if they never did."""
+        if not inspect(self._engine).has_table(schema.limit_states.name):
+            return None
+        with self._engine.connect() as connection:
+            table = schema.limit_states
+            row = connection.execute(select(table).where(table.c.account == account)).first()
+            return None if row is None else dict(row._mapping)
 
     def open_orders(self, session: str) -> list[Row]:
         """Orders of a session that are not known to have ended."""

@@ -100,5 +100,13 @@ messages = Table(
     Column("why", Text, nullable=False),
 )
 
+limit_states = Table(
+    "limit_states",
+    metadata,
+    Column("account", Text, primary_key=True),  # mode, venue and symbol: what limits remember outlives a session
+    Column("ts", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),  # JSON of risk.limit_state
+)
+
 Index("orders_by_session", orders.c.session, orders.c.state)
 Index("fills_by_session", fills.c.session, fills.c.ts)

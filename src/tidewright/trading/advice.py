@@ -158,12 +158,7 @@ class Advice:
             "strategy": executor.strategy.name,
             **({"strategy_digest": executor.strategy.digest} if executor.strategy.digest else {}),
             "incumbent": _typed(executor, self.staged(executor).params),
-            "limits": {
-                "max_position_share": limits.max_position_share,
-                "stop_loss": limits.stop_loss,
-                "daily_loss": limits.daily_loss,
-                "volatility_cutoff": limits.volatility_cutoff,
-            },
+            "limits": asdict(limits),
             "latency": {
                 "feed_ns": latency.feed_ns,
                 "entry_ns": latency.entry_ns,

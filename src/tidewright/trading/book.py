@@ -4,6 +4,8 @@ The rules of wholeness are the engine's: a reset, a gap or the start begin a gap
 with snapshot rows after it; the book is whole when, outside a gap, both sides are there and uncrossed.
 """
 
+import heapq
+
 import numpy as np
 
 from tidewright.agents.executor.executor import MarketNow
@@ -32,14 +34,18 @@ class Book:
         self.gaps = 0
         self.last_price = 0  # of the newest trade, ticks
         self.last_mid2 = 0  # when it was last seen whole, ticks
+        self.last_ns = 0  # venue time of the newest row
+        self.traded_lots = 0  # by the market, so far
 
     def apply(self, data: Columns) -> None:
         """Take in rows of whole packets."""
         if len(data.ts) == 0:
             return
+        self.last_ns = int(data.ts[-1])
         trades = np.flatnonzero((data.kind >= TRADE_BUY) & (data.kind <= TRADE_UNKNOWN))
         if len(trades):
             self.last_price = int(data.price[trades[-1]])
+            self.traded_lots += int(data.qty[trades].sum())
         plain = not self._in_gap and int(data.kind.max()) < BEST_BID
         rows = np.flatnonzero(data.kind <= ASK) if plain else np.arange(len(data.ts))
         bids, asks = self._bids, self._asks
@@ -76,6 +82,11 @@ class Book:
                 self._snapshot_seen = True
             if flag & PACKET_END and self._snapshot_seen:
                 self._in_gap = False
+
+    def levels(self, count: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """The best bids and asks, (ticks, lots), at most ``count`` each."""
+        bids = [(price, self._bids[price]) for price in heapq.nlargest(count, self._bids)]
+        return bids, [(price, self._asks[price]) for price in heapq.nsmallest(count, self._asks)]
 
     def now(self) -> MarketNow:
         """The best levels, and whether the book is whole."""

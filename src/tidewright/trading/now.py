@@ -1,8 +1,10 @@
 """What a session shows of itself after each cycle."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from tidewright.trading.guard import RiskNow
 from tidewright.venues.interface import FillUpdate
 
 
@@ -22,6 +24,8 @@ class Now:
         The command that ended it, and what became of the position; empty if none did.
     rollout, rollout_state
         The stage of the parameters in use, in words and as plain values; empty without an optimizer.
+    risk
+        Makes up what screens show of risk; asked by those that show it, for it takes a moment.
     """
 
     stage: str = "starting"
@@ -54,6 +58,7 @@ class Now:
     rollout_state: dict[str, Any] = field(default_factory=dict)
     coordination: str = ""
     shares: dict[str, float] = field(default_factory=dict)
+    risk: Callable[[], RiskNow] = RiskNow
 
     @property
     def traded_units(self) -> int:

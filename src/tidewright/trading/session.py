@@ -11,18 +11,20 @@ from typing import Any, Final, TypeVar
 import orjson
 
 from tidewright.agents.executor.executor import AccountNow, Decision, Executor, MarketNow
+from tidewright.coordination.messages import encode, message
 from tidewright.market.clock import HOUR, Clock
 from tidewright.market.errors import TidewrightError, TimedOutError
 from tidewright.market.instrument import Instrument
 from tidewright.market.tape import TapeWriter
 from tidewright.store import schema
 from tidewright.store.database import Database
-from tidewright.trading.advice import Advice
+from tidewright.trading.advice import EXECUTOR, Advice
 from tidewright.trading.commands import CommandBox
 from tidewright.trading.control import Control
 from tidewright.trading.coordinator import Coordinator
 from tidewright.trading.cycles import Beat, Cycles, Registration
 from tidewright.trading.flatten import flatten
+from tidewright.trading.guard import Guard
 from tidewright.trading.intake import Intake
 from tidewright.trading.now import Now, Observer
 from tidewright.trading.opening import Opened, grid_ns, open_again, open_new, unfinished
@@ -211,6 +213,16 @@ class Session:
         self._executor = Executor(
             self._instrument, opened.started_ns, settings.cycle_ns, settings.strategy, opened.params, settings.limits
         )
+        self._guard = Guard(
+            self._instrument,
+            settings.limits,
+            settings.risk,
+            parts.database,
+            f"{settings.mode}:{self._instrument.venue}:{self._instrument.symbol}",
+            settings.cycle_ns,
+            self._tell_risk,
+        )
+        self.now.risk = self._guard.now
         if parts.advice is not None and settings.advice is not None:
             self._advice = await parts.advice(self._instrument, self._registration, self._note, parts.cycles.clock)
         if self._advice is not None:
@@ -233,6 +245,7 @@ class Session:
             await self._ears.hear(beat)
             market = self._book.now()
             self._executor.watch(market)
+            self._watch(beat, market)
             self._show(beat, market, None)
             await self._parts.cycles.release(beat)
             beat = await self._next_or_stop(beat)
@@ -276,6 +289,7 @@ class Session:
         await self._ears.hear(beat)
         market = self._book.now()
         self._executor.watch(market)
+        self._watch(beat, market)
         self._write_equity(beat.ts)
         self._parts.database.commit()
         await self._ask(beat.ts)
@@ -288,6 +302,7 @@ class Session:
         self.control.obey(beat.ts, self._executor, self._note)
         await self._take_advice(beat.ts)
         decision = self._decide(beat.ts, market)
+        self._watch(beat, market)
         if ending:  # orders sent now could only be cancelled again
             decision = None
         plan = Plan([], [], 0)
@@ -297,6 +312,11 @@ class Session:
             quotes = [Quote(0, price, lots) for price, lots in decision.bids]
             quotes += [Quote(1, price, lots) for price, lots in decision.asks]
             plan = self._manager.plan(quotes)
+            manager = self._manager
+            self._guard.note_cut(decision.why)
+            plan = self._guard.admit(
+                beat.ts, plan, self._account(), manager.live(), manager.session, manager.next_number
+            )
         self._manager.intend(plan, beat.ts)
         self._write(beat.ts, decision, plan)
         if plan.cancels or plan.orders:
@@ -313,14 +333,34 @@ class Session:
     def _decide(self, now: int, market: MarketNow) -> Decision | None:
         if not self._book.last_mid2:
             return None
+        account = self._account()
+        age_ns = max(0, now - self._book.last_ns)
+        guarded = self._guard.begin(now, account, self._manager.live(), age_ns, self._book)
+        return self._executor.decide(now, market, account, guarded)
+
+    def _account(self) -> AccountNow:
         ledger = self._manager.ledger
-        account = AccountNow(
+        return AccountNow(
             ledger.position_lots,
             ledger.net_position_lots,
             ledger.equity(self._book.last_mid2),
             float(ledger.entry_price_ticks) * float(self._instrument.tick),
         )
-        return self._executor.decide(now, market, account)
+
+    def _watch(self, beat: Beat, market: MarketNow) -> None:
+        self._guard.watch(market, self._executor.volatility)
+        self._guard.traded(beat.ts, self._book.traded_lots)
+
+    def _tell_risk(self, now: int, data: dict[str, Any]) -> None:
+        item = message("risk_event", now, EXECUTOR, "all", data)
+        self._note(
+            ts=now,
+            direction="out",
+            message_type=item.message_type,
+            body=encode(item).decode(),
+            verdict="",
+            why=str(data["cause"]),
+        )
 
     # -- advice --------------------------------------------------------------------------------------------------------
 
@@ -409,6 +449,7 @@ class Session:
                 "why": "; ".join((*decision.why, *plan.why)),
             }
             self._parts.database.add(schema.decisions, [row])
+        self._guard.save(now)
         self._parts.database.commit()
 
     def _store(self) -> None:

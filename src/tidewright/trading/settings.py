@@ -9,7 +9,9 @@ from tidewright.agents.executor.proposals import Gate
 from tidewright.coordination.agent_payloads import PATTERNS
 from tidewright.market.clock import HOUR, MINUTE, SECOND
 from tidewright.market.errors import UsageError
+from tidewright.risk.dynamic import Rules
 from tidewright.risk.limits import Limits
+from tidewright.risk.portfolio import PortfolioLimits
 from tidewright.strategies import registry
 
 
@@ -56,6 +58,29 @@ class AdviceSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RiskSettings:
+    """Risk of a session beyond its limits.
+
+    Attributes
+    ----------
+    portfolio
+        Limits on VaR, concentration and liquidity.
+    dynamic
+        How limits tighten; ``None``: they stay as set.
+    daily_volume
+        Of the instrument, base units, for the cost of leaving; 0: what the session has seen trade, scaled to a day.
+    """
+
+    portfolio: PortfolioLimits = field(default_factory=PortfolioLimits)
+    dynamic: Rules | None = field(default_factory=Rules)
+    daily_volume: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.daily_volume < float("inf"):
+            raise UsageError(f"daily_volume must be >= 0 and finite, was {self.daily_volume}")
+
+
+@dataclass(frozen=True, slots=True)
 class SessionSettings:
     """How a session trades.
 
@@ -71,6 +96,8 @@ class SessionSettings:
         Market that is recorded before the first decision.
     duration_ns
         How long it trades; 0: until the market ends or it is stopped.
+    limits, risk
+        What no order passes; what is tightened, and when.
     advice
         ``None``: no optimizer.
     adopt
@@ -87,7 +114,8 @@ class SessionSettings:
     mode: str = "paper"
     strategy: str = "grid"
     params: Mapping[str, float] = field(default_factory=dict)
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = field(default_factory=lambda: Limits(strict=True))
+    risk: RiskSettings = field(default_factory=RiskSettings)
     cycle_ns: int = 30 * SECOND
     warmup_ns: int = 2 * HOUR
     duration_ns: int = 0

@@ -19,6 +19,7 @@ from tidewright.engine.layout import (
     F_DAY,
     F_START,
     L_ALIVE,
+    L_HALTED,
     L_KNOWN,
     LANES,
     NEXT_DECISION,
@@ -223,6 +224,7 @@ def look(
             row[FIRST_MID] = mid if whole else first_mid
             remember(row, elapsed, position, equity)
             engine.lane_f[lane, F_DAY] = equity
+            engine.lane[lane, L_HALTED] = 0
             if whole:
                 observe(row, elapsed, mid, change, volatility, tilt, exposure, share * equity, state8)
                 for k in range(8):

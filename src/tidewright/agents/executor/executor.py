@@ -1,23 +1,25 @@
 """One decision a cycle: state, policy, target quotes, risk gate. Pure: what it sees is passed in, nothing is sent."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from tidewright.agents.executor import state as executor_state
 from tidewright.market import features
-from tidewright.market.clock import DAY
 from tidewright.market.instrument import Instrument
-from tidewright.market.tape import F64
+from tidewright.market.tape import F64, I64
 from tidewright.risk import gate as risk
 from tidewright.risk.gate import Exposure
+from tidewright.risk.limit_state import LimitState
 from tidewright.risk.limits import Limits
 from tidewright.strategies import registry
 from tidewright.strategies.dispatch import quote
 from tidewright.strategies.view import View, new_quotes
+
+_STANDING: Final = 62  # orders of a side that the gate can match one by one, see risk.gate
 
 
 class MarketNow(NamedTuple):
@@ -64,6 +66,25 @@ class AccountNow(NamedTuple):
     net_position_lots: int
     equity: float
     entry_price: float
+
+
+class Guarded(NamedTuple):
+    """What the limits are at a decision, and what stands.
+
+    Attributes
+    ----------
+    limits
+        Now: as set, or tightened.
+    state
+        What the limits remember; its owner has taken in this decision's equity and counts what is sent.
+    bids, asks
+        Orders that may still fill, (ticks, lots).
+    """
+
+    limits: Limits
+    state: LimitState
+    bids: Sequence[tuple[int, int]] = ()
+    asks: Sequence[tuple[int, int]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +145,7 @@ class Executor:
         self._quotes = new_quotes()
         self._features = features.new_state()
         self._memory: F64 = np.zeros(executor_state.MEMORY)
-        self._day, self._day_equity = -1, 0.0
+        self._limit_state = LimitState()
         self.params: dict[str, float] = {}
         self._row: F64 = np.zeros(0)
         self.use(params)
@@ -153,9 +174,20 @@ class Executor:
         change, volatility = features.observe_mid(self._features, market.mid2)
         return float(change), float(volatility)
 
-    def decide(self, now_ns: int, market: MarketNow, account: AccountNow) -> Decision | None:
-        """Decide at a time; ``None`` while the book is not whole: quotes stay as they are."""
+    def decide(
+        self, now_ns: int, market: MarketNow, account: AccountNow, guarded: Guarded | None = None
+    ) -> Decision | None:
+        """Decide at a time; ``None`` while the book is not whole: quotes stay as they are.
+
+        Parameters
+        ----------
+        guarded
+            Limits, their memory and what stands; ``None``: the limits as set, remembered here, and nothing stands.
+        """
         self._account(now_ns, account)
+        if guarded is None:
+            self._limit_state.observe(now_ns, account.equity, self.limits)
+            guarded = Guarded(self.limits, self._limit_state)
         if not market.whole:
             return None
         change, volatility = self.watch(market)
@@ -192,18 +224,7 @@ class Executor:
         quotes = self._quotes
         bids, asks = quote(self._rule.number, view, self._row, quotes)
         fault = self._rule.take_fault()
-        exposure = Exposure(
-            account.net_position_lots,
-            mid,
-            self._lot,
-            account.equity,
-            self._day_equity,
-            account.entry_price,
-            volatility,
-        )
-        kept_bids, kept_asks, mask = risk.gate(
-            exposure, self.limits.values(), quotes.bid_qty, bids, quotes.ask_qty, asks
-        )
+        kept_bids, kept_asks, mask = self._gate(guarded, market, account, mid, volatility, (bids, asks))
         return Decision(
             now_ns,
             tuple(state.tolist()),
@@ -212,7 +233,56 @@ class Executor:
             (*([fault] if fault else []), *risk.reasons(mask)),
         )
 
+    def _gate(
+        self,
+        guarded: Guarded,
+        market: MarketNow,
+        account: AccountNow,
+        mid: float,
+        volatility: float,
+        count: tuple[int, int],
+    ) -> tuple[int, int, int]:
+        """Cut the target quotes to what the limits allow; how many are left, and the mask of what cut them."""
+        state, values, quotes = guarded.state, guarded.limits.values(), self._quotes
+        exposure = Exposure(
+            account.net_position_lots,
+            mid,
+            self._lot,
+            account.equity,
+            state.day_equity,
+            account.entry_price,
+            volatility,
+            state.peak_equity,
+            market.best_bid,
+            market.best_ask,
+            self._tick,
+            state.halts,
+            state.sent,
+        )
+        bids, asks, mask, sent = risk.gate(
+            exposure,
+            values,
+            quotes.bid_price,
+            quotes.bid_qty,
+            count[0],
+            quotes.ask_price,
+            quotes.ask_qty,
+            count[1],
+            _standing(guarded.bids),
+            _standing(guarded.asks),
+        )
+        state.latch(int(risk.halted(exposure, values)), guarded.limits)
+        if state is self._limit_state:
+            state.sent += int(sent)
+        return int(bids), int(asks), int(mask)
+
     def _account(self, now_ns: int, account: AccountNow) -> None:
-        if now_ns // DAY != self._day:
-            self._day, self._day_equity = now_ns // DAY, account.equity
         executor_state.remember(self._memory, now_ns - self._start_ns, account.position_lots, account.equity)
+
+
+def _standing(orders: Sequence[tuple[int, int]]) -> risk.Standing:
+    count = min(len(orders), _STANDING)
+    # What does not fit is one order more, of all the rest: it still counts against the position.
+    rows = [*orders[:count], (0, sum(qty for _, qty in orders[count:]))]
+    table: I64 = np.array(rows, np.int64)
+    return risk.Standing(table[:, 0].copy(), table[:, 1].copy(), count + (len(orders) > count))
