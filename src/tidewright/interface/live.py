@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from tidewright.interface import risk_view
 from tidewright.market.clock import HOUR, iso
 from tidewright.market.codes import BUY
 from tidewright.market.instrument import Instrument, units_text
@@ -111,7 +112,7 @@ def render(now: Now, instrument: Instrument | None, title: str, notes: tuple[str
     """The display of one moment."""
     head = Text.assemble((title, "bold"), "\n", *(f"{note}\n" for note in notes))
     # The fills come last: they are what a low terminal can do without.
-    return Group(head, _figures(now, instrument, speed), _advice(now), _fills(now, instrument))
+    return Group(head, _figures(now, instrument, speed), _risk(now), _advice(now), _fills(now, instrument))
 
 
 def _figures(now: Now, instrument: Instrument | None, speed: float) -> Table:
@@ -143,6 +144,13 @@ def _figures(now: Now, instrument: Instrument | None, speed: float) -> Table:
     )
     if now.why:
         table.add_row("held back", Text(now.why, "yellow"))
+    return table
+
+
+def _risk(now: Now) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for name, text in risk_view.lines(now.risk().to_json()):
+        table.add_row(Text(name, "dim"), text)
     return table
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
+from tidewright.interface import risk_view
 from tidewright.market.errors import TidewrightError
 from tidewright.strategies import registry
 
@@ -46,9 +47,8 @@ def system_table(folder: Path, state: Mapping[str, Any], running: bool, processe
             table.add_row(name.replace("_", " "), _text(state[name]))
     for name, value in (state.get("limits") or {}).items():
         table.add_row(f"limit {name}", "off" if value is None else f"{value:g}")
-    for name in ("risk", "limits_use"):
-        for label, value in _flat(name, state.get(name)):
-            table.add_row(label, _text(value))
+    for label, text in risk_view.lines(state.get("risk") or {}):
+        table.add_row(label, text)
     table.add_row("counts", ", ".join(f"{name} {state.get(name, 0)}" for name in _COUNTS))
     for file in ("session.db", "messages.jsonl", "report.html"):
         path = folder / file
@@ -83,11 +83,6 @@ def _plain(title: str) -> Table:
     table.add_column()
     return table
 
-
-def _flat(name: str, value: Any) -> list[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        return [pair for key, part in value.items() for pair in _flat(f"{name} {key}", part)]
-    return [] if value in (None, "") else [(name.replace("_", " "), value)]
 
 
 def _text(value: Any) -> str:

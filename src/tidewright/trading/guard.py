@@ -23,6 +23,7 @@ from tidewright.risk.limit_state import LimitState
 from tidewright.risk.limits import Limits
 from tidewright.risk.liquidity import Levels, Liquidity
 from tidewright.risk.portfolio import Portfolio, allowed, uses
+from tidewright.risk.stress import CRISES, Position, revalue
 from tidewright.store import schema
 from tidewright.store.database import Database
 from tidewright.trading.orders import Plan, TrackedOrder
@@ -233,7 +234,19 @@ class Guard:
             limit = None if math.isinf(use.limit) else use.limit
             if limit is not None:
                 found.limits.append(_row(use.name, use.value, limit, limit))
+        found.stress = self._stress(account)
         return found
+
+    def _stress(self, account: AccountNow) -> list[dict[str, Any]]:
+        """Losses of the present position in the crises, the worst first."""
+        market = self.liquidity()
+        if market is None or not account.net_position_lots or account.equity <= 0:
+            return []
+        held = account.net_position_lots * self._lot
+        book = [Position(self._instrument.base, held, market, account.entry_price)]
+        losses = [revalue(shock, book, account.equity, self.effective) for shock in CRISES.values()]
+        ordered = sorted(losses, key=lambda one: -one.loss)
+        return [{"shock": o.shock, "loss": o.loss, "loss_share": o.loss_share, "fired": list(o.fired)} for o in ordered]
 
     def liquidity(self) -> Liquidity | None:
         """What is known of the market's liquidity now; ``None`` before there is a mid."""

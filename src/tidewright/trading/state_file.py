@@ -76,6 +76,7 @@ def figures(now: Now, instrument: Instrument | None) -> dict[str, Any]:
         "advice": now.advice,
         "rollout": now.rollout_state,
         "why": now.why,
+        "risk": now.risk().to_json(),
         "paused": now.paused,
         "ended_by": now.ended_by,
         "coordination": now.coordination,
