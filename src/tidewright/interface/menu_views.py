@@ -84,7 +84,6 @@ def _plain(title: str) -> Table:
     return table
 
 
-
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
