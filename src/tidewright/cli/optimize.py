@@ -23,6 +23,7 @@ from tidewright.market.clock import iso
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import text_units
 from tidewright.market.tape import Tape
+from tidewright.measure.validation_sections import validation_table
 from tidewright.risk.limits import Limits
 from tidewright.strategies import registry
 
@@ -171,6 +172,8 @@ def _print(console: Console, plan: Plan, found: Findings) -> None:
             f"[{evidence.lower:+.6g}, {evidence.upper:+.6g}], confidence {evidence.confidence:.2f} "
             f"for the next {evidence.horizon} cycles"
         )
+    if found.validation is not None:
+        console.print(validation_table(found.validation, None if found.steady is None else found.steady.to_json()))
     if found.reason:
         console.print(f"no proposal: {found.reason}")
 
@@ -221,6 +224,8 @@ def _answer(done: Optimization) -> dict[str, Any]:
         "confidence_score": None if found.evidence is None else found.evidence.confidence,
         "paired": found.evidence,
         "deflated_sharpe": found.deflated,
+        "validation": None if found.validation is None else found.validation.to_json(),
+        "stability": None if found.steady is None else found.steady.to_json(),
         "in_sample": {"window": plan.split.inside, "lanes": found.inside},
         "out_of_sample": {"window": plan.split.outside, "lanes": found.outside},
     }
