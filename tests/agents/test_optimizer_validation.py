@@ -63,7 +63,7 @@ def test_a_neighbour_that_does_not_trade_counts_as_earning_nothing() -> None:
 def test_a_proposal_carries_what_the_gate_asks_for() -> None:
     data = told(proposal(optimizer(KnownMarket()).answer(request())))
     checks = data["checks"]
-    assert checks["deflated_sharpe"] > 0.9 and checks["overfitting"] < 0.2 and checks["stability"] > 0.5
+    assert checks["deflated_sharpe"] > 0.9 and checks["overfitting"] < 0.5 and checks["stability"] > 0.5
     assert (checks["paired_lower"], checks["paired_upper"]) == (data["paired"]["lower"], data["paired"]["upper"])
     assert data["validation"]["trials"] == data["trials"] == 64
     assert data["validation"]["candidates"] == 64 and data["validation"]["observations"] == 259
