@@ -8,6 +8,7 @@ import pytest
 from tests.trading.paper_market import PaperMarket
 from tidewright import bootstrap
 from tidewright.market.instrument import Instrument
+from tidewright.risk.limit_state import LimitState
 from tidewright.store import schema
 from tidewright.store.database import Database, integrity
 from tidewright.trading.ledger import Ledger, LedgerState
@@ -56,8 +57,20 @@ def books(market: PaperMarket, name: str = "run"):
     return row, ledger, fills, still_open
 
 
+def remembered(market: PaperMarket, name: str = "run"):
+    """What the limits of the session remember, as a restart would find it."""
+    database = Database(market.folder / name / bootstrap.DATABASE, readonly=True)
+    head = database.sessions()[-1]
+    symbol = json.loads(head["instrument"])["symbol"]
+    row = database.limit_state(f"{head['venue']}:{symbol}")
+    database.close()
+    assert row is not None
+    return LimitState.from_json(json.loads(row["state"]))
+
+
 def test_a_killed_session_is_found_again_and_balances_to_the_last_unit(market):
     fills_before = 0
+    limits = LimitState()
     for round_ in range(2):
         for _ in range(5):  # a kill between a decision's cancels and its new orders leaves nothing open: once more then
             process = market.start_session(restart="cancel" if round_ == 1 else "adopt")
@@ -70,6 +83,9 @@ def test_a_killed_session_is_found_again_and_balances_to_the_last_unit(market):
                 break
         row, _, fills, _ = books(market)
         assert row["ended_ns"] is None
+        before, limits = limits, remembered(market)
+        assert limits.peak_equity >= before.peak_equity > -1.0 and limits.day >= 0
+        assert limits.day != before.day or limits.day_equity == before.day_equity, "a kill begins no new day"
         assert there, "the orders of the killed session should still be open at the exchange"
         assert {order.client_order_id.rpartition("-")[0] for order in there} == {f"tw-{row['session']}"}
         assert len(trades) >= len(fills) > fills_before

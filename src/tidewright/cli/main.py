@@ -25,6 +25,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "optimize": ("tidewright.cli.optimize", "app", "search parameters on a tape, in and out of sample"),
     "compare": ("tidewright.cli.compare", "compare", "bots on held-out windows, paired on the same events"),
     "train": ("tidewright.cli.train", "train", "learn a policy by reinforcement on tapes"),
+    "limits": ("tidewright.cli.limits", "limits", "what limits remember; release a halt"),
     "stress": ("tidewright.cli.stress", "stress", "past crises and your own scenarios, on a book and on tapes"),
     "data": ("tidewright.cli.data", "app", "import, record, show, check and synthesise tapes"),
     "messages": ("tidewright.cli.messages", "app", "messages between agents: validate, schema, tail, replay, keys"),

@@ -76,7 +76,7 @@ def stress(
         with waiting("the tapes to be traded (the first run compiles the engine)", console):
             runs = _runs(tape, overlay or [], strategy, set_ or [], equity, parse_duration(cycle), limits)
     shown = console if as_json else Console(highlight=False)
-    shown.print(stress_page.render(present, outcomes, runs))
+    shown.print(stress_page.render(present, outcomes, runs, shown.width))
     if html is not None:
         try:
             write_whole(html, stress_page.page(present, shocks, outcomes, runs))

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from tidewright.store.database import Database, Row
 DATABASE_NAMES: Final = (".db", ".sqlite", ".sqlite3")
 _A_DATE: Final = 10_000 * DAY  # nanoseconds from here on are a time, not a duration
 _DEFAULT_CYCLE: Final = 30 * SECOND
+_EVENTS_SHOWN: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,7 @@ def load_session(path: Path, session: str | None = None) -> ReportData:
     if mids is None:
         assumptions += (("Mark-outs", "not given: the session's tape is not there"),)
     assumptions += _advisor_assumptions(tables["messages"])
+    assumptions += _risk_notes(tables["decisions"], tables["messages"])
     orders, cycle_ns = tables["orders"], _cycle_ns(settings, tables["decisions"])
     facts = SessionFacts(
         session=head["session"],
@@ -350,6 +353,22 @@ def _advisor_assumptions(rows: list[Row]) -> tuple[tuple[str, str], ...]:
         if isinstance(listed, list) and listed:
             return (("optimizer", "; ".join(map(str, listed))),)
     return ()
+
+
+def _risk_notes(decisions: list[Row], messages: list[Row]) -> tuple[tuple[str, str], ...]:
+    """What limits held back, and the risk events."""
+    held: Counter[str] = Counter()
+    for row in decisions:
+        held.update(part for part in str(row["why"]).split("; ") if part)
+    events = [str(row["why"]) for row in messages if row["message_type"] == "risk_event"]
+    notes = []
+    if held:
+        counted = ", ".join(f"{why} {count}" for why, count in held.most_common())
+        notes.append(("Held back, decisions", counted))
+    if events:
+        shown = "; ".join(events[-_EVENTS_SHOWN:])
+        notes.append(("Risk events", f"{len(events)}, the newest: {shown}"))
+    return tuple(notes)
 
 
 def _percent(rate: int) -> str:

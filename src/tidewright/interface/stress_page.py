@@ -27,21 +27,29 @@ _RUNS: Final = (
 )  # fmt: skip
 
 
-def render(present: Present | None, outcomes: Sequence[Outcome], runs: Sequence[StressRun]) -> Group:
-    """Tables for a terminal."""
+_PARTS: Final = (3, 4, 5)  # columns of what a loss is made of
+_WIDE: Final = 110  # characters from which on they are shown
+
+
+def render(present: Present | None, outcomes: Sequence[Outcome], runs: Sequence[StressRun], width: int) -> Group:
+    """Tables for a terminal; a narrow one gets the sums without their parts."""
     parts: list[Any] = []
     if present is not None:
         title = f"{present.source}: equity {present.equity:,.2f}, revalued"
         table = Table(title=title, title_justify="left", box=None)
-        for name in _LOSSES:
-            table.add_column(name, justify="left" if name in (_LOSSES[0], _LOSSES[-1]) else "right")
+        shown = [i for i in range(len(_LOSSES)) if width >= _WIDE or i not in _PARTS]
+        for i in shown:
+            last = i == len(_LOSSES) - 1
+            table.add_column(_LOSSES[i], justify="left" if last or i == 0 else "right", no_wrap=not last)
         for one in sorted(outcomes, key=lambda each: -each.loss):
-            table.add_row(*_cells(one))
+            cells = _cells(one)
+            table.add_row(*(cells[i] for i in shown))
         parts.append(table)
     if runs:
         table = Table(title="whole tapes through the engine", title_justify="left", box=None)
         for name in _RUNS:
-            table.add_column(name, justify="left" if name in (_RUNS[0], _RUNS[-1]) else "right")
+            side = name in (_RUNS[0], _RUNS[-1])
+            table.add_column(name, justify="left" if side else "right", overflow="fold")
         for run in runs:
             table.add_row(*_run_cells(run))
         parts.append(table)
