@@ -77,3 +77,29 @@ def test_every_mistake_is_named(tmp_path, text, message):
 def test_a_missing_file_is_a_configuration_error(tmp_path):
     with pytest.raises(ConfigError, match="No such file"):
         load(tmp_path / "none.toml", None, {})
+
+
+def test_the_gate_and_the_canary_are_configured_and_real_money_asks_for_every_figure(tmp_path):
+    (tmp_path / "exchange.json").write_text(READY)
+    venue = '[venue]\nstate = "exchange.json"\n'
+    text = "[gate]\nmin_stability = false\nmax_overfitting = 0.3\n[canary]\ncycles = 120\nfraction = 0.1\n"
+    advice = config(tmp_path, text + venue).settings.advice
+    assert (advice.gate.min_stability, advice.gate.max_overfitting, advice.gate.require) == (None, 0.3, False)
+    assert (advice.canary.cycles, advice.canary.fraction, advice.canary.blind_cycles) == (120, 0.1, 360)
+    real = config(tmp_path, 'live = "yes-real-money"\nsymbol = "BTCUSDT"\n').settings.advice
+    assert real.gate.require is True
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[gate]\nmin_dsr = 0.5\n", r"unknown 'min_dsr' in \[gate\]"),
+        ("[gate]\nmax_overfitting = 5\n", "max_overfitting is a probability"),
+        ("[canary]\nfraction = 0\n", "share of base_quantity must be in"),
+        ("[canary]\nerror_rate = 1\n", "error rate must be in"),
+    ],
+)
+def test_a_gate_or_canary_that_cannot_work_is_refused_with_its_rule(tmp_path, text, message):
+    (tmp_path / "exchange.json").write_text(READY)
+    with pytest.raises(ConfigError, match=message):
+        config(tmp_path, text + '[venue]\nstate = "exchange.json"\n')

@@ -28,6 +28,7 @@ NOW = Now(
     refused=1,
     advice="refused: confidence 0.5 is under the threshold 0.6",
     why="position limit",
+    rollout="p-7: canary at small size, 30 of 60 cycles",
 )
 
 
@@ -53,6 +54,7 @@ def test_everything_that_matters_is_on_the_screen():
         "fee 0.06000000 USDT",
         "2 proposals, 1 accepted, 1 refused",
         "under the threshold",
+        "canary at small size",
         "position limit",
     ):
         assert part in shown, part
