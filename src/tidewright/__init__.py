@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "Tape": ("tidewright.market.tape", "Tape"),
     "Instrument": ("tidewright.market.instrument", "Instrument"),
-    "backtest": ("tidewright.engine.backtest", "backtest"),
+    "backtest": ("tidewright.engine.portfolio", "backtest"),
     "optimize": ("tidewright.agents.optimizer.optimize", "optimize"),
     "compare": ("tidewright.agents.comparison.contest", "compare"),
     "Search": ("tidewright.agents.optimizer.search", "Search"),

@@ -169,3 +169,55 @@ def test_no_tape_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> 
     code, _, err = call(capsys, "--strategy", "grid")
     assert code == 2
     assert "--tape" in err
+
+
+@pytest.fixture(scope="module")
+def pair(tape: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two venues of one instrument."""
+    other = tmp_path_factory.mktemp("pair") / "tape"
+    synthesize(other, hours=0.25, seed=8, rate=4.0)
+    meta = json.loads((other / "meta.json").read_text())
+    meta["instrument"] |= {"venue": "elsewhere", "maker_fee": 10_000}
+    (other / "meta.json").write_text(json.dumps(meta))
+    return [tape, other]
+
+
+def test_several_tapes_are_one_portfolio(pair: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fills, equity = tmp_path / "fills.parquet", tmp_path / "equity.parquet"
+    words = ["--tape", pair[0], "--tape", pair[1], "--set", "spread_percentage=0.01", "--cycle", "10s", "--json"]
+    words += ["--set", "elsewhere:BTCUSDT:base_quantity=0.002", "--set", "base_quantity=0.001"]
+    code, out, err = call(capsys, *words, "--fills", fills, "--equity", equity)
+    assert code == 0, err
+    answer = json.loads(out.splitlines()[-1])
+    names = ["binance:BTCUSDT", "elsewhere:BTCUSDT"]
+    assert list(answer["instruments"]) == names
+    assert [answer["instruments"][name]["params"]["base_quantity"] for name in names] == [0.001, 0.002]
+    assert answer["metrics"]["fills"] == sum(each["metrics"]["fills"] for each in answer["instruments"].values()) > 0
+    table = pl.read_parquet(fills)
+    assert set(table["instrument"]) == set(names) and len(table) == answer["metrics"]["fills"]
+    assert pl.read_parquet(equity)["equity"][-1] == answer["metrics"]["equity_end"]
+    assert list(answer["holdings"]["net_base"]) == ["BTC"]
+    assert "portfolio" in err and "net of base assets" in err
+    assert pl.read_parquet_metadata(fills)["tidewright.elsewhere:BTCUSDT.detail_level"] == "L2+trades"
+
+
+def test_a_parameter_of_an_unknown_instrument_is_refused(pair: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = call(capsys, "--tape", pair[0], "--tape", pair[1], "--set", "XRP:levels=2")
+    assert code == 2 and "no instrument 'XRP'" in err
+
+
+def test_files_and_table_name_the_detail_of_the_tape(
+    tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    coarse, fills = tmp_path / "coarse", tmp_path / "fills.parquet"
+    main_words = ["data", "reduce", str(tape), "--detail", "bars:1m", "--out", str(coarse), "--json"]
+    with pytest.raises(SystemExit) as left:
+        main(main_words)
+    assert not left.value.code
+    assert json.loads(capsys.readouterr().out)["detail"] == "bars 1m (inferred prints, assumed quotes)"
+    code, out, err = call(capsys, "--tape", coarse, "--cycle", "10s", "--fills", fills, "--json")
+    assert code == 0
+    told = json.loads(out.splitlines()[-1])["assumptions"]["tape"]
+    assert told["detail_level"] == "bars" and "four inferred prints a bar" in told["detail_fills"]
+    assert "detail: bars (bars 1m" in " ".join(err.split())
+    assert pl.read_parquet_metadata(fills)["tidewright.detail_level"] == "bars"

@@ -64,10 +64,13 @@ class Book:
         How many prices the book covers, ticks.
     parity
         A row that crosses the other side empties the levels it crosses, and there are no gaps.
+    touch_only
+        Levels behind a best-bid/ask row are unknown.
     """
 
-    def __init__(self, window: int, parity: bool = False) -> None:
+    def __init__(self, window: int, parity: bool = False, touch_only: bool = False) -> None:
         self.parity = parity
+        self.touch_only = touch_only
         self.levels: tuple[dict[int, int], dict[int, int]] = ({}, {})
         self.gap = not parity  # "Start, reset and gap rows begin a gap"
         self.snapshot_seen = False
@@ -170,10 +173,20 @@ class Book:
             for price in sorted(known):
                 if price > row.price if side == BUY else price < row.price:
                     changes += self._set(side, price, 0)
+            if self.touch_only and self.low is not None:
+                self.hide_behind(side, row.price)
         changes += self._set(side, row.price, row.qty)
         if self.parity and row.qty > 0 and self.inside(row.price):
             self.uncross(side, row.price)
         return changes
+
+    def hide_behind(self, side: int, best: int) -> None:
+        """touch_only: the levels behind a best-bid/ask row are unknown. No queue hears of it."""
+        assert self.low is not None
+        for price in range(self.low, self.low + self.window):
+            if price < best if side == BUY else price > best:
+                self.levels[side].pop(price, None)
+                self.unknown.add((side, price))
 
     def uncross(self, side: int, price: int) -> None:
         """parity: the newest row is believed. No queue hears of the levels that go."""

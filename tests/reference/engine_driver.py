@@ -25,6 +25,7 @@ def config_of(case: Case) -> ReplayConfig:
         record_fills=2,
         record_equity=1,
         parity=settings.parity,
+        touch_only=settings.touch_only,
     )
 
 

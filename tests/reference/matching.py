@@ -44,7 +44,7 @@ class Matching(Ledger):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.book = Book(self.settings.window_ticks, self.settings.parity)
+        self.book = Book(self.settings.window_ticks, self.settings.parity, self.settings.touch_only)
         self.now = -(2**62)  # everything up to here has happened
         self.inbox: list[Message] = []
         self.waiting: list[Order] = []  # "new orders wait" in a gap
@@ -152,7 +152,7 @@ class Matching(Ledger):
             if order.queue is None:
                 order.queue = self.new_queue(order)
             else:
-                order.queue.level(old or 0, new)
+                order.queue.level(-1 if old is None else old, new)
 
     def trade(self, aggressor: int, row: Row, known: int) -> None:
         """ "A print of quantity T serves a lane once: its resting orders from the best price

@@ -32,7 +32,7 @@ class Lane(Matching):
         self.tape: list[Packet] = []
         self.applied = 0  # packets in the true book
         self.viewed = 0  # packets in the view
-        self.view = Book(self.settings.window_ticks, self.settings.parity)
+        self.view = Book(self.settings.window_ticks, self.settings.parity, self.settings.touch_only)
         self.decisions = 0
         self.limited = 0  # decisions at which a limit cut quotes
         self.mids: list[int] = []  # mid2 of the view at each decision with a whole view

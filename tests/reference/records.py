@@ -23,6 +23,7 @@ class Settings:
     window_ticks: int = 1024  # wider than what prices of a small tape can leave
     limits: LimitSet = NO_LIMITS
     parity: bool = False
+    touch_only: bool = False
 
 
 class Report(NamedTuple):

@@ -1,5 +1,6 @@
 """Random tapes, orders and lanes: small prices, much trouble. One generator for hypothesis and for plain fuzzing."""
 
+from dataclasses import replace
 from random import Random
 from typing import Any, Protocol, TypeVar
 
@@ -283,6 +284,14 @@ def outside_case(choose: Chooser) -> Case:
     return driven(choose, WIDE, choose.several(False, True))
 
 
+def quotes_case(choose: Chooser) -> Case:
+    """Lanes driven from outside on a tape that tells only best quotes and prints."""
+    case = driven(choose, choose.several(128, 16, 32), choose.several(False, True))
+    best = {BID: BEST_BID, ASK: BEST_ASK}
+    rows = [row._replace(kind=best.get(row.kind, row.kind)) for row in case.rows]
+    return replace(case, rows=rows, settings=replace(case.settings, touch_only=True, parity=False))
+
+
 def window_case(choose: Chooser) -> Case:
     """The same in a window that prices keep leaving."""
     return driven(choose, choose.several(16, 32), False)
@@ -411,6 +420,12 @@ def strategy_case(choose: Chooser) -> Case:
 def outside_cases(draw: st.DrawFn) -> Case:
     """Cases of :func:`outside_case`."""
     return outside_case(Drawn(draw))
+
+
+@st.composite
+def quotes_cases(draw: st.DrawFn) -> Case:
+    """Cases of :func:`quotes_case`."""
+    return quotes_case(Drawn(draw))
 
 
 @st.composite

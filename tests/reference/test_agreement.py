@@ -20,6 +20,8 @@ from tests.reference.tapes import (
     outside_cases,
     queue_case,
     queue_cases,
+    quotes_case,
+    quotes_cases,
     strategy_case,
     strategy_cases,
     window_case,
@@ -34,7 +36,7 @@ everyday = settings(
     phases=(Phase.explicit, Phase.generate, Phase.shrink),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
-MAKERS = [queue_case, outside_case, window_case, strategy_case]
+MAKERS = [queue_case, outside_case, window_case, quotes_case, strategy_case]
 
 
 def agree(case: Case) -> None:
@@ -57,6 +59,12 @@ def test_orders_from_outside_meet_the_same_fate(case: Case) -> None:
 @everyday
 @given(window_cases())
 def test_a_moving_window_forgets_the_same_levels(case: Case) -> None:
+    agree(case)
+
+
+@everyday
+@given(quotes_cases())
+def test_levels_behind_best_quotes_are_unknown_to_both(case: Case) -> None:
     agree(case)
 
 

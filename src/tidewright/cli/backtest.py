@@ -1,7 +1,8 @@
 """``tidewright backtest``: one strategy over a tape, one lane or many."""
 
 import math
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,9 +14,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from tidewright.cli.fee_option import require_rate
+from tidewright.cli.portfolio import amounts, params_by_name, portfolio_answer, rates_of, show_portfolio
 from tidewright.cli.ray_option import Ray, Threads, WithRay, announce
 from tidewright.cli.waiting import waiting
 from tidewright.engine.backtest import BacktestResult, backtest
+from tidewright.engine.portfolio import PortfolioResult, backtest_portfolio
+from tidewright.engine.portfolio_plan import by_name
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import units_text
 from tidewright.market.tape import Tape
@@ -28,13 +32,14 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 SET_HELP = "A parameter, name=value; name=a,b,c runs one lane for each value; others keep their default. " + ". ".join(
     f"{name}: {', '.join(strategy.names)}" for name, strategy in registry.STRATEGIES.items()
 )
+TOLD = ("venue", "symbol", "detail", "detail_level", "detail_fills", "source")  # of the tape, beside fills and equity
 SHOWN = ("total_return", "sharpe", "sortino", "max_drawdown", "sqn", "win_rate", "n_fills", "volume_quote")
 
 
 @app.command(cls=WithRay)
 def run(
     context: typer.Context,
-    tape: Annotated[Path, typer.Option("--tape", help="The tape to replay.")],
+    tape: Annotated[list[Path], typer.Option("--tape", help="The tape to replay; several are one portfolio.")],
     strategy: Annotated[str, typer.Option("--strategy", help=registry.CHOICES)] = "grid",
     set_: Annotated[
         list[str] | None,
@@ -57,7 +62,13 @@ def run(
     queue: Annotated[
         str, typer.Option("--queue", help="Place in the queue: risk_averse, prob, prob_log or front.")
     ] = "risk_averse",
-    capital: Annotated[str, typer.Option("--capital", help="What a lane starts with, in quote.")] = "10000",
+    capital: Annotated[
+        str, typer.Option("--capital", help="What a lane starts with, in quote; several: USD=5000,USDT=5000.")
+    ] = "10000",
+    rate: Annotated[
+        list[str] | None,
+        typer.Option("--rate", help="Several quote assets: what one of it is worth in the one without, USD=1.0001."),
+    ] = None,
     base_inventory: Annotated[str, typer.Option("--base-inventory", help="What a lane starts with, in base.")] = "0",
     limits: Annotated[bool, typer.Option("--limits/--no-limits", help="Apply the default risk limits.")] = False,
     fills: Annotated[Path | None, typer.Option("--fills", help="Write the fills to this parquet file.")] = None,
@@ -70,22 +81,71 @@ def run(
         bool, typer.Option("--json", help="Print the result as one line of JSON; all else goes to stderr.")
     ] = False,
 ) -> None:
-    """Run one strategy over a tape and print its figures, with what was assumed."""
-    source = Tape.open(tape)
-    params = _params(set_ or [])
-    known = source.instrument
+    """Run one strategy over a tape, or over several as one portfolio, and print its figures, with what was assumed."""
+    sources = [Tape.open(path) for path in tape]
     require_rate(maker_fee, "--maker-fee")
     require_rate(taker_fee, "--taker-fee")
     console = Console(stderr=True)
+    if len(sources) > 1 and not console.is_terminal:
+        console = Console(stderr=True, width=160)  # a table cut to a narrow pipe says nothing
     for path in (fills, equity):
         if path is not None and not path.absolute().parent.is_dir():
             raise UsageError(f"cannot write {path}: there is no folder {path.absolute().parent}")
+    announce(console, ray)
+    options: dict[str, Any] = {
+        "cycle": cycle,
+        "latency": latency,
+        "queue": queue,
+        "limits": Limits() if limits else None,
+        "base_inventory": base_inventory,
+        "record_fills": True if fills is not None else None,
+    }
+    result: BacktestResult | PortfolioResult
+    with _replaying(console, sum(map(len, sources))) as show:
+        if len(sources) > 1:
+            if policy is not None:
+                raise UsageError("a policy trades one instrument: give one --tape with --policy")
+            named = by_name(sources)
+            result = backtest_portfolio(
+                sources,
+                strategy,
+                params_by_name(set_ or [], list(named), _params),
+                fees={name: _fees(each, maker_fee, taker_fee) for name, each in named.items()},
+                capital=amounts(capital, "--capital"),
+                rates=rates_of(rate or []),
+                threads=threads,
+                ray=ray,
+                progress=show,
+                **options,
+            )
+        else:
+            options |= {"fees": _fees(sources[0], maker_fee, taker_fee), "capital": capital, "progress": show}
+            options["record_equity"] = True if equity is not None else None
+            if policy is not None:
+                result = _steered(context, sources[0], policy, options)
+            else:
+                result = backtest(sources[0], strategy, _params(set_ or []), threads=threads, ray=ray, **options)
+    if fills is not None:
+        _write(_all_fills(result), fills, result)
+    if equity is not None:
+        _write(result.equity, equity, result)
+    if isinstance(result, PortfolioResult):
+        show_portfolio(console, result, SHOWN, _cell)
+    else:
+        _show(console, result)
+    if as_json:
+        answer = portfolio_answer(result, _answer) if isinstance(result, PortfolioResult) else _answer(result)
+        print(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY).decode())
+
+
+@contextmanager
+def _replaying(console: Console, rows: int) -> Iterator[Callable[[int, int], None]]:
+    """A bar of rows replayed, and the name of what comes before it where that takes long."""
     bar = Progress(
         TextColumn("replaying"), BarColumn(), TimeElapsedColumn(),
         console=console, transient=True, disable=not console.is_terminal,
     )  # fmt: skip
-    job = bar.add_task("replaying", total=len(source))
-
+    job = bar.add_task("replaying", total=rows)
     waits = ExitStack()
     started = waits.enter_context(waiting("the engine (its first run compiles its kernels)", console))
 
@@ -94,38 +154,21 @@ def run(
         bar.start()  # not before: a mistake in the options is one line, not a bar and a line
         bar.update(job, completed=done)
 
-    announce(console, ray)
-    options: dict[str, Any] = {
-        "cycle": cycle,
-        "fees": (
-            maker_fee if maker_fee is not None else units_text(known.maker_fee),
-            taker_fee if taker_fee is not None else units_text(known.taker_fee),
-        ),
-        "latency": latency,
-        "queue": queue,
-        "limits": Limits() if limits else None,
-        "capital": capital,
-        "base_inventory": base_inventory,
-        "record_fills": True if fills is not None else None,
-        "record_equity": True if equity is not None else None,
-        "progress": show,
-    }
     try:
-        if policy is not None:
-            result = _steered(context, source, policy, options)
-        else:
-            result = backtest(source, strategy, params, threads=threads, ray=ray, **options)
+        yield show
     finally:
         waits.close()
         if bar.live.is_started:
             bar.stop()
-    if fills is not None:
-        _write(_all_fills(result), fills)
-    if equity is not None:
-        _write(result.equity, equity)
-    _show(console, result)
-    if as_json:
-        print(orjson.dumps(_answer(result), option=orjson.OPT_SERIALIZE_NUMPY).decode())
+
+
+def _fees(tape: Tape, maker: str | None, taker: str | None) -> tuple[str, str]:
+    """Fee rates as given, else the instrument's."""
+    known = tape.instrument
+    return (
+        maker if maker is not None else units_text(known.maker_fee),
+        taker if taker is not None else units_text(known.taker_fee),
+    )
 
 
 def _steered(context: typer.Context, tape: Tape, file: Path, options: dict[str, Any]) -> BacktestResult:
@@ -158,18 +201,23 @@ def _params(words: list[str]) -> dict[str, list[float]]:
     return params
 
 
-def _write(frame: Any, path: Path) -> None:
-    """Parquet under its name only when it is complete."""
+def _write(frame: Any, path: Path, result: BacktestResult | PortfolioResult) -> None:
+    """Parquet under its name only when it is complete; its metadata tells what was replayed."""
+    told = {"tidewright.strategy": result.strategy}
+    parts = result.instruments if isinstance(result, PortfolioResult) else {"": result}
+    for name, part in parts.items():
+        tape = part.assumptions["tape"]
+        told |= {".".join(filter(None, ("tidewright", name, key))): str(tape[key]) for key in TOLD}
     temporary = path.with_name(f".{path.name}.partial")
     try:
-        frame.write_parquet(temporary)
+        frame.write_parquet(temporary, metadata=told)
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from None
 
 
-def _all_fills(result: BacktestResult) -> Any:
+def _all_fills(result: BacktestResult | PortfolioResult) -> Any:
     import polars as pl
 
     if result.lanes == 1:
@@ -190,6 +238,7 @@ def _answer(result: BacktestResult) -> dict[str, Any]:
         "statistics": {name: plain(values) for name, values in result.statistics.items()},
         "shares": result.shares,
         "assumptions": result.assumptions,
+        "memory": result.memory,
     }
 
 
@@ -217,7 +266,10 @@ def _show(console: Console, result: BacktestResult) -> None:
     console.print(
         f"assumed: fees {facts['maker_fee']:.4%} maker, {facts['taker_fee']:.4%} taker; latency "
         f"{facts['entry_latency_ms']:g} + {facts['response_latency_ms']:g} ms; queue {facts['queue']}; "
-        f"{facts['cohorts']}; tape: {facts['tape']['detail']}; no impact on the market"
+        f"{facts['cohorts']}; no impact on the market"
+    )
+    console.print(
+        f"detail: {facts['tape']['detail_level']} ({facts['tape']['detail']}): {facts['tape']['detail_fills']}"
     )
     spent = ", ".join(f"{name.replace('_', ' ')} {share:.1%}" for name, share in result.shares.items() if share > 0)
     console.print(f"book: {spent}")

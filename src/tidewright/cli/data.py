@@ -1,4 +1,4 @@
-"""``tidewright data``: import, record, show, check and synthesise tapes."""
+"""``tidewright data``: import, record, reduce, show, check and synthesise tapes."""
 
 import sys
 import time
@@ -24,7 +24,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Import, record, show, check and synthesise tapes.",
+    help="Import, record, reduce, show, check and synthesise tapes.",
 )
 
 _SHOW_PROGRESS_AFTER: Final = 2.0  # seconds
@@ -95,6 +95,33 @@ def import_(
         return
     findings = report.pop("check")["findings"]
     _answer(report, False, f"Imported {report['symbol']}")
+    _print_findings(findings)
+
+
+@app.command("reduce")
+def reduce_(
+    tape: TapePath,
+    detail: Annotated[str, typer.Option("--detail", help="best-quotes, trades, or bars:LENGTH such as bars:1m.")],
+    out: Out,
+    quotes: Annotated[
+        int | None,
+        typer.Option(
+            help="Trades and bars: ticks between the assumed quotes. Default: the tape's median spread.", min=1
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a tape with less on it, to see what coarse data costs."""
+    from tidewright.market.reduce import reduce_tape
+
+    source = Tape.open(tape)
+    with _progress(f"writing {out}") as progress:
+        report = reduce_tape(source, detail, out, quote_ticks=quotes or 0, progress=progress).to_json()
+    if as_json:
+        _print_json(report)
+        return
+    findings = report.pop("check")["findings"]
+    _answer(report, False, f"Reduced {report['symbol']}")
     _print_findings(findings)
 
 

@@ -109,6 +109,8 @@ def optimize(
             progress=progress,
         )
     _print(console, done.plan, done.found)
+    detail = done.detail
+    console.print(f"detail: {detail.level} ({detail.text}): {detail.fills}", soft_wrap=True)
     console.print(f"judged in: {done.ran}")
     if as_json:
         print(orjson.dumps(_answer(done)).decode())
@@ -219,6 +221,7 @@ def _answer(done: Optimization) -> dict[str, Any]:
         "proposal": done.proposal,
         "reason": found.reason,
         "incumbent": dict(plan.incumbent),
+        "tape": {"detail": done.detail.text, "detail_level": done.detail.level, "detail_fills": done.detail.fills},
         "trials": found.trials,
         "seed": plan.seed,
         "confidence_score": None if found.evidence is None else found.evidence.confidence,

@@ -1,7 +1,7 @@
 """``tw.backtest``: one strategy over a tape, one lane or thousands, and what it was assumed to meet."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +12,7 @@ from tidewright.engine.config import ReplayConfig
 from tidewright.engine.sweep import Job, Result, Rows, Runner, runner
 from tidewright.market.clock import iso, parse_duration
 from tidewright.market.codes import FEE_BASE, PACKET_END, SELL, UNIT
+from tidewright.market.detail import detail_of
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import Instrument, text_units, units_text
 from tidewright.market.tape import F64, I64, Columns, Tape
@@ -50,7 +51,10 @@ class BacktestResult:
     equity_ts, equity_values
         Times (n,) int64 ns and equity (n, lanes) float64 quote, if recorded.
     ran
-        Where it ran, for people: "2 threads". All else is the same bytes wherever it ran.
+        Where it ran, for people: "2 threads".
+    memory
+        Bytes that the engines held in the end: window_bytes, lanes_bytes, records_bytes. All but these two is the same
+        bytes wherever it ran.
     """
 
     instrument: Instrument
@@ -64,6 +68,7 @@ class BacktestResult:
     equity_values: F64 | None
     _fills: npt.NDArray[np.void] | None
     ran: str = ""
+    memory: dict[str, int] = field(default_factory=dict)
 
     @property
     def lanes(self) -> int:
@@ -199,12 +204,108 @@ def backtest(
     NotFoundError
         If a strategy's file is not there.
     """
+    prepared = prepare(
+        tape,
+        strategy,
+        params,
+        cycle=cycle,
+        fees=fees,
+        latency=latency,
+        response=response,
+        feed=feed,
+        queue=queue,
+        queue_power=queue_power,
+        limits=limits,
+        start=start,
+        end=end,
+        capital=capital,
+        base_inventory=base_inventory,
+        check_balance=check_balance,
+        window_ticks=window_ticks,
+        record_fills=record_fills,
+        record_equity=record_equity,
+    )
+    return prepared.result((by or runner(threads, ray)).run(prepared.rows, prepared.job, progress))
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A backtest that is checked and may run.
+
+    Attributes
+    ----------
+    tape, rows
+        What is replayed.
+    job
+        What the lanes share, and their parameters.
+    table
+        Checked parameters, (lanes, n) float64.
+    capital, base_inventory
+        As they were given, for people.
+    """
+
+    tape: Tape
+    rows: Rows
+    job: Job
+    table: F64
+    capital: Rate
+    base_inventory: Rate
+
+    def result(self, found: Result) -> BacktestResult:
+        """What the lanes did, from what the sweep gave."""
+        config = self.job.config
+        return BacktestResult(
+            instrument=self.job.instrument,
+            strategy=self.job.strategy,
+            params=dict(zip(registry.strategy(self.job.strategy).names, self.table.T.copy(), strict=True)),
+            metrics=from_statistics(found.statistics, config.cycle_ns),
+            statistics=found.statistics,
+            shares=found.shares,
+            assumptions=_assumptions(self.tape, self.job, found, self.capital, self.base_inventory),
+            equity_ts=found.equity_ts if config.record_equity else None,
+            equity_values=found.equity if config.record_equity else None,
+            _fills=found.reports if config.record_fills else None,
+            ran=found.ran,
+            memory=found.memory,
+        )
+
+
+def prepare(
+    tape: Tape,
+    strategy: str | Declaration,
+    params: Params | None,
+    *,
+    cycle: str | int | float,
+    fees: tuple[Rate, Rate] | None,
+    latency: str | int | float,
+    response: str | int | float | None,
+    feed: str | int | float,
+    queue: str,
+    queue_power: float,
+    limits: Limits | None,
+    start: int | None,
+    end: int | None,
+    capital: Rate,
+    base_inventory: Rate,
+    check_balance: bool,
+    window_ticks: int,
+    record_fills: bool | None,
+    record_equity: bool | None,
+    lanes: int | None = None,
+) -> Prepared:
+    """Check what :func:`backtest` was given; the same arguments and errors.
+
+    Parameters
+    ----------
+    lanes
+        How many; ``None``: as many as the longest parameter array.
+    """
     name = registry.resolve(strategy)
     data = _span(tape, end)
     maker, taker = (tape.instrument.maker_fee, tape.instrument.taker_fee) if fees is None else map(_rate, fees)
     instrument = replace(tape.instrument, maker_fee=maker, taker_fee=taker)
     entry_ns = parse_duration(latency)
-    table = registry.rows(name, params or {})
+    table = registry.rows(name, params or {}, lanes)
     few = len(table) <= RECORDED_LANES
     keep_fills = few if record_fills is None else record_fills
     keep_equity = few if record_equity is None else record_equity
@@ -220,6 +321,7 @@ def backtest(
         limits=limits,
         record_fills=int(keep_fills),
         record_equity=int(keep_equity),
+        touch_only=detail_of(tape.meta).touch_only,
     )
     job = Job(
         instrument,
@@ -231,20 +333,7 @@ def backtest(
         quote_units=_units(capital, "capital"),
         check_balance=check_balance,
     )
-    result = (by or runner(threads, ray)).run(Rows(data, tape.path), job, progress)
-    return BacktestResult(
-        instrument=instrument,
-        strategy=name,
-        params=dict(zip(registry.strategy(name).names, table.T.copy(), strict=True)),
-        metrics=from_statistics(result.statistics, config.cycle_ns),
-        statistics=result.statistics,
-        shares=result.shares,
-        assumptions=_assumptions(tape, job, result, capital, base_inventory),
-        equity_ts=result.equity_ts if keep_equity else None,
-        equity_values=result.equity if keep_equity else None,
-        _fills=result.reports if keep_fills else None,
-        ran=result.ran,
-    )
+    return Prepared(tape, Rows(data, tape.path), job, table, capital, base_inventory)
 
 
 def _span(tape: Tape, end: int | None) -> Columns:
@@ -276,13 +365,15 @@ def _units(amount: Rate, what: str) -> int:
 def _assumptions(tape: Tape, job: Job, result: Result, capital: Rate, base_inventory: Rate) -> dict[str, Any]:
     """All that a reader must know to believe, or doubt, the figures."""
     config, instrument, counts = job.config, job.instrument, result.counts
-    limits = config.limits
+    limits, detail = config.limits, detail_of(tape.meta)
     return {
         "tape": {
             "path": str(tape.path),
             "symbol": instrument.symbol,
             "venue": instrument.venue,
-            "detail": tape.meta["detail"],
+            "detail": detail.text,
+            "detail_level": detail.level,
+            "detail_fills": detail.fills,
             "source": tape.meta["source"],
             "notes": tape.meta["notes"],
             "rows": counts["rows"],

@@ -5,6 +5,7 @@ from numba import int64, njit
 from tidewright.engine.layout import (
     CFG_PARITY,
     CFG_RESPONSE,
+    CFG_TOUCH_ONLY,
     DONE,
     DUE,
     EPOCH,
@@ -40,7 +41,19 @@ from tidewright.engine.nodes import rejoin, requeue
 from tidewright.engine.prints import touch, touch_room, touch_whole
 from tidewright.engine.taken import correct_taken, forget_all
 from tidewright.market.codes import ASK, BEST_ASK, BEST_BID, BID, PACKET_END, RESET
-from tidewright.market.ladder import BEST, LOW, STRANGE, WIDTH, Ladder, clear, index_of, off_centre, set_level
+from tidewright.market.ladder import (
+    BEST,
+    LOW,
+    STRANGE,
+    UNKNOWN,
+    WIDTH,
+    WORST,
+    Ladder,
+    clear,
+    index_of,
+    off_centre,
+    set_level,
+)
 from tidewright.market.tape import I64, U8
 
 
@@ -80,6 +93,8 @@ def best_row(state: State, side: int, index: int, qty: int, price: int) -> None:
         change_level(state, side, state.reg[BEST + side], int64(0))
     if state.reg[STRANGE] == 1:
         hear_of_better(state, side, max(index, int64(-1)) + 1)
+    if state.cfg[CFG_TOUCH_ONLY] == 1:
+        hide_behind(state, side, index)
     if 0 <= index < state.reg[WIDTH]:
         change_level(state, side, index, qty)
     else:
@@ -109,6 +124,28 @@ def hear_of_better(state: State, side: int, first: int) -> None:
         if state.qty[base + index] < 0:
             change_level(state, side, int64(index), int64(0))
     state.reg[KNOWN_FROM + side] = min(first, state.reg[KNOWN_FROM + side])
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
+def hide_behind(state: State, side: int, best: int) -> None:
+    """The levels behind the best are unknown: on a tape of best quotes nobody says what stands there.
+
+    What rests there keeps its place in the queue as far as it is known; who comes now joins an unknown queue. Those
+    behind the levels that hold something are unknown already, unless this is the first such row.
+    """
+    reg = state.reg
+    base = side * reg[WIDTH]
+    stop = max(int64(0), min(best, reg[WIDTH]))
+    first = int64(0)
+    if reg[KNOWN_FROM + side] > 0:
+        first = max(first, min(reg[BEST + side], reg[WORST + side]))
+    for index in range(first, stop):
+        state.qty[base + index] = UNKNOWN
+    if reg[BEST + side] < stop:
+        reg[BEST + side] = -1  # the row itself sets it
+    reg[WORST + side] = reg[WIDTH]
+    reg[STRANGE] = 1
+    reg[KNOWN_FROM + side] = stop
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]

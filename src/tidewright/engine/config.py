@@ -55,6 +55,8 @@ class ReplayConfig:
         Match as hftbacktest's exchange without partial fills does instead of by our own rules; ``docs/parity.md``.
     ask
         Stop at every decision, so that the lanes' parameters can be set for it: :meth:`Replay.run_to_decision`.
+    touch_only
+        The tape's best-bid/ask rows are all there is of the book: levels behind the best are unknown.
     """
 
     start_ns: int | None = None
@@ -70,6 +72,7 @@ class ReplayConfig:
     record_equity: int = 0
     parity: bool = False
     ask: bool = False
+    touch_only: bool = False
 
     def __post_init__(self) -> None:
         if self.queue not in QUEUES:
@@ -159,6 +162,7 @@ def integers(
         at.CFG_PARITY: int(config.parity),
         at.CFG_ASK: int(config.ask),
         at.CFG_DAY_OFFSET: 0 if config.limits is None else config.limits.day_offset_ns,
+        at.CFG_TOUCH_ONLY: int(config.touch_only),
     }
     vector = np.zeros(at.CFG_COUNT, np.int64)
     for index, value in values.items():

@@ -73,6 +73,26 @@ def new_state(config: ReplayConfig, cfg: I64, cfg_f: F64, params: F64, width: in
     return _grow_taken(_grow_known(state, POOL), POOL)
 
 
+def held(state: State) -> dict[str, int]:
+    """Bytes of a state's arrays.
+
+    Returns
+    -------
+    dict[str, int]
+        ``window_bytes``: what is kept by price; takes memory only as far as prices were used. ``lanes_bytes``: orders,
+        queues, money and parameters of the lanes. ``records_bytes``: fills and equity that are recorded, which alone
+        grow with the tape.
+    """
+    by_price = ("qty", "mark", "tail", "taken_head", "epoch")
+    records = ("log", "curve_ts", "curve")
+    sizes = {name: int(array.nbytes) for name, array in state._asdict().items()}
+    return {
+        "window_bytes": sum(sizes[name] for name in by_price),
+        "lanes_bytes": sum(size for name, size in sizes.items() if name not in (*by_price, *records)),
+        "records_bytes": sum(sizes[name] for name in records),
+    }
+
+
 def set_start(state: State, start: int) -> None:
     """Fix when decisions begin; the kernel does the same at the first packet."""
     reg = state.reg

@@ -423,6 +423,10 @@ class Replay:
             "decisions": int(reg[at.DECISIONS]),
         }
 
+    def memory(self) -> dict[str, int]:
+        """Bytes of the state; see :func:`tidewright.engine.memory.held`."""
+        return memory.held(self._state)
+
     def level(self, side: int, price_ticks: int) -> int:
         """Quantity of a level of the tape's book, lots; 0 where nothing is known."""
         state = self._state

@@ -27,6 +27,9 @@ sum_duration_ns           f64    time since the quantity-weighted mean entry tim
 max_abs_position_lots     int64  largest position either way
 time_in_position_ns       int64  time with a position
 position_lots             int64  true position
+cash                      int64  what its fills left in cash, tick*lot, commissions aside
+fee_base_units            int64  commission taken in base, 1e-8
+fee_quote_units           int64  commission taken in quote, 1e-8
 ========================= ====== ====================================================================================
 """
 
@@ -79,6 +82,35 @@ def statistics(state: State) -> dict[str, npt.NDArray[np.int64] | npt.NDArray[np
         "max_abs_position_lots": lane[:, at.L_MAX_POSITION].copy(),
         "time_in_position_ns": held,
         "position_lots": lane[:, at.L_POSITION].copy(),
+        "cash": lane[:, at.L_CASH].copy(),
+        "fee_base_units": lane[:, at.L_FEE_BASE].copy(),
+        "fee_quote_units": lane[:, at.L_FEE_QUOTE].copy(),
+    }
+
+
+def curve_sums(start: npt.NDArray[np.float64], curve: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.float64]]:
+    """The sums over equity samples that a lane streams, from a curve; the same arithmetic in the same order.
+
+    Parameters
+    ----------
+    start
+        Equity before the first sample, quote, (lanes,).
+    curve
+        Equity at every sample, quote, (n, lanes).
+    """
+    sums = np.zeros((len(start), at.LANE_F_FIELDS))
+    for column in (at.F_START, at.F_LAST, at.F_PEAK):
+        sums[:, column] = start
+    for equity in curve:
+        sums[:, at.F_NEWEST] = equity
+        _settle(sums)
+    return {
+        "sum_return": sums[:, at.F_RETURN].copy(),
+        "sum_return_sq": sums[:, at.F_RETURN_SQ].copy(),
+        "sum_downside_sq": sums[:, at.F_DOWNSIDE_SQ].copy(),
+        "equity_start": start.copy(),
+        "equity_end": sums[:, at.F_LAST].copy(),
+        "max_drawdown": sums[:, at.F_DRAWDOWN].copy(),
     }
 
 

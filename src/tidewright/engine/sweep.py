@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -64,6 +64,8 @@ class Job:
         Packets before the rows: a snapshot of the book.
     until_ns
         The run ends with this watermark; ``None``: with the tape, see :meth:`Replay.finish`.
+    final
+        With a watermark: the run ends there as it would with the tape, the last equity point of the true state.
     """
 
     instrument: Instrument
@@ -76,6 +78,7 @@ class Job:
     check_balance: bool = False
     opening: Columns | None = None
     until_ns: int | None = None
+    final: bool = False
 
     def of(self, cohort: I64) -> "Job":
         """The same for some of the lanes."""
@@ -97,8 +100,9 @@ class Result:
         Recorded reports, dtype ``REPORT``, by lane and then as they happened; empty unless the config asks for them.
     shares, counts
         Of the market, the same for every lane; :meth:`Replay.shares`, :meth:`Replay.counts`.
-    ran
-        Where it ran, for people; the only thing that differs from one way of running to another.
+    ran, memory
+        Where it ran, for people, and the bytes that the engines held in the end, see
+        :func:`tidewright.engine.memory.held`: all that differs from one way of running to another.
     """
 
     statistics: dict[str, npt.NDArray[Any]]
@@ -108,6 +112,7 @@ class Result:
     shares: dict[str, float]
     counts: dict[str, int]
     ran: str = ""
+    memory: dict[str, int] = field(default_factory=dict)
 
 
 class Runner(Protocol):
@@ -203,12 +208,14 @@ def run_cohort(data: Columns, job: Job, tell: Callable[[int], None] | None = Non
         done += len(chunk.ts)
         if tell is not None:
             tell(done)
-    if job.until_ns is None:
-        replay.finish()
-    else:
+    if job.until_ns is not None:
         replay.advance(job.until_ns)
+    if job.until_ns is None or job.final:
+        replay.finish()
     ts, equity = replay.equity()
-    return Result(replay.statistics(), ts, equity, replay.reports(), replay.shares(), replay.counts())
+    return Result(
+        replay.statistics(), ts, equity, replay.reports(), replay.shares(), replay.counts(), memory=replay.memory()
+    )
 
 
 def gather(parts: Sequence[Result], cohorts: Sequence[I64]) -> Result:
@@ -230,7 +237,10 @@ def gather(parts: Sequence[Result], cohorts: Sequence[I64]) -> Result:
         reports["lane"][row : row + len(part.reports)] = cohort[part.reports["lane"]]
         row += len(part.reports)
     ts = first.equity_ts.copy()  # it may lie in a store of Ray's
-    return replace(first, statistics=statistics, equity_ts=ts, equity=equity, reports=_renumbered(reports))
+    memory = {name: sum(part.memory.get(name, 0) for part in parts) for name in first.memory}
+    return replace(
+        first, statistics=statistics, equity_ts=ts, equity=equity, reports=_renumbered(reports), memory=memory
+    )
 
 
 def _renumbered(reports: npt.NDArray[np.void]) -> npt.NDArray[np.void]:

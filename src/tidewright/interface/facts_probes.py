@@ -27,6 +27,7 @@ from tidewright.market.codes import (
     TRADE_SELL,
     TRADE_UNKNOWN,
 )
+from tidewright.market.detail import detail_of
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import Instrument
 from tidewright.market.tape import Columns, Tape
@@ -163,7 +164,8 @@ def run_plan(
     tape: Tape, plan: Plan, settings: ProbeSettings, queue: str, progress: Callable[[float], None] | None = None
 ) -> Outcome:
     """Send a plan's orders through the engine under one queue model."""
-    config = ReplayConfig(queue=queue, queue_power=settings.queue_power)
+    touch_only = detail_of(tape.meta).touch_only
+    config = ReplayConfig(queue=queue, queue_power=settings.queue_power, touch_only=touch_only)
     replay = Replay(tape.instrument, config, lanes=int(plan.lane.max()) + 1)
     count = len(plan.arrival)
     accepted, fill_ts = np.zeros(count, np.bool_), np.zeros(count, np.int64)

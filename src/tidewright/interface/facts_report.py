@@ -21,6 +21,7 @@ from tidewright.interface.facts_probes import (
 )
 from tidewright.market.clock import MINUTE, SECOND
 from tidewright.market.codes import BUY, TRADE_BUY, TRADE_SELL
+from tidewright.market.detail import detail_of
 from tidewright.market.errors import UsageError
 from tidewright.market.tape import Tape
 from tidewright.measure import fill_facts_samples as samples
@@ -102,6 +103,7 @@ def measure_facts(tape: Tape, settings: FactsSettings | None = None, progress: P
         queue=chosen.probes.queue,
         queue_power=chosen.probes.queue_power,
         record_fills=1,
+        touch_only=detail_of(tape.meta).touch_only,
     )
     groups, fee_points, maker_facts = _makers(tape, book, config, chosen, block_ns, blocks, _part(tell, 0.5, 1.0))
     found += maker_facts
@@ -213,7 +215,7 @@ def _tape(tape: Tape) -> dict[str, Any]:
 def _assumptions(
     tape: Tape, settings: FactsSettings, plan: Plan, probes: Probes, block_ns: int
 ) -> tuple[tuple[str, str], ...]:
-    sent = settings.probes
+    sent, detail = settings.probes, detail_of(tape.meta)
     queue = sent.queue if sent.queue != "prob" else f"prob (power {sent.queue_power:g})"
     touch = probes.touch
     spread = float(np.median(touch.half_spread_bp)) * 2.0 if len(touch.block) else float("nan")
@@ -228,6 +230,6 @@ def _assumptions(
         ("makers' inventory", f"at most {makers.MOST_POSITION} quotes known to them"),
         ("makers of the fee runs", f"{makers.FEE_LANES} of them"),
         ("intervals", f"95 %, bootstrap over blocks of {block_ns / SECOND:g} s"),
-        ("tape detail", str(tape.meta["detail"])),
+        ("tape detail", f"{detail.level} ({detail.text}): {detail.fills}"),
         ("market impact", "none: own orders never move the tape"),
     )

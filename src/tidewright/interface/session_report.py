@@ -15,6 +15,7 @@ import orjson
 from tidewright.interface import advice_report
 from tidewright.market.clock import DAY, MILLISECOND, SECOND, iso
 from tidewright.market.codes import UNIT
+from tidewright.market.detail import Detail, detail_of
 from tidewright.market.errors import DataError, NotFoundError, TidewrightError
 from tidewright.market.instrument import Instrument, units_text
 from tidewright.market.tape import Tape
@@ -124,8 +125,11 @@ def load_session(path: Path, session: str | None = None) -> ReportData:
     assumptions = _assumptions(settings, instrument)
     if foreign:
         assumptions += (("Fees not valued", f"commission in {', '.join(foreign)} is not in the profit of trades"),)
-    mids = _mids(path, settings, instrument, ts)
-    if mids is None:
+    found = _mids(path, settings, instrument, ts)
+    mids, detail = found if found is not None else (None, None)
+    if detail is not None:
+        assumptions += (("Tape detail", f"{detail.level} ({detail.text}): {detail.fills}"),)
+    else:
         assumptions += (("Mark-outs", "not given: the session's tape is not there"),)
     assumptions += _advisor_assumptions(tables["messages"])
     assumptions += _risk_notes(tables["decisions"], tables["messages"])
@@ -236,7 +240,8 @@ def _due(equity_ts: npt.NDArray[np.int64], decisions: list[Row], cycle_ns: int) 
 
 def _mids(
     path: Path, settings: Mapping[str, Any], instrument: Instrument, equity_ts: npt.NDArray[np.int64]
-) -> MidSeries | None:
+) -> tuple[MidSeries, Detail] | None:
+    """Mids of the session's tape, and what that tape tells."""
     named = settings.get("tape")
     places = [Path(named), path.parent / named] if isinstance(named, str) else []
     places += [folder for folder in sorted(path.parent.iterdir()) if (folder / "meta.json").is_file()]
@@ -248,7 +253,7 @@ def _mids(
         if tape.instrument.symbol == instrument.symbol and tape.end_ns >= int(equity_ts[0]):
             mids = tape_mids(tape.data, float(tape.instrument.tick))
             first = max(0, int(np.searchsorted(mids.ts, int(equity_ts[0]), side="right")) - 1)
-            return MidSeries(mids.ts[first:], mids.mid[first:], mids.until_ns)
+            return MidSeries(mids.ts[first:], mids.mid[first:], mids.until_ns), detail_of(tape.meta)
     return None
 
 

@@ -112,11 +112,10 @@ def test_assumed_quotes_are_a_whole_book_of_the_last_print_for_any_slicing(print
     for kind, flags, price, qty in zip(got.kind, got.flags, got.price.tolist(), got.qty.tolist(), strict=True):
         if kind == codes.RESET:
             bids, asks = {}, {}
-        elif kind in (codes.BID, codes.ASK):
-            side = bids if kind == codes.BID else asks
-            side[price] = qty
-            if not qty:
-                del side[price]
+        elif kind == codes.BEST_BID:
+            bids = {price: qty}
+        elif kind == codes.BEST_ASK:
+            asks = {price: qty}
         elif kind != codes.GAP:
             last = (kind, price)
         if flags & codes.PACKET_END and kind != codes.GAP:

@@ -13,6 +13,7 @@ from tidewright.agents.optimizer.windows import Window
 from tidewright.engine.config import ReplayConfig
 from tidewright.engine.sweep import Job, Rows, Runner, Threads
 from tidewright.market.codes import BUY, FILL, UNIT
+from tidewright.market.detail import detail_of
 from tidewright.market.errors import UsageError
 from tidewright.market.tape import Tape, concatenate
 from tidewright.measure.mids import tape_mids
@@ -139,6 +140,7 @@ class ShadowJudge:
         self.ran = ""
         self._most = 0
         self._data = tape.data.rows(0, rows)
+        self._detail = detail_of(tape.meta)
         known = tape.instrument
         maker = known.maker_fee if settings.maker_fee is None else settings.maker_fee
         taker = known.taker_fee if settings.taker_fee is None else settings.taker_fee
@@ -176,6 +178,7 @@ class ShadowJudge:
             limits=None if settings.limits == OFF else settings.limits,
             record_equity=int(record),
             record_fills=int(record and lanes <= DRIFT_LANES),
+            touch_only=self._detail.touch_only,
         )
         stop = int(np.searchsorted(self._data.ts, window.end_ns, side="right"))
         first = self._fold.row

@@ -16,6 +16,7 @@ from tidewright.agents.optimizer.tape_search import BATCH, SCORE, TapeSearch
 from tidewright.agents.optimizer.windows import split
 from tidewright.engine.sweep import runner
 from tidewright.market.clock import parse_duration
+from tidewright.market.detail import Detail, detail_of
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import text_units
 from tidewright.market.tape import Tape
@@ -39,6 +40,8 @@ class Optimization:
         The finalists and the incumbent in and out of sample, and the evidence.
     ran
         Where the candidates were judged, for people. All else is the same bytes wherever it was.
+    detail
+        How much of the market the tape tells, and what that means for fills.
     search
         Where objectives or constraints were given: the search, with its front.
     slices
@@ -48,6 +51,7 @@ class Optimization:
     plan: Plan
     found: Findings
     ran: str
+    detail: Detail
     search: Search | None = None
     slices: tuple[Surface, ...] = ()
 
@@ -177,7 +181,7 @@ def optimize(
     found = study(judge, plan, Memory(), progress, explore)
     best = found.inside[max(found.chosen, 0)].params if found.inside else plan.incumbent
     cut = surfaces(judge, plan, best) if slices else ()
-    return Optimization(plan, found, judge.ran, None if explore is None else explore.search, cut)
+    return Optimization(plan, found, judge.ran, detail_of(tape.meta), None if explore is None else explore.search, cut)
 
 
 def _space(name: str, ranges: Ranges) -> Space:

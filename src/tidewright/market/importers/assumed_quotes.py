@@ -2,7 +2,8 @@
 
 Every print carries a best bid and a best ask a fixed number of ticks apart: a buyer's print was at the ask, a
 seller's at the bid, one of unknown side in the middle. Their quantity is the print's. All of it is an assumption: the
-rows are flagged as inferred and the tape's ``detail`` says so.
+rows are flagged as inferred and the tape's ``detail`` says so. They are best-bid/ask rows: what lies behind them is
+unknown.
 """
 
 from typing import Any, Final
@@ -10,8 +11,8 @@ from typing import Any, Final
 import numpy as np
 
 from tidewright.market.codes import (
-    ASK,
-    BID,
+    BEST_ASK,
+    BEST_BID,
     GAP,
     INFERRED,
     PACKET_END,
@@ -24,11 +25,11 @@ from tidewright.market.codes import (
 from tidewright.market.errors import UsageError
 from tidewright.market.tape import I64, Columns
 
-_PER_PRINT: Final = 6  # the print, a reset, the new quotes, the old quotes' end
+_PER_PRINT: Final = 4  # the print, a reset, best bid, best ask
 
 
 class AssumedQuotes:
-    """Adds the quotes; keeps the last ones between calls.
+    """Adds the quotes; remembers between calls whether a book has begun.
 
     Parameters
     ----------
@@ -40,7 +41,6 @@ class AssumedQuotes:
         if ticks < 1:
             raise UsageError(f"assumed quotes must be at least 1 tick apart, was {ticks}")
         self._ticks = ticks
-        self._last = (0, 0)
         self._fresh = True  # the next print starts a book
 
     def notes(self) -> dict[str, Any]:
@@ -57,8 +57,6 @@ class AssumedQuotes:
         at = np.flatnonzero(prints)
         before = np.maximum.accumulate(np.where(prints, np.arange(count), -1))  # the newest print up to each row
         previous = np.concatenate(([-1], before[:-1]))
-        old_bid = np.where(previous >= 0, bid[previous], self._last[0])
-        old_ask = np.where(previous >= 0, ask[previous], self._last[1])
         gap = data.kind == GAP
         last_gap = np.maximum.accumulate(np.where(gap, np.arange(count), -1))
         fresh = prints & ((last_gap > previous) | ((previous < 0) & self._fresh))
@@ -68,19 +66,14 @@ class AssumedQuotes:
         keep = np.zeros((count, _PER_PRINT), np.bool_)
         kind[:, 0], price[:, 0], qty[:, 0], keep[:, 0] = data.kind, data.price, data.qty, True
         kind[:, 1], keep[:, 1] = RESET, fresh
-        # the new quotes come first: an only level that goes would have the book look for the next one far away
-        kind[:, 2], price[:, 2], qty[:, 2], keep[:, 2] = BID, bid, np.maximum(data.qty, 1), prints
-        kind[:, 3], price[:, 3], qty[:, 3], keep[:, 3] = ASK, ask, np.maximum(data.qty, 1), prints
-        kind[:, 4], price[:, 4], keep[:, 4] = BID, old_bid, prints & ~fresh & (old_bid != bid)
-        kind[:, 5], price[:, 5], keep[:, 5] = ASK, old_ask, prints & ~fresh & (old_ask != ask)
+        kind[:, 2], price[:, 2], qty[:, 2], keep[:, 2] = BEST_BID, bid, np.maximum(data.qty, 1), prints
+        kind[:, 3], price[:, 3], qty[:, 3], keep[:, 3] = BEST_ASK, ask, np.maximum(data.qty, 1), prints
         flags = np.full((count, _PER_PRINT), INFERRED, np.uint8)
         flags[:, 0] = np.where(prints, data.flags & ~np.uint8(PACKET_END), data.flags)
-        flags[:, 2:4] |= np.where(fresh, SNAPSHOT, 0).astype(np.uint8)[:, None]
-        last = np.where(keep[:, 5], 5, np.where(keep[:, 4], 4, 3))
-        flags[at, last[at]] |= PACKET_END
+        flags[:, 2:] |= np.where(fresh, SNAPSHOT, 0).astype(np.uint8)[:, None]
+        flags[at, 3] |= PACKET_END
 
         if len(at):
-            self._last = (int(bid[at[-1]]), int(ask[at[-1]]))
             self._fresh = bool(last_gap[-1] > at[-1])
         elif gap.any():
             self._fresh = True

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from tidewright.market.clock import DAY, HOUR, MINUTE, SECOND
 from tidewright.market.codes import GAP, INFERRED, PACKET_END, TRADE_UNKNOWN
@@ -116,15 +117,12 @@ def bar_prints(parts: Iterator[Bars], length_ns: int, lot: float, counts: dict[s
         yield _prints(part, length_ns, lot, ends_before, missing > 0)
 
 
-def _prints(part: Bars, length_ns: int, lot: float, gap_at: I64, gap: "np.typing.NDArray[np.bool_]") -> Batch:
+def _prints(part: Bars, length_ns: int, lot: float, gap_at: I64, gap: npt.NDArray[np.bool_]) -> Batch:
     count = len(part.start)
-    opened, high, low, closed = part.prices.T
-    rose = (closed >= opened)[:, None]
-    path = np.where(rose, np.stack([opened, low, high, closed], 1), np.stack([opened, high, low, closed], 1))
-    offsets = np.array([0, length_ns // 3, 2 * length_ns // 3, length_ns - 1])
+    path = bar_path(part.prices)
     quantity = np.zeros((count, 1 + _SHARE))
-    quantity[:, 1:] = _shared(part.volume, lot)
-    ts = np.concatenate([gap_at[:, None], part.start[:, None] + offsets], axis=1)
+    quantity[:, 1:] = shared_lots(np.rint(part.volume / lot)) * lot
+    ts = np.concatenate([gap_at[:, None], bar_times(part.start, length_ns)], axis=1)
     keep = quantity > 0
     keep[:, 0] = gap
     local = np.repeat((part.start + length_ns)[:, None], 1 + _SHARE, 1)
@@ -149,13 +147,24 @@ def _prints(part: Bars, length_ns: int, lot: float, gap_at: I64, gap: "np.typing
     )
 
 
-def _shared(volume: F64, lot: float) -> F64:
-    """The volume of each of the four prints; float64[n, 4]."""
-    lots = np.rint(volume / lot)
-    quarter = np.floor(lots / _SHARE)
+def bar_path(prices: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The four prices of each bar in the order they are taken to have been traded; in and out (n, 4)."""
+    opened, high, low, closed = prices.T
+    rose = (closed >= opened)[:, None]
+    return np.where(rose, np.stack([opened, low, high, closed], 1), np.stack([opened, high, low, closed], 1))
+
+
+def bar_times(start: I64, length_ns: int) -> I64:
+    """When the four prints of each bar are taken to have happened; int64 ns, (n, 4)."""
+    return start[:, None] + np.array([0, length_ns // 3, 2 * length_ns // 3, length_ns - 1])
+
+
+def shared_lots(lots: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The whole lots of each of the four prints, the rest with the last one; (n, 4)."""
+    quarter = lots // _SHARE
     shares = np.repeat(quarter[:, None], _SHARE, 1)
     shares[:, -1] = lots - (_SHARE - 1) * quarter
-    return shares * lot
+    return shares
 
 
 def write_bars(
