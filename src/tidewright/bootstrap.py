@@ -14,7 +14,10 @@ from tidewright.agents.optimizer.bounds import Bounds
 from tidewright.coordination.admission import Admission, Rules
 from tidewright.coordination.council import Council
 from tidewright.coordination.journal import Journal
+from tidewright.coordination.lines import ChildAgent, Lines
+from tidewright.coordination.nats_bus import NatsBus, NatsSettings, admitted_before
 from tidewright.coordination.process import ProcessBus
+from tidewright.coordination.signing import Keyring
 from tidewright.market.clock import Clock
 from tidewright.market.errors import ConfigError, UsageError
 from tidewright.market.instrument import Instrument
@@ -27,7 +30,7 @@ from tidewright.trading.coordinator import Coordinator
 from tidewright.trading.cycles import ControlCycles, Cycles, Registration, WallCycles
 from tidewright.trading.now import Observer
 from tidewright.trading.session import Parts, Session
-from tidewright.trading.settings import AdviceSettings, SessionSettings
+from tidewright.trading.settings import AdviceSettings, AgentSettings, SessionSettings
 from tidewright.venues.binance.client import BinanceConfig
 from tidewright.venues.binance.feed import BinanceFeed
 from tidewright.venues.binance.trading import BinanceTrading
@@ -36,6 +39,7 @@ DATABASE: Final = "session.db"
 JOURNAL: Final = "messages.jsonl"
 MEMORY: Final = "optimizer.json"
 TAPE: Final = "tape"
+NATS_PASSWORD: Final = "TIDEWRIGHT_NATS_PASSWORD"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,16 +177,42 @@ def build(
         resources.connect_optimizer if settings.advice is not None else None,
         observers,
         CommandBox(folder, resources.journal(), cycles.clock),
-        _coordinator(settings, resources),
+        _coordinator(settings, resources, cycles.clock),
     )
     return Session(parts), resources
 
 
-def _coordinator(settings: SessionSettings, resources: "Resources") -> Coordinator:
+def _coordinator(settings: SessionSettings, resources: "Resources", clock: Clock) -> Coordinator:
+    agents = settings.agents
     advisors = (OPTIMIZER,) if settings.advice is not None else ()
     threshold = settings.advice.threshold if settings.advice is not None else AdviceSettings().threshold
-    council = Council((EXECUTOR, *advisors, *settings.agents), settings.coordination, threshold)
-    return Coordinator(council, resources.journal(), threshold)
+    council = Council((EXECUTOR, *advisors, *agents.members), settings.coordination, threshold)
+    journal = resources.journal()
+    line = None
+    if agents.members:
+        children = {
+            name: ChildAgent(name, command, EXECUTOR, journal, clock) for name, command in agents.commands.items()
+        }
+        line = Lines(children, _nats(agents, resources, clock) if agents.nats else None)
+    return Coordinator(council, journal, threshold, line, agents.round_cycles, agents.members)
+
+
+def _nats(agents: AgentSettings, resources: "Resources", clock: Clock) -> NatsBus:
+    def file(name: str) -> Path | None:
+        return Path(name) if name else None
+
+    where = NatsSettings(
+        agents.nats,
+        agents.prefix,
+        agents.user,
+        os.environ.get(NATS_PASSWORD, ""),
+        file(agents.ca),
+        file(agents.certificate),
+        file(agents.key),
+    )
+    seen = admitted_before(resources.folder / JOURNAL)
+    admission = Admission(Rules.council(EXECUTOR, agents.names), seen, Keyring.load(Path(agents.keys)))
+    return NatsBus(where, EXECUTOR, resources.journal(), admission, clock)
 
 
 async def cancel_at_venue(address: VenueAddress, session: str) -> tuple[int, list[str]]:

@@ -30,7 +30,7 @@ from tidewright.risk.portfolio import PortfolioLimits
 from tidewright.strategies import registry
 from tidewright.strategies.custom import is_reference
 from tidewright.trading import state_file
-from tidewright.trading.settings import AdviceSettings, RiskSettings, SessionSettings
+from tidewright.trading.settings import AdviceSettings, AgentSettings, RiskSettings, SessionSettings
 from tidewright.trading.supervisor import supervise
 from tidewright.venues.binance.client import BINANCE_REST, BINANCE_STREAMS, BINANCE_WS_API
 from tidewright.venues.paper.pacing import parse_pace
@@ -54,6 +54,18 @@ _TOP: Final = {
 _TABLES: Final = {
     "venue": {"state", "rest", "ws", "ws_api", "control", "pace"},
     "params": None,
+    "agents": {
+        "names",
+        "commands",
+        "round_cycles",
+        "nats",
+        "prefix",
+        "keys",
+        "user",
+        "ca",
+        "certificate",
+        "key",
+    },
     "limits": {field.name for field in fields(Limits)},
     "portfolio": {field.name.removesuffix("_ns") for field in fields(PortfolioLimits)},
     "dynamic": {"enabled", *(field.name.removesuffix("_ns") for field in fields(Rules))},
@@ -226,6 +238,7 @@ def _settings(path: Path, data: Mapping[str, Any], live: bool) -> SessionSetting
         else None,
         adopt=restart == "adopt",
         coordination=str(data.get("coordination", defaults.coordination)),
+        agents=_agents(path, data.get("agents", {})),
     )
 
 
@@ -270,6 +283,23 @@ def _risk(data: Mapping[str, Any]) -> RiskSettings:
         told.append(values)
     dynamic = Rules(**told[1]) if data.get("dynamic", {}).get("enabled", True) else None
     return RiskSettings(PortfolioLimits(**told[0]), dynamic)
+
+
+def _agents(path: Path, table: Mapping[str, Any]) -> AgentSettings:
+    """Agents of other processes; files are looked for beside the configuration."""
+    values = dict(table)
+    commands = {}
+    for name, command in dict(values.pop("commands", {})).items():
+        if not isinstance(command, list) or not command or not all(isinstance(part, str) for part in command):
+            raise ConfigError(f"the command of agent {name} must be a list of texts, was {command!r}")
+        commands[name] = tuple(command)
+    names = values.pop("names", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"the names of agents must be a list of texts, was {names!r}")
+    for file in ("keys", "ca", "certificate", "key"):
+        if file in values:
+            values[file] = str((path.parent / str(values[file])).resolve())
+    return AgentSettings(names=tuple(names), commands=commands, **values)
 
 
 def _number(value: object, name: str) -> float:

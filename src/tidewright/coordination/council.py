@@ -59,6 +59,11 @@ class Council:
         """Opinions since the last decision."""
         return sum(map(len, self._heard.values()))
 
+    @property
+    def spoken(self) -> set[str]:
+        """Who has spoken since the last decision."""
+        return set(self._heard)
+
     def switch(self, pattern: str) -> str:
         """Put another pattern in force; it has learned from all results so far.
 

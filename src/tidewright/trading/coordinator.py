@@ -1,6 +1,8 @@
 """The session's end of a council: opinions in, one decision out, all of it journalled before it is acted on."""
 
-from collections.abc import Mapping
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from tidewright.agents.executor.proposals import Verdict
@@ -17,6 +19,14 @@ OPENED: Final = "council"
 
 class AgentLine(Protocol):
     """A bus that reaches agents of other processes."""
+
+    async def start(self) -> None:
+        """Connect."""
+        ...
+
+    async def close(self) -> None:
+        """Leave."""
+        ...
 
     def drain(self) -> list[Message]:
         """Admitted and journalled messages since the last call, in the order they came."""
@@ -38,6 +48,10 @@ class Coordinator:
         Least confidence of a proposal, for the journal.
     round_cycles
         Decisions of the executor from one vote of the agents of other processes to the next.
+    outside
+        Members that live in other processes.
+    votes_s
+        Wall seconds that a round waits for them in lockstep.
     """
 
     def __init__(
@@ -47,9 +61,13 @@ class Coordinator:
         threshold: float,
         line: AgentLine | None = None,
         round_cycles: int = 10,
+        outside: Sequence[str] = (),
+        votes_s: float = 10.0,
     ) -> None:
         self.council, self._journal, self._threshold, self._line = council, journal, threshold, line
         self._round_cycles, self._calls = round_cycles, 0
+        self._votes_s = votes_s
+        self._outside, self._silent = tuple(outside), set[str]()
         self.shares: Mapping[str, float] = {}
 
     def open(self, now_ns: int, pattern: str = "") -> None:
@@ -103,9 +121,42 @@ class Coordinator:
             self._line.publish(said)
         self._calls += 1
 
+    @property
+    def round_ends(self) -> bool:
+        """Whether the next call of :meth:`turn` decides."""
+        return self._line is not None and self._calls > 0 and self._calls % self._round_cycles == 0
+
+    async def gather(self) -> None:
+        """In lockstep, before a round ends: wait for agents that have not spoken; one that did not last time is not
+        waited for until it speaks again, so that a dead one costs one wait.
+        """
+        deadline = time.monotonic() + self._votes_s
+        others = [member for member in self.council.members if member in self._outside]
+        while True:
+            self._hear()
+            spoken = self.council.spoken
+            self._silent -= spoken
+            missing = [agent for agent in others if agent not in spoken and agent not in self._silent]
+            if not missing:
+                return
+            if time.monotonic() > deadline:
+                self._silent |= set(missing)
+                return
+            await asyncio.sleep(0.01)
+
+    async def start(self) -> None:
+        """Connect the agents of other processes."""
+        if self._line is not None:
+            await self._line.start()
+
+    async def close(self) -> None:
+        """Let them go."""
+        if self._line is not None:
+            await self._line.close()
+
     def turn(self, now_ns: int, strategy: str, incumbent: Mapping[str, float]) -> Outcome | None:
         """The decision at the end of a round; ``None`` within one, or if nobody has spoken."""
-        if self._line is None or self._calls % self._round_cycles != 0:
+        if not self.round_ends:
             return None
         self._hear()
         return self._decide(now_ns, strategy, incumbent, {}) if self.council.heard else None
@@ -134,11 +185,10 @@ class Coordinator:
         return Outcome(fitted(strategy, incumbent, outcome.params), outcome.stance, outcome.shares, outcome.why)
 
     def _sent(self, now_ns: int, item: Message) -> None:
-        """Written down before it is acted on; a line journals what it publishes itself."""
+        """Written down before it is acted on."""
+        self._journal.append("sent", now_ns, item)
         if self._line is not None and item.target_agent == ALL:
             self._line.publish(item)
-        else:
-            self._journal.append("sent", now_ns, item)
 
 
 def fitted(strategy: str, incumbent: Mapping[str, float], params: Mapping[str, float]) -> dict[str, float]:

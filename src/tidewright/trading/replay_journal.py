@@ -129,6 +129,8 @@ class _Replay:
     def _round(self, entry: Entry, told: dict[str, Any]) -> None:
         if self._council is None:
             raise DataError("a council decided before it was opened")
+        if told["round"] < self._council.rounds:
+            return  # sent to several: the same round again
         for opinion in told["said"]:
             self._council.say(Opinion(**opinion))
         results = {agent: Result(**result) for agent, result in told["results"].items()}

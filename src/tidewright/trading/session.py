@@ -167,6 +167,8 @@ class Session:
         """Close connections and tape; orders stay as they are."""
         parts = self._parts
         await self.control.close()
+        if parts.coordinator is not None:
+            await parts.coordinator.close()
         if self._advice is not None:
             await self._advice.close()
         if self._recorder is not None:
@@ -231,6 +233,7 @@ class Session:
             self._advice.rollout = opened.rollout
             self._advice.council = parts.coordinator.ratify if parts.coordinator is not None else None
         if parts.coordinator is not None:
+            await parts.coordinator.start()
             parts.coordinator.open(beat.ts, opened.pattern)
         beat = await self._warm_up(beat)
         await self._loop(beat)
@@ -380,7 +383,7 @@ class Session:
         if not self._book.last_mid2:
             return
         if self._parts.coordinator is not None:
-            self._turn(self._parts.coordinator, now)
+            await self._turn(self._parts.coordinator, now)
         if self._advice is None:
             return
         wait = self._registration.pace is None
@@ -390,17 +393,18 @@ class Session:
         await self._unless_stopped(answer)
         await self._advice.use(now, self._executor, mid2)
 
-    def _turn(self, coordinator: Coordinator, now: int) -> None:
-        """What agents of other processes have voted, at the end of a round."""
+    async def _turn(self, coordinator: Coordinator, now: int) -> None:
+        """What agents of other processes have voted, at the end of a round; then the next one begins."""
         executor = self._executor
-        coordinator.tell(now, self._facts())
+        if coordinator.round_ends and self._registration.pace is None:
+            await self._unless_stopped(coordinator.gather())
         outcome = coordinator.turn(now, executor.strategy.name, self._aim())
-        if outcome is None or dict(outcome.params) == self._aim():
-            return
-        if self._advice is None:
-            executor.use(outcome.params)
-        else:
-            self._advice.take(now, coordinator.round_name, outcome.params, outcome.why, executor)
+        if outcome is not None and dict(outcome.params) != self._aim():
+            if self._advice is None:
+                executor.use(outcome.params)
+            else:
+                self._advice.take(now, coordinator.round_name, outcome.params, outcome.why, executor)
+        coordinator.tell(now, self._facts())
 
     def _aim(self) -> dict[str, float]:
         """The parameters that are aimed at: what trades, or a canary's at full size."""

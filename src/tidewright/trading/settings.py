@@ -81,6 +81,51 @@ class RiskSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """Agents of other processes that vote with the executor and the optimizer.
+
+    Attributes
+    ----------
+    names
+        Who may be heard over NATS.
+    commands
+        Program and arguments of agents that are children of the session, by name.
+    round_cycles
+        Decisions from one vote to the next.
+    nats
+        URL of the server; empty: none.
+    keys
+        File of the agents' keys; needed with ``nats``.
+    user, ca, certificate, key
+        As :class:`tidewright.coordination.nats_bus.NatsSettings`; the password is in ``TIDEWRIGHT_NATS_PASSWORD``.
+    """
+
+    names: tuple[str, ...] = ()
+    commands: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    round_cycles: int = 10
+    nats: str = ""
+    prefix: str = "tidewright"
+    keys: str = ""
+    user: str = ""
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+
+    def __post_init__(self) -> None:
+        if self.round_cycles < 1:
+            raise UsageError(f"a round has at least 1 cycle, was {self.round_cycles}")
+        if self.names and not self.nats:
+            raise UsageError(f'agents {", ".join(self.names)} speak over NATS: name its URL, nats = "nats://..."')
+        if self.nats and not self.keys:
+            raise UsageError("agents over NATS need a key file: keys = FILE of `tidewright messages keys`")
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """All of them, in the order of their names."""
+        return tuple(sorted({*self.names, *self.commands}))
+
+
+@dataclass(frozen=True, slots=True)
 class SessionSettings:
     """How a session trades.
 
@@ -108,7 +153,7 @@ class SessionSettings:
         Pattern in which the agents decide together, one of
         :data:`tidewright.coordination.agent_payloads.PATTERNS`.
     agents
-        Further agents that may be heard, beside the executor and the optimizer.
+        Further agents, beside the executor and the optimizer.
     """
 
     mode: str = "paper"
@@ -123,7 +168,7 @@ class SessionSettings:
     adopt: bool = True
     catch_up_s: float = 20.0
     coordination: str = "master_slave"
-    agents: tuple[str, ...] = ()
+    agents: AgentSettings = field(default_factory=AgentSettings)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "strategy", registry.strategy(self.strategy).name)
