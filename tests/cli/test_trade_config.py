@@ -103,3 +103,28 @@ def test_a_gate_or_canary_that_cannot_work_is_refused_with_its_rule(tmp_path, te
     (tmp_path / "exchange.json").write_text(READY)
     with pytest.raises(ConfigError, match=message):
         config(tmp_path, text + '[venue]\nstate = "exchange.json"\n')
+
+
+def test_agents_and_the_pattern_are_read_and_mistakes_are_told(tmp_path):
+    (tmp_path / "exchange.json").write_text(READY)
+    venue = '[venue]\nstate = "exchange.json"\n'
+    agents = '[agents]\nnames = ["far"]\nnats = "nats://h:4222"\nkeys = "keys.json"\nround_cycles = 4\n'
+    commands = '[agents.commands]\nnear = ["python3", "a.py"]\n'
+    chosen = config(tmp_path, f'coordination = "democratic"\n{venue}{agents}{commands}', {}).settings
+    assert (chosen.coordination, chosen.agents.members, chosen.agents.round_cycles) == (
+        "democratic",
+        ("far", "near"),
+        4,
+    )
+    assert chosen.agents.keys == str(tmp_path / "keys.json")
+    for text, words in (
+        (f'coordination = "anarchic"\n{venue}', "coordination must be one of"),
+        (f'{venue}[agents]\nnames = ["far"]\n', "name its URL"),
+        (f'{venue}[agents]\nnames = ["far"]\nnats = "nats://h:1"\n', "need a key file"),
+        (f'{venue}[agents]\nnames = "far"\n', "must be a list of texts"),
+        (f'{venue}[agents.commands]\nnear = "a.py"\n', "must be a list of texts"),
+        (f"{venue}[agents]\nround_cycles = 0\n", "at least 1 cycle"),
+        (f"{venue}[agents]\nfriends = 1\n", "unknown 'friends'"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            config(tmp_path, text, {})

@@ -235,3 +235,45 @@ def test_anything_else_is_refused_with_a_clear_error_and_nothing_worse(value: An
     for raw in (json.dumps(value), str(value), json.dumps({**PROPOSAL, "data": value})):
         with pytest.raises(DataError):
             validate(raw)
+
+
+AGENT_MESSAGES: dict[str, dict[str, Any]] = {
+    "insight": {"subject": "return", "value": -0.1, "horizon_ns": 30, "confidence_score": 0.6, "uncertainty": 0.2},
+    "vote": {"question": "q", "round": 0, "stance": -2, "params": {"levels": 3}, "confidence_score": 1.0},
+    "heartbeat": {"beat": 4, "role": "master", "token": 9},
+    "risk_event": {"event": "breach", "rule": "daily_loss", "value": 0.06, "limit": 0.05, "cause": "equity fell"},
+    "command": {"command": "set_parameters", "command_id": "c", "params": {"levels": 2}},
+}
+
+
+@pytest.mark.parametrize("kind", AGENT_MESSAGES)
+def test_the_messages_of_agents_go_there_and_back_and_are_in_the_schema(kind: str) -> None:
+    item = message(kind, 0, "a", "b", AGENT_MESSAGES[kind])
+    assert validate(encode(item)) == item
+    assert kind in json.dumps(messages.json_schema())
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value", "words"),
+    [
+        ("insight", "horizon_ns", 0, "data.horizon_ns must be greater than 0"),
+        ("insight", "confidence_score", 1.1, "data.confidence_score must be less than or equal to 1"),
+        ("vote", "stance", 3, "data.stance must be -2, -1, 0, 1 or 2"),
+        ("vote", "params", {"levels": "3"}, "must be a number"),
+        ("heartbeat", "beat", -1, "data.beat must be greater than or equal to 0"),
+        ("risk_event", "cause", "", "data.cause"),
+        ("command", "command", "buy", "data.command must be"),
+        ("command", "params", {}, "params must name at least one parameter"),
+    ],
+)
+def test_a_wrong_message_of_an_agent_is_named_with_rule_and_value(
+    kind: str, field: str, value: object, words: str
+) -> None:
+    with pytest.raises(DataError) as told:
+        message(kind, 0, "a", "b", {**AGENT_MESSAGES[kind], field: value})
+    assert words in str(told.value)
+
+
+def test_an_unknown_version_is_refused() -> None:
+    with pytest.raises(DataError, match="schema_version must be 1, was 2"):
+        validate(json.dumps({**PROPOSAL, "schema_version": 2}))

@@ -36,10 +36,12 @@ class Records:
         self._start = start
         self._errors: dict[str, dict[int, float]] = {}  # by agent and round; negative: it came true
         self._round = 0
+        self._known: dict[tuple[str, str], float] = {}  # correlations of this round
 
     def add(self, results: Mapping[str, Result]) -> None:
         """One round of declared confidences that came true or not."""
         self._round += 1
+        self._known.clear()
         for agent, result in results.items():
             if result.confidence is None or result.came_true is None:
                 continue
@@ -56,6 +58,12 @@ class Records:
 
     def correlation(self, one: str, other: str) -> float:
         """Of the two voters' errors in the rounds both spoke, shrunk towards 0 where these are few."""
+        pair = (one, other) if one < other else (other, one)
+        if pair not in self._known:
+            self._known[pair] = self._correlate(*pair)
+        return self._known[pair]
+
+    def _correlate(self, one: str, other: str) -> float:
         a, b = self._errors.get(one, {}), self._errors.get(other, {})
         both = [key for key in a if key in b]
         if len(both) < 3:
