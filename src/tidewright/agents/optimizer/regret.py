@@ -145,7 +145,7 @@ def _pieces(data: OptimizeRequest, window: Window, incumbent: Params) -> list[tu
             until = _on_grid(starts[index + 1][0], window.start_ns, data.cycle_ns)
         if until - begin_ns >= data.cycle_ns:
             found.append((Window(begin_ns, until), params))
-    return found
+    return found or [(window, dict(incumbent))]
 
 
 def _on_grid(time_ns: int, start_ns: int, cycle_ns: int) -> int:
