@@ -45,20 +45,21 @@ PATTERNS = ("master_slave", "peer_to_peer", "hierarchical", "democratic")
 ADVISORS, LIARS, TRAIL = 7, 2, 120
 
 
-def results(hours: float, rates: Sequence[float], seed: int) -> tuple[np.ndarray, np.ndarray, list[int]]:
+def results(
+    hours: float, rates: Sequence[float], fees: Sequence[float], seed: int
+) -> tuple[np.ndarray, np.ndarray, list[int]]:
     """Result a cycle (quote) of every agent and of every spread of the ladder, and where each market ends."""
     agents, ladder, ends = [], [], []
-    for index, rate in enumerate(rates):
+    for index, (rate, fee) in enumerate(zip(rates, fees, strict=True)):
+        options = {"cycle": "30s", "record_equity": True, "fees": (fee, fee)}
         tape = synthesize(None, hours=hours, seed=seed + index, rate=rate)
         columns = []
         for strategy, params in AGENTS.values():
-            run = tw.backtest(tape, strategy=strategy, params={**SIZE, **params}, cycle="30s", record_equity=True)
+            run = tw.backtest(tape, strategy=strategy, params={**SIZE, **params}, **options)
             columns.append(np.diff(run.equity_values[:, 0]))
         agents.append(np.stack(columns, axis=1))
-        run = tw.backtest(
-            tape, strategy="grid", params={**SIZE, "levels": 3, "spread_percentage": SPREADS}, cycle="30s",
-            record_equity=True,
-        )  # fmt: skip
+        spreads = {**SIZE, "levels": 3, "spread_percentage": SPREADS}
+        run = tw.backtest(tape, strategy="grid", params=spreads, **options)
         ladder.append(np.diff(run.equity_values, axis=0))
         ends.append(sum(len(part) for part in ladder))
     return np.concatenate(agents), np.concatenate(ladder), ends
@@ -182,10 +183,12 @@ def page(path: Path, curves: dict[str, dict[str, np.ndarray]], text: str) -> Non
     temporary.replace(path)
 
 
-def compare(hours: float, rates: Sequence[float], seed: int, html: Path | None, console: Console) -> dict[str, object]:
+def compare(
+    hours: float, rates: Sequence[float], fees: Sequence[float], seed: int, html: Path | None, console: Console
+) -> dict[str, object]:
     """Both games, every pattern, every fault."""
     began = time.monotonic()
-    agents, ladder, ends = results(hours, rates, seed)
+    agents, ladder, ends = results(hours, rates, fees, seed)
     console.print(f"replayed in {time.monotonic() - began:.0f} s: {len(agents)} cycles, regimes end at {ends}")
     answer: dict[str, object] = {"cycles": len(agents), "ends": ends}
     curves: dict[str, dict[str, np.ndarray]] = {}
@@ -216,11 +219,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hours", type=float, default=2.0, help="market hours of each regime")
     parser.add_argument("--rates", default="1.5,6,1.5,6", help="activity of the regimes, events a second")
+    parser.add_argument("--fees", default="0.001,0,0.001,0", help="maker and taker rate of the regimes")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--html", type=Path)
     chosen = parser.parse_args()
     rates = [float(part) for part in chosen.rates.split(",")]
-    print(json.dumps(compare(chosen.hours, rates, chosen.seed, chosen.html, Console(stderr=True))))
+    fees = [float(part) for part in chosen.fees.split(",")]
+    print(json.dumps(compare(chosen.hours, rates, fees, chosen.seed, chosen.html, Console(stderr=True))))
 
 
 if __name__ == "__main__":
