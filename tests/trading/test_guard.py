@@ -30,12 +30,12 @@ def test_whatever_agents_send_no_order_passes_a_limit(seed: int) -> None:
 @pytest.mark.slow
 def test_a_long_attack_passes_no_limit(capsys: pytest.CaptureFixture[str]) -> None:
     total = Counts()
-    for seed in range(1_000):
+    for seed in range(300):
         found = Attack(seed).run(200)
         for name in vars(total):
             setattr(total, name, getattr(total, name) + getattr(found, name))
     with capsys.disabled():
-        sys.stdout.write(f"\n1,000 attacks: {vars(total)}\n")
+        sys.stdout.write(f"\n300 attacks of 200 cycles: {vars(total)}\n")
     assert total.sent > 10_000 and total.blocked > 10_000 and total.restarts > 1_000
 
 
