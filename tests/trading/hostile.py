@@ -13,6 +13,7 @@ from tidewright.agents.executor.executor import AccountNow, Executor, MarketNow
 from tidewright.market.clock import MINUTE, SECOND
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import Instrument
+from tidewright.risk.gate import DRAWDOWN
 from tidewright.risk.limits import Limits
 from tidewright.risk.portfolio import PortfolioLimits
 from tidewright.trading.guard import Guard
@@ -117,15 +118,15 @@ class Counts:
 
 
 def random_limits(rng: np.random.Generator) -> Limits:
-    def maybe(low: float, high: float) -> float | None:
-        return None if rng.random() < 0.3 else float(np.exp(rng.uniform(np.log(low), np.log(high))))
+    def maybe(low: float, high: float, off: float = 0.3) -> float | None:
+        return None if rng.random() < off else float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
     return Limits(
         float(np.exp(rng.uniform(np.log(1e-4), np.log(0.5)))),
         maybe(0.001, 0.1),
-        maybe(0.001, 0.1),
-        maybe(1e-4, 0.05),
-        maybe(0.001, 0.2),
+        maybe(0.005, 0.1, 0.6),  # what halts too often leaves nothing to attack
+        maybe(1e-3, 0.05, 0.6),
+        maybe(0.01, 0.2, 0.6),
         maybe(50, 50_000),
         maybe(0.0005, 0.2),
         maybe(1, 60),
@@ -214,6 +215,8 @@ class Attack:
             self.attack_parameters()
         if self.rng.random() < 0.05:  # killed: only what was written down is left of the limits
             self.guard, self.counts.restarts = self.new_guard(), self.counts.restarts + 1
+            if self.guard.state.halts & DRAWDOWN and self.rng.random() < 0.3:
+                self.guard.state.release("drawdown", self.account().equity)
             self.guard.watch(
                 MarketNow(True, self.mid2 // 2, self.mid2 - self.mid2 // 2, 1, 1), self.executor.volatility
             )

@@ -95,6 +95,7 @@ class Advice:
         self.proposals = self.accepted = self.refused = self.errors = 0
         self._waiting_since: float | None = None
         self.latest = Latest()
+        self.calibration: tuple[float, int] | None = None  # Brier score of the confidence, proposals judged
         self.gone = False
         self.rollout: Rollout | None = None
         self.council: Ratify | None = None
@@ -239,6 +240,7 @@ class Advice:
 
     async def _judge(self, now_ns: int, item: Message, executor: Executor, ledger: Ledger, mid2: int) -> Verdict | None:
         stepped = await self._compare(now_ns, item, executor)
+        self.calibration = _calibration(item) or self.calibration
         if isinstance(item, StatusMessage):
             error = item.data.state == "error"
             self.errors += error
@@ -366,3 +368,14 @@ def _block_deviation(content: Mapping[str, Any], block: int) -> float:
         return 0.0
     lower, upper, cycles = (float(part) for part in parts if part is not None)
     return max(0.0, upper - lower) / (2.0 * 1.96) * math.sqrt(max(0.0, cycles) * block)
+
+
+def _calibration(item: Message) -> tuple[float, int] | None:
+    """Brier score and count of judged proposals, where a message carries the optimizer's own account of them."""
+    score = (item.data.model_extra or {}).get("reliability")
+    if not isinstance(score, dict):
+        return None
+    brier, count = score.get("brier"), score.get("n")
+    if not isinstance(brier, int | float) or not isinstance(count, int) or count < 1:
+        return None
+    return float(brier), count

@@ -304,6 +304,8 @@ class Session:
         market = self._book.now()
         self.control.obey(beat.ts, self._executor, self._note)
         await self._take_advice(beat.ts)
+        if self._advice is not None:
+            self._guard.calibration = self._advice.calibration
         decision = self._decide(beat.ts, market)
         self._watch(beat, market)
         if ending:  # orders sent now could only be cancelled again
