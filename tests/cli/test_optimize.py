@@ -1,6 +1,7 @@
 """``tidewright optimize`` on the command line."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,10 @@ from typer.testing import CliRunner
 
 import tidewright as tw
 from tests.engine.test_cluster import needs_ray
+from tidewright.agents.optimizer.space import Dimension
+from tidewright.agents.optimizer.space_file import read_space
 from tidewright.cli.optimize import optimize
-from tidewright.market.errors import NotFoundError, TidewrightError, UsageError
+from tidewright.market.errors import DataError, NotFoundError, TidewrightError, UsageError
 from tidewright.market.synthetic import synthesize
 from tidewright.risk.limits import Limits
 
@@ -109,3 +112,88 @@ def test_on_a_ray_of_two_workers_stdout_is_the_same_one_line(tape: str) -> None:
     )
     assert spread.stdout == alone.stdout and len(alone.stdout.splitlines()) == 1
     assert "judged in: Ray" in spread.stderr and "tape read by path" in spread.stderr
+
+
+FRONT = ["--objectives", "return,sharpe,max_drawdown", "--constraints", "max_drawdown<=0.05,fills>=20"]
+
+
+@pytest.fixture(scope="module")
+def space_file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("space") / "space.toml"
+    path.write_text(
+        '[parameters]\nspread_percentage = { low = 0.01, high = 0.5, kind = "log" }\nlevels = [1, 4, "int"]\n'
+    )
+    return str(path)
+
+
+def front_arguments(tape: str, space_file: str, *more: str) -> list[str]:
+    common = ["--tape", tape, "--space", space_file, *FRONT, "--maker-fee", "0.0001", "--epoch", "10m"]
+    return [*common, "--sampler", "genetic", *more]
+
+
+def test_a_front_keeps_its_constraints_and_a_study_goes_on_where_it_ended(
+    tape: str, space_file: str, tmp_path: Path
+) -> None:
+    study, page = str(tmp_path / "study.json"), tmp_path / "page.html"
+    part = RUNNER.invoke(APP, front_arguments(tape, space_file, "--candidates", "256", "--study", study, "--json"))
+    assert part.exit_code == 0, part.output
+    more = ["--candidates", "300", "--study", study, "--resume", "--html", str(page), "--json"]
+    resumed = RUNNER.invoke(APP, front_arguments(tape, space_file, *more))
+    whole = RUNNER.invoke(APP, front_arguments(tape, space_file, "--candidates", "300", "--json"))
+    answer, same = (json.loads(result.stdout.splitlines()[-1]) for result in (resumed, whole))
+    assert answer == same, "stopped and resumed, or in one go"
+    assert answer["judged"] == answer["trials"] == 300
+    assert answer["objectives"] == ["total_return:max", "sharpe:max", "max_drawdown:min"]
+    for point in answer["front"]:
+        assert point["fills"] >= 20 and point["max_drawdown"] <= 0.05
+        assert not any(
+            other["total_return"] > point["total_return"]
+            and other["sharpe"] > point["sharpe"]
+            and other["max_drawdown"] < point["max_drawdown"]
+            for other in answer["front"]
+        )
+    text = page.read_text()
+    assert "Surfaces" in text and "Front" in text and "http-equiv" not in text
+    again = RUNNER.invoke(APP, front_arguments(tape, space_file, "--candidates", "300", "--study", study))
+    assert isinstance(again.exception, UsageError) and "already" in str(again.exception)
+    other = [*front_arguments(tape, space_file, "--study", study, "--resume"), "--set", "spread_percentage=0.3"]
+    refused = RUNNER.invoke(APP, other)
+    assert isinstance(refused.exception, UsageError) and "the incumbent" in str(refused.exception)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--objectives", "beauty"], "no figure is called beauty"),
+        (["--constraints", "fills>20"], "name<=bound"),
+        (["--resume"], "needs the file"),
+        (
+            ["--objectives", "return", "--constraints", "fills>=1000000", "--candidates", "32"],
+            "fills>=1e\\+06 is kept by 0",
+        ),
+        (["--time", "0s"], "seconds must be > 0"),
+        (["--sampler", "magic", "--objectives", "return"], "sampler must be one of"),
+        (["--space", "nowhere.toml"], "no space file"),
+    ],
+)
+def test_a_front_that_cannot_be_is_refused(tape: str, arguments: list[str], words: str) -> None:
+    result = RUNNER.invoke(APP, ["--tape", tape, *arguments])
+    assert isinstance(result.exception, TidewrightError), result.output
+    assert re.search(words, str(result.exception)), str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("s.json", '{"levels": [1, 3, "int"]}'), ("s.yaml", "levels: [1, 3, int]\n")]
+)
+def test_a_space_is_read_from_json_and_yaml(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    assert read_space(tmp_path / name).dimensions == (Dimension("levels", 1, 3, "int"),)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("s.json", "{"), ("s.toml", "a ="), ("s.yaml", "a: ["), ("s.ini", "a"), ("s.json", "{}")]
+)
+def test_a_broken_space_file_is_named(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match="space file"):
+        read_space(tmp_path / name)

@@ -8,18 +8,21 @@ from typing import Annotated, Any
 import orjson
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from tidewright.agents.optimizer.objective import TOO_FEW
 from tidewright.agents.optimizer.optimize import Optimization
 from tidewright.agents.optimizer.optimize import optimize as search
+from tidewright.agents.optimizer.search import Search
 from tidewright.agents.optimizer.study import Findings, Lane, Plan
 from tidewright.cli.fee_option import require_rate
+from tidewright.cli.front_table import front_table
 from tidewright.cli.ray_option import Ray, Threads, WithRay, announce
 from tidewright.cli.waiting import waiting
-from tidewright.market.clock import iso
+from tidewright.market.clock import SECOND, iso, parse_duration
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import text_units
 from tidewright.market.tape import Tape
@@ -36,10 +39,32 @@ Set = Annotated[
 ]
 Ranges = Annotated[
     list[str] | None,
-    typer.Option("--space", help="What to search, name=low:high[:log|int]; else the strategy's own ranges."),
+    typer.Option(
+        "--space",
+        help="What to search, name=low:high[:log|int], or a .toml, .yaml, .json file; else the strategy's own ranges.",
+    ),
 ]
-Candidates = Annotated[int, typer.Option("--candidates", min=2, help="Parameter sets a generation.")]
-Generations = Annotated[int, typer.Option("--generations", min=1, help="Generations.")]
+Objectives = Annotated[
+    str | None,
+    typer.Option("--objectives", help="Search a front: figures with commas, e.g. return,sharpe,max_drawdown."),
+]
+Constraints = Annotated[
+    str | None, typer.Option("--constraints", help="Bounds with commas, e.g. 'max_drawdown<=0.05,fills>=20'.")
+]
+Candidates = Annotated[
+    int | None,
+    typer.Option("--candidates", min=2, help="Parameter sets a generation (512); with --objectives: in all (2048)."),
+]
+Generations = Annotated[int | None, typer.Option("--generations", min=1, help="Generations (4).")]
+Budget = Annotated[str | None, typer.Option("--time", help="Wall time a front's search may take, e.g. 60s.")]
+Sampler = Annotated[
+    str, typer.Option("--sampler", help="Of a front's search: ensemble, gp, forest, tpe, genetic or optuna_gp.")
+]
+StudyFile = Annotated[
+    Path | None, typer.Option("--study", help="Save a front's search here after each batch; it survives a kill.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Carry on the search that is in --study.")]
+Page = Annotated[Path | None, typer.Option("--html", help="Write a page: front, surfaces, finalists, validation.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed of the search.")]
 Cycle = Annotated[str, typer.Option("--cycle", help="Market time between decisions.")]
 Epoch = Annotated[str, typer.Option("--epoch", help="How far ahead the confidence looks.")]
@@ -61,8 +86,15 @@ def optimize(
     strategy: Strategy = "grid",
     set_: Set = None,
     space: Ranges = None,
-    candidates: Candidates = 512,
-    generations: Generations = 4,
+    objectives: Objectives = None,
+    constraints: Constraints = None,
+    candidates: Candidates = None,
+    generations: Generations = None,
+    time: Budget = None,
+    sampler: Sampler = "ensemble",
+    study: StudyFile = None,
+    resume: Resume = False,
+    html: Page = None,
     seed: Seed = 7,
     cycle: Cycle = "30s",
     epoch: Epoch = "30m",
@@ -87,14 +119,21 @@ def optimize(
     text_units(equity, "--equity")
     incumbent = _values(set_ or [])
     announce(console, ray)
-    with _progress(console, candidates * generations) as progress:
+    with _progress(console) as (progress, watch):
         done = search(
             source,
             strategy,
             incumbent,
-            space or None,
+            _space(space or []),
+            objectives=None if objectives is None else _listed(objectives),
+            constraints=_listed(constraints or ""),
             candidates=candidates,
             generations=generations,
+            seconds=None if time is None else parse_duration(time) / SECOND,
+            sampler=sampler,
+            file=study,
+            resume=resume,
+            slices=html is not None,
             seed=seed,
             cycle=cycle,
             epoch=epoch,
@@ -107,11 +146,19 @@ def optimize(
             threads=threads,
             ray=ray,
             progress=progress,
+            watch=watch,
         )
+    if done.search is not None:
+        console.print(front_table(done.search))
     _print(console, done.plan, done.found)
     detail = done.detail
     console.print(f"detail: {detail.level} ({detail.text}): {detail.fills}", soft_wrap=True)
     console.print(f"judged in: {done.ran}")
+    if html is not None:
+        from tidewright.agents.optimizer.front_page import page
+        from tidewright.measure.report_page import write_whole
+
+        console.print(f"page: {write_whole(html, page(done, tape.name))}")
     if as_json:
         print(orjson.dumps(_answer(done)).decode())
 
@@ -129,9 +176,26 @@ def _values(texts: list[str]) -> dict[str, float]:
     return found
 
 
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _space(texts: list[str]) -> list[str] | Path | None:
+    """Ranges as they stand, or the one file."""
+    files = [text for text in texts if "=" not in text]
+    if not files:
+        return texts or None
+    if len(texts) > 1:
+        raise UsageError(f"--space takes one file, or ranges name=low:high; had {', '.join(texts)}")
+    return Path(files[0])
+
+
+Told = tuple[Callable[[int, int], None], Callable[[Search], None]]
+
+
 @contextmanager
-def _progress(console: Console, total: int) -> Iterator[Callable[[int, int], None]]:
-    """A bar of candidates judged."""
+def _progress(console: Console) -> Iterator[Told]:
+    """A bar of candidates judged, and under it the best of a front as they come."""
     columns = (
         TextColumn("searching"),
         BarColumn(),
@@ -139,23 +203,30 @@ def _progress(console: Console, total: int) -> Iterator[Callable[[int, int], Non
         TextColumn("candidates"),
         TimeElapsedColumn(),
     )
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    task = bar.add_task("", total=total)
+    bar = Progress(*columns, console=console)
+    task = bar.add_task("", total=None)
+    live = Live(console=console, transient=True, refresh_per_second=4)
 
     waits = ExitStack()
     started = waits.enter_context(waiting("the engine (its first run compiles its kernels)", console))
 
-    def tell(done: int, _: int) -> None:
+    def tell(done: int, total: int) -> None:
         started()
-        bar.start()  # not before: a mistake in the options is one line, not a bar and a line
-        bar.update(task, completed=done)
+        bar.update(task, completed=done, total=total or None)
+        if console.is_terminal and not live.is_started:
+            live.start()  # not before: a mistake in the options is one line, not a bar and a line
+            live.update(bar)
+
+    def watch(search: Search) -> None:
+        if live.is_started and search.feasible.any():
+            live.update(Group(bar, front_table(search, most=8)))
 
     try:
-        yield tell
+        yield tell, watch
     finally:
         waits.close()
-        if bar.live.is_started:
-            bar.stop()
+        if live.is_started:
+            live.stop()
 
 
 def _print(console: Console, plan: Plan, found: Findings) -> None:
@@ -231,4 +302,20 @@ def _answer(done: Optimization) -> dict[str, Any]:
         "stability": None if found.steady is None else found.steady.to_json(),
         "in_sample": {"window": plan.split.inside, "lanes": found.inside},
         "out_of_sample": {"window": plan.split.outside, "lanes": found.outside},
+        **_front_answer(done),
+    }
+
+
+def _front_answer(done: Optimization) -> dict[str, Any]:
+    search = done.search
+    if search is None:
+        return {}
+    front = search.front()
+    columns = {**front.points, **front.values, **front.measures}
+    return {
+        "objectives": [goal.text for goal in search.problem.goals],
+        "constraints": [part.text for part in search.problem.constraints],
+        "judged": len(search),
+        "shares": search.shares,
+        "front": [{name: column[row].item() for name, column in columns.items()} for row in range(len(front))],
     }

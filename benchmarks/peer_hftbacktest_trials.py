@@ -1,0 +1,69 @@
+"""hftbacktest judging a parameter set a line: ``python peer_hftbacktest_trials.py SPEC.json``, in its own environment.
+
+Reads ``{"spread": percent, "levels": n}`` a line on stdin, answers ``{"profit": quote, "fills": n, "seconds": s}`` a
+line on stdout; ``seconds`` is what building and running the backtest took. The first answer comes after one run to warm
+up.
+"""
+
+import json
+import os
+import sys
+import time
+from typing import Any
+
+import numpy as np
+from hftbacktest import (  # type: ignore[import-not-found]
+    BacktestAsset,
+    ROIVectorMarketDepthBacktest,
+)
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from peer_hftbacktest import grid  # type: ignore[import-not-found]
+
+
+def trial(spec: Any, data: Any, snapshot: Any, spread: float, levels: int) -> dict[str, float]:
+    """One backtest: profit marked at the last mid, fees taken."""
+    market = spec["market"]
+    asset = (
+        BacktestAsset()
+        .data(data)
+        .linear_asset(1.0)
+        .constant_order_latency(spec["latency_ns"], spec["latency_ns"])
+        .risk_adverse_queue_model()
+        .no_partial_fill_exchange()
+        .trading_value_fee_model(market["maker_fee"], market["taker_fee"])
+        .tick_size(market["tick"])
+        .lot_size(market["lot"])
+        .roi_lb(market["roi"][0])
+        .roi_ub(market["roi"][1])
+    )
+    if len(snapshot):
+        asset = asset.initial_snapshot(snapshot)
+    started = time.perf_counter()
+    hbt = ROIVectorMarketDepthBacktest([asset])
+    limit = spec["max_position"] - 1e-9
+    grid(hbt, spec["cycle_ns"], spread, levels, spec["quantity"], limit, market["tick"])
+    state, depth = hbt.state_values(0), hbt.depth(0)
+    mid = (depth.best_bid_tick + depth.best_ask_tick) / 2.0 * market["tick"]
+    profit = float(state.balance + state.position * mid - state.fee)
+    fills = int(state.num_trades)
+    seconds = time.perf_counter() - started
+    hbt.close()
+    return {"profit": profit, "fills": fills, "seconds": seconds}
+
+
+def main() -> None:
+    """Answer until stdin ends."""
+    with open(sys.argv[1], encoding="utf-8") as file:
+        spec = json.load(file)
+    market = spec["market"]
+    data, snapshot = np.load(market["events"]), np.load(market["snapshot"])
+    trial(spec, data, snapshot, spec["warm"], 1)
+    print(json.dumps({"ready": True}), flush=True)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        print(json.dumps(trial(spec, data, snapshot, asked["spread"], asked["levels"])), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Recovery after a change: ``python -m benchmarks.search_dynamic``; pymoo's DF suite (CEC 2018).
+
+The problem changes a few times. After each change a search begins that knows the front from before (warm: part of it is
+judged anew, first) and one that does not (cold), with the same seed. Reported: evaluations until 90 % of the
+hypervolume of the new exact front, measured to the same reference point.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.search import append, done
+from tidewright.agents.optimizer.samplers.front import hypervolume, nondominated
+from tidewright.agents.optimizer.search import Search
+
+F64 = npt.NDArray[np.float64]
+RESULTS: Final = Path(__file__).resolve().parent.parent / ".bench" / "search_dynamic.jsonl"
+PROBLEMS: Final = ("DF1", "DF2", "DF4", "DF7", "DF8")
+DIMS: Final = 6
+
+
+def problem_at(name: str, step: int) -> Any:
+    """A DF problem at one of its times (severity 10: a change moves time by a tenth)."""
+    from pymoo.problems.dynamic import df
+
+    return getattr(df, name)(time=step / 10.0, n_var=DIMS, nt=10)
+
+
+def judge(problem: Any, points: dict[str, F64]) -> F64:
+    """Objectives of unit positions."""
+    unit = np.stack(list(points.values()), axis=1)
+    return np.asarray(problem.evaluate(problem.xl + unit * (problem.xu - problem.xl), return_values_of=["F"]), float)
+
+
+def play(name: str, seed: int, changes: int, evaluations: int, sampler: str, warm: bool) -> list[int]:
+    """Evaluations to 90 % of the exact hypervolume after each change; one more than the budget where it was not met."""
+    start: dict[str, Any] | None = None
+    needed = []
+    for change in range(changes + 1):
+        problem = problem_at(name, 3 * change)
+        exact = np.asarray(problem.pareto_front(), float)
+        exact = exact[nondominated(exact)]
+        reference = exact.max(axis=0) + 0.5 * np.ptp(exact, axis=0)
+        goal = 0.9 * hypervolume(exact, reference)
+        space = {f"x{i}": (0.0, 1.0) for i in range(DIMS)}
+        search = Search(space, ["f1", "f2"], sampler=sampler, seed=seed + change, start=start if warm else None)
+        met = evaluations + 1
+        told = np.empty((0, 2))
+        while len(search) < evaluations:
+            points = search.ask(4)
+            values = judge(problem, points)
+            search.tell(points, values)
+            told = np.concatenate([told, values])
+            if met > evaluations and hypervolume(told, reference) >= goal:
+                met = len(search)
+        if change > 0:
+            needed.append(met)
+        front = search.front()
+        kept = np.unique(np.linspace(0, len(front) - 1, min(len(front), evaluations // 5)).astype(int))
+        start = {key: column[kept] for key, column in front.points.items()}
+    return needed
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run what is missing, print medians."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.search_dynamic", description=__doc__)
+    parser.add_argument("--problems", default=",".join(PROBLEMS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--changes", type=int, default=3)
+    parser.add_argument("--evaluations", type=int, default=80)
+    parser.add_argument("--sampler", default="ensemble")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    chosen = parser.parse_args(arguments)
+    rows = done(chosen.results)
+    known = {(row["problem"], row["seed"], row["warm"], row["sampler"]) for row in rows}
+    for seed in range(chosen.seeds):
+        for name in chosen.problems.split(","):
+            for warm in (True, False):
+                if (name, seed, warm, chosen.sampler) in known:
+                    continue
+                needed = play(name, seed, chosen.changes, chosen.evaluations, chosen.sampler, warm)
+                row = {"problem": name, "seed": seed, "warm": warm, "sampler": chosen.sampler, "needed": needed}
+                append(chosen.results, row)
+                rows.append(row)
+                print(json.dumps(row), file=sys.stderr, flush=True)
+    for name in chosen.problems.split(","):
+        medians = {}
+        for warm in (True, False):
+            own = [n for row in rows if row["problem"] == name and row["warm"] is warm for n in row["needed"]]
+            medians["warm" if warm else "cold"] = float(np.median(own)) if own else None
+        print(f"{name}: evaluations to 90 % after a change, median: {medians}")
+
+
+if __name__ == "__main__":
+    main()
