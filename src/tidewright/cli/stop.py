@@ -81,7 +81,7 @@ def emergency_stop(path: Path, timeout_s: float, *, flatten: bool, reason: str =
             if time.monotonic() > deadline:
                 raise TimedOutError("it did not end in time")
             time.sleep(0.05)
-    except (TimedOutError, NotRunningError) as error:
+    except TidewrightError as error:  # no answer, no end, or a refusal: an emergency does not argue
         if state_file.is_alive(pid):
             os.kill(pid, signal.SIGKILL)  # orders at stake and nobody listens
         return _directly(path, state, str(error), flatten)

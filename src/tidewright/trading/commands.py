@@ -67,7 +67,7 @@ class CommandBox:
     def open(self, cycle_ns: int, pace: float | None) -> None:
         """Begin to listen; what was left there for an earlier run is refused."""
         inbox = self.folder / FOLDER
-        inbox.mkdir(parents=True, exist_ok=True)
+        inbox.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.admission = Admission(rules(cycle_ns, pace))
         for path in sorted(inbox.glob("*.json")):
             if not path.name.endswith(_ENDED) and not _answer_path(path).exists():
