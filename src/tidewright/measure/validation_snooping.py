@@ -85,5 +85,12 @@ def snooping(differences: F64, block: int, seed: int, draws: int = 1000) -> Snoo
         )
         test.compute()
         found[studentize] = test.pvalues
-    lower, consistent, upper = (float(found[True][name]) for name in ("lower", "consistent", "upper"))
-    return Snooping(float(found[False]["upper"]), consistent, lower, upper, matrix.shape[1], len(matrix), draws)
+    lower, consistent, upper = (_counted(found[True][name], draws) for name in ("lower", "consistent", "upper"))
+    return Snooping(
+        _counted(found[False]["upper"], draws), consistent, lower, upper, matrix.shape[1], len(matrix), draws
+    )
+
+
+def _counted(share: float, draws: int) -> float:
+    """p-value of a share of draws that were as extreme: the sample itself is one of them, so it is never 0."""
+    return (float(share) * draws + 1.0) / (draws + 1.0)
