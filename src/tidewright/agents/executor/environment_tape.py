@@ -18,7 +18,7 @@ from tidewright.agents.executor.environment import F32, I64, Bool, Spaces, Step
 from tidewright.agents.executor.reward import TERMS, Reward
 from tidewright.agents.executor.state import MEMORY, NAMES
 from tidewright.agents.optimizer.fold import BookFold
-from tidewright.engine.config import ReplayConfig
+from tidewright.engine.config import QUEUES, ReplayConfig
 from tidewright.engine.replay import Replay
 from tidewright.market.errors import UsageError
 from tidewright.market.features import LAST_MID2
@@ -108,6 +108,9 @@ class TapeSettings:
             )
         if not self.capital > 0.0 or not 0.0 < self.ruin <= 1.0:
             raise UsageError(f"capital must be > 0 and ruin in (0, 1], were {self.capital} and {self.ruin}")
+        for queue in (self.queue, *self.random.queues):
+            if queue not in QUEUES:
+                raise UsageError(f"unknown queue model {queue!r}. There are: {', '.join(QUEUES)}")
 
     @property
     def observation(self) -> int:

@@ -1,0 +1,71 @@
+import json
+
+import numpy as np
+import pytest
+
+from tidewright.cli.main import main
+from tidewright.market.synthetic import synthesize
+
+pytest.importorskip("torch")
+
+SMALL = ["--iterations", "1", "--lanes", "4", "--cohorts", "2", "--episode", "8", "--cycle", "10s"]
+
+
+def run(words: list[str]) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    return int(ended.value.code or 0)
+
+
+def last_line(text: str) -> dict:
+    return json.loads(text.splitlines()[-1])
+
+
+def test_a_trained_policy_is_a_file_that_backtests_and_says_how_it_was_made(tmp_path, capsys):
+    tape, policy = tmp_path / "tape", tmp_path / "policy.tw"
+    synthesize(tape, hours=0.5)
+    assert run(["train", "--tape", str(tape), "--out", str(policy), *SMALL, "--seeds", "2", "--json"]) == 0
+    answer = last_line(capsys.readouterr().out)
+    assert set(answer["seeds"]) == {"0", "1"}
+    assert len(answer["data"][0]["sha256"]) == 64
+    with np.load(policy) as file:
+        header = json.loads(bytes(file["header"]))
+    assert header["command"] == answer["command"]
+    assert header["environment"]["cycle_ns"] == 10_000_000_000
+    assert (header["members"], header["seeds"]) == (2, [0, 1])
+
+    assert run(["backtest", "--tape", str(tape), "--policy", str(policy), "--maker-fee", "0", "--json"]) == 0
+    found = last_line(capsys.readouterr().out)
+    assert found["assumptions"]["maker_fee"] == 0
+    assert found["assumptions"]["entry_latency_ms"] == 20
+    assert found["assumptions"]["limits"] is not None
+    assert found["statistics"]["n_samples"] == 180
+    assert found["params"]["base_quantity"] > 0
+
+    # the same command again finds everything done
+    first = policy.read_bytes()
+    assert run(["train", "--tape", str(tape), "--out", str(policy), *SMALL, "--seeds", "2", "--json"]) == 0
+    assert policy.read_bytes() == first
+
+
+def test_mistakes_are_one_line_and_leave_nothing_behind(tmp_path, capsys):
+    out = tmp_path / "policy.tw"
+    wrong = [
+        (["--out", str(out)], "give either --tape"),
+        (["--out", str(tmp_path / "no" / "policy.tw"), "--synthetic"], "there is no folder"),
+        (["--out", str(out), "--synthetic", "--device", "abacus"], "device must be"),
+        (["--out", str(out), "--synthetic", "--fees", "free"], "--fees takes basis points"),
+        (["--out", str(out), "--synthetic", "--queues", "polite"], "unknown queue model"),
+    ]
+    for words, message in wrong:
+        assert run(["train", *words]) == 2
+        assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_policy_and_a_strategy_cannot_be_run_at_once(tmp_path, capsys):
+    tape = tmp_path / "tape"
+    synthesize(tape, hours=0.1)
+    assert run(["backtest", "--tape", str(tape), "--policy", str(tmp_path / "p.tw"), "--strategy", "glft"]) == 2
+    assert "cannot be given with --policy" in capsys.readouterr().err
+    assert run(["backtest", "--tape", str(tape), "--policy", str(tmp_path / "p.tw")]) == 6
