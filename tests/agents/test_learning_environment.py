@@ -9,9 +9,10 @@ import pytest
 from tests.engine.example import market
 from tidewright.agents.executor import environment_kernel as kernel
 from tidewright.agents.executor.environment_tape import Randomisation, TapeEnvironment, TapeSettings, starts
+from tidewright.agents.executor.evaluation import evaluate, interval
 from tidewright.agents.executor.executor import AccountNow, Executor
 from tidewright.agents.executor.policy import Network, Policy
-from tidewright.agents.executor.policy_run import run_policy
+from tidewright.agents.executor.policy_run import run_policy, tape_hash
 from tidewright.agents.executor.reward import Reward
 from tidewright.engine.backtest import backtest
 from tidewright.engine.replay import Replay, ReplayConfig
@@ -355,7 +356,7 @@ def test_training_writes_a_policy_logs_and_goes_on_where_it_stopped(tmp_path):
     torch = pytest.importorskip("torch")
     torch.set_num_threads(1)
     from tidewright.agents.executor.learning.ppo import Settings
-    from tidewright.agents.executor.learning.training import tape_hash, train
+    from tidewright.agents.executor.learning.training import train
 
     learner = Settings(iterations=3, horizon=8, minibatch=64, hidden=(8,))
     header = {"environment": SETTINGS.to_json(), "data": [tape_hash(market())], "command": "train"}
@@ -396,3 +397,33 @@ def test_a_learner_begins_with_the_base_rule_where_it_imitates():
     continuous, discrete = learner.policy().act(seen.numpy())
     assert discrete.tolist() == [[3, 2]]
     assert np.abs(continuous).max() < 0.05
+
+
+# -- evaluation --------------------------------------------------------------------------------------------------------
+
+
+def test_a_neutral_policy_is_worth_what_its_base_rule_is_at_every_fee_and_fees_cost_what_was_traded():
+    found = evaluate(market(), neutral_policy(warm_up=0), (0.0, 4.0))
+    free, free_base, dear, dear_base = found.rows
+    assert [row.who for row in found.rows] == ["policy", "glft", "policy", "glft"]
+    for one, other in ((free, free_base), (dear, dear_base)):
+        # sized one decision later than the base rule begins: all but the first quotes are the same
+        assert one.fills == pytest.approx(other.fills, abs=6)
+        assert one.pnl == pytest.approx(other.pnl, abs=0.2)
+        assert one.low <= one.pnl <= one.high
+    assert free.pnl_per_volume_bp - dear.pnl_per_volume_bp == pytest.approx(4.0, abs=0.5)
+    assert free.aside == 0.0
+    thirds = found.behaviour["order_imbalance"]
+    assert [third["levels"] for third in thirds] == [3.0, 3.0, 3.0]
+    assert [third["spread"] for third in thirds] == [1.0, 1.0, 1.0]
+    assert thirds[0]["to"] <= thirds[1]["from"] <= thirds[2]["from"]
+    assert sum(third["decisions"] for third in thirds) == 179
+
+
+def test_an_interval_of_resampled_blocks_covers_the_sum_and_narrows_with_less_noise():
+    noise = np.random.default_rng(1).standard_normal(2000)
+    low, high = interval(1.0 + noise)
+    assert low < 2000 < high
+    assert 0.5 < (high - low) / (2 * 1.96 * np.sqrt(2000)) < 1.5
+    assert interval(np.ones(100)) == pytest.approx((100.0, 100.0))
+    assert np.isnan(interval(np.ones(5))).all()

@@ -42,6 +42,11 @@ def test_a_trained_policy_is_a_file_that_backtests_and_says_how_it_was_made(tmp_
     assert found["statistics"]["n_samples"] == 180
     assert found["params"]["base_quantity"] > 0
 
+    assert run(["evaluate", "--tape", str(tape), "--policy", str(policy), "--fees", "1", "--json"]) == 0
+    judged = last_line(capsys.readouterr().out)
+    assert judged["learned_on_this_tape"] is True
+    assert [row["who"] for row in judged["rows"]] == ["policy", "glft"]
+
     # the same command again finds everything done
     first = policy.read_bytes()
     assert run(["train", "--tape", str(tape), "--out", str(policy), *SMALL, "--seeds", "2", "--json"]) == 0

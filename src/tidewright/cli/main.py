@@ -27,6 +27,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "train": ("tidewright.cli.train", "train", "learn a policy by reinforcement on tapes"),
     "limits": ("tidewright.cli.limits", "limits", "what limits remember; release a halt"),
     "stress": ("tidewright.cli.stress", "stress", "past crises and your own scenarios, on a book and on tapes"),
+    "evaluate": ("tidewright.cli.evaluate", "evaluate", "what a learned policy is worth, and does when"),
     "data": ("tidewright.cli.data", "app", "import, record, show, check and synthesise tapes"),
     "messages": ("tidewright.cli.messages", "app", "messages between agents: validate, schema, tail, replay, keys"),
 }

@@ -124,8 +124,8 @@ def _train(
     import torch
 
     from tidewright.agents.executor.environment_tape import HOLD, TapeEnvironment
-    from tidewright.agents.executor.learning.training import tape_hash
     from tidewright.agents.executor.learning.training import train as learn
+    from tidewright.agents.executor.policy_run import tape_hash
 
     torch.set_num_threads(threads)
     data = [{"source": one.meta["source"], "rows": len(one), "sha256": tape_hash(one)} for one in tapes]

@@ -1,5 +1,6 @@
 """A learned policy over a tape: the engine, fees and queues of any backtest, steered at every decision."""
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final
@@ -20,6 +21,14 @@ from tidewright.market.features import LAST_MID2
 from tidewright.market.tape import F64, Tape
 
 TOLD: Final = 64  # decisions between two words on progress
+
+
+def tape_hash(tape: Tape) -> str:
+    """SHA-256 of a tape's rows: what a policy has seen."""
+    digest = hashlib.sha256()
+    for column in tape.data:
+        digest.update(np.ascontiguousarray(column).data)
+    return digest.hexdigest()
 
 
 @dataclass

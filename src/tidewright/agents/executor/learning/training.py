@@ -1,7 +1,6 @@
 """A training as a whole: several seeds one after the other, checkpoints, logs, and the ensemble that comes of it."""
 
 import csv
-import hashlib
 import importlib.util
 import json
 import os
@@ -9,27 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import torch
 
 from tidewright.agents.executor.environment import VectorEnvironment
 from tidewright.agents.executor.learning.ppo import Learner, Round, Settings
 from tidewright.agents.executor.policy import Policy, ensemble
 from tidewright.market.errors import DataError, UsageError
-from tidewright.market.tape import Tape
 
 EVERY: Final = 10  # rounds between checkpoints
 IMITATED: Final = 0.6  # chance of the base rule's own choices at first
 
 Tell = Callable[[int, Round], None]
-
-
-def tape_hash(tape: Tape) -> str:
-    """SHA-256 of a tape's rows: what a policy has seen."""
-    digest = hashlib.sha256()
-    for column in tape.data:
-        digest.update(np.ascontiguousarray(column).data)
-    return digest.hexdigest()
 
 
 def train(
