@@ -2,7 +2,7 @@
 
 Each seed is a synthetic market whose spread and depth change for good in the middle. A set of parameters is worth what
 its score over everything after the switch is, judged in one replay with all others; attainable is the best of these and
-of 256 sets drawn from the whole space. A policy has adapted once the set it uses is worth 90 % of that.
+of 128 sets drawn from the whole space. A policy has adapted once the set it uses is worth 90 % of that.
 """
 
 import argparse
@@ -41,7 +41,7 @@ SWITCHES: Final = (
 )
 POLICIES: Final = ("ours", "ours, whole window", "optuna", "daily", "fixed")
 SETTINGS: Final = Settings(CYCLE, 0, LATENCY_NS, LATENCY_NS)
-CANDIDATES: Final = 96
+CANDIDATES: Final = 64
 
 Params1 = dict[str, float]
 Course = list[tuple[int, Params1]]  # when a set takes effect, and the set
@@ -68,9 +68,9 @@ def market(seed: int) -> tuple[Tape, int]:
     return Tape(Path(), plain.instrument, meta, data), plain.start_ns + HALF
 
 
-def worth(tape: Tape, window: Window, sets: list[Params1]) -> list[float]:
+def worth(tape: Tape, window: Window, sets: list[Params1], judge: Judge | None = None) -> list[float]:
     """Score of each set over a window, all in one replay."""
-    judge = ShadowJudge(tape, len(tape), "grid", SETTINGS, window.start_ns)
+    judge = judge or ShadowJudge(tape, len(tape), "grid", SETTINGS, window.start_ns)
     columns = {name: np.array([one[name] for one in sets]) for name in sets[0]}
     judged = judge.evaluate(window, columns, len(sets))
     return [float(value) for value in Objective().scores(judged.statistics)]
@@ -125,14 +125,15 @@ def optuna_course(tape: Tape, switch: int, start: Params1, seed: int) -> Course:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    space, course = of_strategy("grid"), [(0, start)]
+    space, course, judge = of_strategy("grid"), [(0, start)], None
     for now in _asked(tape, switch):
         study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
         window = Window(max(tape.start_ns, now - LOOK), now)
-        for _ in range(CANDIDATES // 24):
-            trials = [study.ask() for _ in range(24)]
+        judge = ShadowJudge(tape, len(tape), "grid", SETTINGS, window.start_ns, judge)
+        for _ in range(CANDIDATES // 16):
+            trials = [study.ask() for _ in range(16)]
             sets = [{**start, **{d.name: _suggest(trial, d) for d in space.dimensions}} for trial in trials]
-            for trial, value in zip(trials, worth(tape, window, sets), strict=True):
+            for trial, value in zip(trials, worth(tape, window, sets, judge), strict=True):
                 study.tell(trial, value)
         course.append((now + ANSWER, {**start, **{name: float(value) for name, value in study.best_params.items()}}))
     return course
@@ -162,7 +163,7 @@ def one_seed(seed: int) -> dict[str, Any]:
     tape, switch = market(seed)
     space = of_strategy("grid")
     base = sized("grid", float(tape.instrument.tick) * 6_000_000, {})
-    pool = [base, *drawn(space, base, 255, seed)]
+    pool = [base, *drawn(space, base, 127, seed)]
     before = worth(tape, Window(tape.start_ns + 2 * HOUR, switch), pool)
     start = pool[int(np.argmax(before))]
     seen, noticed = ours(tape, switch, start, seed, seeing=True)

@@ -3,6 +3,9 @@
 Bins are exact for forecasts that take few values and tenths otherwise; the decomposition is Murphy's (1973),
 ``Brier = reliability − resolution + uncertainty``, exact when every bin holds one forecast value.
 
+A tie is half a success and half a failure: ``((p − 1)² + p²)/2``. Otherwise a coin would score less than 0.25 where
+there are ties, and any forecast would seem to have skill.
+
 The calibration error of a perfect forecaster is not 0: with 300 forecasts in ten bins it is 0.058 in the mean. So it is
 held against the band that perfect forecasts of the same values would show (:func:`perfect_band`).
 """
@@ -149,7 +152,7 @@ def assess(forecasts: npt.ArrayLike, outcomes: npt.ArrayLike) -> Reliability | N
     base = float(y.mean())
     return Reliability(
         len(p),
-        float(((p - y) ** 2).mean()),
+        float(_lost(p, y).mean()),
         base,
         float((weight * (forecast - outcome) ** 2).sum()),
         float((weight * (outcome - base) ** 2).sum()),
@@ -209,13 +212,20 @@ def skill_interval(
     if len(names) < 2:
         raise UsageError(f"an interval needs two blocks of forecasts, had {len(names)}")
     count = np.bincount(place).astype(np.float64)
-    lost, won = np.bincount(place, (p - y) ** 2), np.bincount(place, y)
+    lost, won = np.bincount(place, _lost(p, y)), np.bincount(place, y)
     chosen = rng.integers(0, len(names), (draws, len(names)))
     size = count[chosen].sum(axis=1)
     brier, base = lost[chosen].sum(axis=1) / size, won[chosen].sum(axis=1) / size
-    against = np.maximum(base * (1.0 - base), 1e-12) if over_base else np.full(draws, COIN)
+    against = base * (1.0 - base) if over_base else np.full(draws, COIN)
+    if float(against.min()) <= 0.0:
+        return math.nan, math.nan  # a resample in which all outcomes are alike
     low, high = np.quantile(1.0 - brier / against, [0.025, 0.975])
     return float(low), float(high)
+
+
+def _lost(p: F64, y: F64) -> F64:
+    """Brier score of each forecast; a tie is half a success and half a failure, so that a coin gets 0.25 of it too."""
+    return (p - y) ** 2 + y * (1.0 - y)
 
 
 def _groups(p: F64) -> npt.NDArray[np.int64]:
