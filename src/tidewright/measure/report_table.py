@@ -202,6 +202,7 @@ def reliability_text(summary: Summary) -> str:
         return "n/a (no outcome known yet)"
     return (
         f"Brier score {number_text(found.brier, 4)} over {found.count} outcomes (0 perfect, 0.25 a coin), "
+        f"calibration error {number_text(found.calibration_error, 3)}, "
         f"{number_text(found.base_rate * 100, 0)} % came true"
     )
 
