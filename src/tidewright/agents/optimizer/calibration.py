@@ -12,7 +12,7 @@ F64 = npt.NDArray[np.float64]
 
 PRIOR_SHIFT: Final = 0.4  # prior deviation of the map's offset, in logits
 PRIOR_SLOPE: Final = 0.4  # prior deviation of its two slopes around 1
-HALF_LIFE: Final = 400.0  # outcomes after which one counts half
+HALF_LIFE: Final = 1500.0  # outcomes after which one counts half
 WRONG_ALLOWANCE: Final = 0.25  # CUSUM of forecasts that come out wrong: with this limit one false alarm in about 2,800
 WRONG_LIMIT: Final = 12.0
 AFTER_CHANGE: Final = 0.05  # weight left to outcomes from before a change of the map

@@ -25,7 +25,7 @@ DRIFT_WEIGHT: Final = 0.25  # of the drift in what lasts; docs/confidence.md say
 FLATTERY: Final = 0.5  # of what the best of several finalists is expected to owe to chance
 SLOPE: Final = 2.0  # logits a unit of asinh(z)
 HALF_BLOCKS: Final = 3.0  # with this many independent blocks half of z is believed
-BOUND: Final = 0.02  # no confidence nearer to 0 or 1 than this: no window shows more
+BOUND: Final = 0.01  # no confidence nearer to 0 or 1 than this: no window shows more
 _ROUNDING: Final = 1e-12
 
 
@@ -144,7 +144,7 @@ def paired(
     sum over H cycles is foretold as ``H·edge`` with variance ``H·s² + H²·c²/T``: s² is the long-run variance of d
     (:func:`block_deviation`), c² that of d − g, so the second term is what is not known of the edge. ``z`` is the ratio
     times m/(m + 3), with m blocks of market seen. ``confidence = 1/(1 + exp(−2·asinh(z)))``: near a normal
-    distribution's for small z, with tails as heavy as those of the sums that came; kept within [0.02, 0.98].
+    distribution's for small z, with tails as heavy as those of the sums that came; kept within [0.01, 0.99].
 
     The in-sample window counts too: it flatters the candidate, but over thousands of epochs it told more about the next
     one than the shorter out-of-sample window did (docs/confidence.md); what flattery is left, outcomes correct.
