@@ -2,7 +2,8 @@
 
 Each seed is a synthetic market whose volatility and spread change for good in the middle. A set of parameters is worth
 its score over everything after the switch, judged in one replay with all others; attainable is the best of these and
-of 128 sets drawn from the whole space. A policy has adapted once the set it uses is worth 90 % of that.
+of 128 sets drawn from the whole space. A policy has adapted once the set it uses has regained 90 % of what lies between
+the old parameters and that; so keeping them never adapts, except where there is nothing to regain.
 """
 
 import argparse
@@ -185,35 +186,42 @@ def one_seed(seed: int) -> dict[str, Any]:
     values = worth(tape, Window(switch + 10 * MINUTE, tape.end_ns), everyone)
     best = max(values)
     found: dict[str, Any] = {"seed": seed, "switch": "wilder" if seed % 2 else "calmer", "attainable": best}
+    found["fixed_worth"] = values[-1]  # the fixed course comes last
     found["noticed_after"] = int(noticed)
     at = len(pool)
     for name, course in courses.items():
         mine = values[at : at + len(course)]
         at += len(course)
-        found[name] = _minutes(course, mine, best, switch)
-        found[f"{name}: worth"] = mine[-1] / best if best > 0 else None
+        regained = [_regained(value, values[-1], best) for value in mine]
+        found[name] = _minutes(course, regained, switch)
+        found[f"{name}: regained"] = regained[-1]
     return found
 
 
-def _minutes(course: Course, values: list[float], best: float, switch: int) -> float | None:
-    """Minutes from the switch until the set in use is worth 90 % of the best; ``None``: never."""
-    for index, ((since, _), value) in enumerate(zip(course, values, strict=True)):
+def _regained(value: float, old: float, best: float) -> float:
+    """Share of the way from the old parameters' worth to the best; 1 where they are the best."""
+    return 1.0 if best <= old else (value - old) / (best - old)
+
+
+def _minutes(course: Course, regained: list[float], switch: int) -> float | None:
+    """Minutes from the switch until the set in use has regained 90 %; ``None``: never."""
+    for index, ((since, _), share) in enumerate(zip(course, regained, strict=True)):
         ends = course[index + 1][0] if index + 1 < len(course) else 1 << 62
-        if ends > switch and value >= 0.9 * best:
+        if ends > switch and share >= 0.9:
             return max(0, since - switch) / MINUTE
     return None
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Minutes of each policy; ``never`` counts as more than all."""
-    useful = [row for row in rows if row["attainable"] > 0]
-    lines = [f"{len(useful)} of {len(rows)} markets where anything can be earned after the switch"]
-    lines.append(f"{'policy':20} {'adapted':>8} {'median minutes':>15} {'median share of attainable at the end':>40}")
+    useful = [row for row in rows if row["attainable"] > row["fixed_worth"]]
+    lines = [f"{len(useful)} of {len(rows)} markets where the old parameters are not the best"]
+    lines.append(f"{'policy':20} {'adapted':>8} {'median minutes':>15} {'median share regained at the end':>40}")
     for name in POLICIES:
         minutes = [row[name] for row in useful]
         known = [value for value in minutes if value is not None]
         middle = statistics.median([1e9 if value is None else value for value in minutes]) if minutes else 1e9
-        share = statistics.median([row[f"{name}: worth"] for row in useful]) if useful else 0.0
+        share = statistics.median([row[f"{name}: regained"] for row in useful]) if useful else 0.0
         text = "never" if middle > 1e8 else f"{middle:.0f}"
         lines.append(f"{name:20} {len(known):>4}/{len(useful):<3} {text:>15} {share:>40.2f}")
     told = [row["noticed_after"] for row in useful if row["noticed_after"] >= 0]
