@@ -31,6 +31,7 @@ DOCUMENT: Final = ROOT / "docs" / "search.md"
 MARKS: Final = ("<!-- table of benchmarks.search: begin -->", "<!-- table of benchmarks.search: end -->")
 
 F64 = npt.NDArray[np.float64]
+Cells = dict[tuple[str, str], dict[int, float]]  # share by seed, of each problem and sampler
 Run = Callable[[TestProblem, int, int], tuple[F64, F64]]  # objectives and excesses of all evaluations, in order
 
 
@@ -175,36 +176,41 @@ def append(path: Path, row: dict[str, Any]) -> None:
         os.fsync(file.fileno())
 
 
-def cells(rows: list[dict[str, Any]], evaluations: int) -> dict[tuple[str, str], list[float]]:
-    """Shares by problem and sampler."""
-    found: dict[tuple[str, str], list[float]] = {}
+def cells(rows: list[dict[str, Any]], evaluations: int) -> Cells:
+    """Shares by problem and sampler, and in each by seed."""
+    found: Cells = {}
     for row in rows:
         if row["evaluations"] == evaluations:
-            found.setdefault((row["problem"], row["sampler"]), []).append(row["share"])
+            found.setdefault((row["problem"], row["sampler"]), {})[row["seed"]] = row["share"]
     return found
 
 
-def verdicts(found: dict[tuple[str, str], list[float]]) -> list[str]:
-    """Of each problem: the place of the ensemble among its parts, by the mean."""
+def verdicts(found: Cells) -> list[str]:
+    """Of each problem: the place of the ensemble among its parts, by the mean over the seeds that both have."""
     lines = []
     for problem in PROBLEMS:
-        means = {part: np.mean(found[problem.name, part]) for part in PARTS if (problem.name, part) in found}
-        own = found.get((problem.name, "ensemble"))
-        if own is None or len(means) < 2:
-            continue
-        better = [part for part, mean in means.items() if mean > np.mean(own)]
-        lines.append(f"{problem.name}: place {len(better) + 1}" + (f" (behind {', '.join(better)})" if better else ""))
+        own = found.get((problem.name, "ensemble"), {})
+        better, compared = [], 0
+        for part in PARTS:
+            other = found.get((problem.name, part), {})
+            both = sorted(set(own) & set(other))
+            compared += bool(both)
+            if both and np.mean([other[seed] for seed in both]) > np.mean([own[seed] for seed in both]):
+                better.append(part)
+        behind = f" (behind {', '.join(better)})" if better else ""
+        if compared:
+            lines.append(f"{problem.name}: {len(better) + 1} of {compared + 1}{behind}, {len(own)} seeds")
     return lines
 
 
-def rows_of_table(found: dict[tuple[str, str], list[float]]) -> list[list[str]]:
+def rows_of_table(found: Cells) -> list[list[str]]:
     """A row a sampler: mean ± deviation, and the seeds where they are not those of all."""
     most = max((len(values) for values in found.values()), default=0)
     lines = []
     for key, (title, _) in SAMPLERS.items():
         line = [title]
         for problem in PROBLEMS:
-            values = found.get((problem.name, key), [])
+            values = list(found.get((problem.name, key), {}).values())
             text = f"{np.mean(values):.4f} ±{np.std(values):.4f}" if values else "–"
             line.append(text + (f" ({len(values)})" if 0 < len(values) < most else ""))
         if any(cell != "–" for cell in line[1:]):
@@ -212,18 +218,20 @@ def rows_of_table(found: dict[tuple[str, str], list[float]]) -> list[list[str]]:
     return lines
 
 
-def write(found: dict[tuple[str, str], list[float]]) -> None:
+def write(found: Cells) -> None:
     """Put the table into the document, between its marks."""
     head = ["sampler", *(problem.name for problem in PROBLEMS)]
     lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows_of_table(found))]
-    places = "The ensemble's place among itself and its four parts: " + "; ".join(verdicts(found)) + "."
+    places = (
+        "The ensemble's place among itself and those of its parts that were run: " + "; ".join(verdicts(found)) + "."
+    )
     text = DOCUMENT.read_text(encoding="utf-8")
     before, after = text.split(MARKS[0])[0], text.split(MARKS[1])[1]
     middle = "\n".join([MARKS[0], *lines, "", places, MARKS[1]])
     DOCUMENT.write_text(before + middle + after, encoding="utf-8")
 
 
-def show(console: Console, found: dict[tuple[str, str], list[float]]) -> None:
+def show(console: Console, found: Cells) -> None:
     """Print the table."""
     table = Table(title="share of the exact hypervolume, mean ± deviation over seeds (number of seeds where fewer)")
     table.add_column("sampler")
