@@ -69,6 +69,8 @@ class Ensemble:
         """Share of the budget each part has earned, shape (parts,); they add up to 1."""
         parts = len(self._parts)
         credit = np.sqrt(history.gain)  # a lucky find counts, but not for all that comes after
+        if history.feasible.any():
+            credit[: int(np.argmax(history.feasible)) + 1] = 0.0  # nearing the constraints was another currency
         weight, source = _weights(history, count)
         known, earned = _sums(weight, source, parts), _sums(weight * credit, source, parts)
         long, _ = _weights(history, count, MEMORY)
