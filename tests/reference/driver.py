@@ -18,6 +18,7 @@ from tidewright.market.codes import (
     GAP,
     GTC,
     LIMIT,
+    NO_STOP,
     PACKET_END,
     RESET,
     SNAPSHOT,
@@ -98,6 +99,8 @@ class Send(NamedTuple):
     delay: int = 0
     tag: int = 0
     lane: int = 0
+    stop: int = 0
+    way: int = NO_STOP
 
 
 class Drop(NamedTuple):
@@ -109,7 +112,17 @@ class Drop(NamedTuple):
     lane: int = 0
 
 
-Action = Send | Drop
+class Cut(NamedTuple):
+    """An amendment of the lane's ``number``-th sent order to ``qty`` lots."""
+
+    at: int
+    number: int
+    qty: int
+    delay: int = 0
+    lane: int = 0
+
+
+Action = Send | Drop | Cut
 
 
 @dataclass(frozen=True)
@@ -193,8 +206,18 @@ def run_model(case: Case) -> list[Result]:
             lane = model.lanes[action.lane]
             if isinstance(action, Send):
                 lane.submit(
-                    action.side, action.kind, action.tif, action.price, action.qty, at + action.delay, action.tag
+                    action.side,
+                    action.kind,
+                    action.tif,
+                    action.price,
+                    action.qty,
+                    at + action.delay,
+                    action.tag,
+                    action.stop,
+                    action.way,
                 )
+            elif isinstance(action, Cut):
+                lane.amend(action.number, action.qty, at + action.delay)
             else:
                 lane.cancel(action.number, at + action.delay)
     model.finish()
@@ -238,4 +261,4 @@ def engine_columns(rows: Iterable[Row]) -> object:
     return columns((*row,) for row in rows)
 
 
-__all__ = ["Case", "Drop", "Result", "Send", "np", "run", "run_engine", "run_model"]
+__all__ = ["Case", "Cut", "Drop", "Result", "Send", "np", "run", "run_engine", "run_model"]

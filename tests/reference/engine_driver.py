@@ -3,8 +3,11 @@
 import numpy as np
 
 from tests.reference.book import Row
-from tests.reference.driver import Case, Result, Send, lane_count, limits_of, schedule
-from tests.reference.model import Report
+from tests.reference.driver import Case, Cut, Result, Send, lane_count, limits_of, schedule
+from tests.reference.latency import Table
+from tests.reference.model import Report, Settings
+from tidewright.engine.impact import Impact
+from tidewright.engine.latency import LatencyTable, SampledLatency
 from tidewright.engine.replay import Replay, ReplayConfig
 from tidewright.market.codes import PACKET_END, UNIT
 from tidewright.market.tape import Columns, columns
@@ -26,7 +29,17 @@ def config_of(case: Case) -> ReplayConfig:
         record_equity=1,
         parity=settings.parity,
         touch_only=settings.touch_only,
+        latency=latency_of(settings),
+        impact=None if settings.impact is None else Impact(**vars(settings.impact)),
+        fee_asset="CCC" if settings.fee_asset_price else "",
+        fee_asset_price=settings.fee_asset_price,
     )
+
+
+def latency_of(settings: Settings) -> SampledLatency | LatencyTable | None:
+    if isinstance(settings.latency, Table):
+        return LatencyTable(np.array(settings.latency.rows, np.int64))
+    return None if settings.latency is None else SampledLatency(**vars(settings.latency))
 
 
 def new_replay(case: Case) -> Replay:
@@ -85,12 +98,17 @@ def drive(case: Case) -> list[Result]:
                     action.qty,
                     at + action.delay,
                     action.tag,
+                    action.stop,
+                    action.way,
                 )
                 numbers[action.lane].append(number)
             else:
                 known = numbers[action.lane]
                 number = known[action.number] if action.number < len(known) else -1 - action.number
-                replay.cancel(action.lane, number, at + action.delay)
+                if isinstance(action, Cut):
+                    replay.amend(action.lane, number, action.qty, at + action.delay)
+                else:
+                    replay.cancel(action.lane, number, at + action.delay)
     feeder.feed(replay, None)
     replay.finish()
     return [result_of(case, replay, lane, told, numbers[lane]) for lane, told in enumerate(reports_of(replay))]
@@ -123,7 +141,7 @@ def result_of(case: Case, replay: Replay, lane: int, told: list[dict[str, int]],
         account.position_lots,
         account.cash,
         account.fee_base,
-        account.fee_quote,
+        account.fee_quote + account.fee_other,  # one of them is 0
         account.base_locked,
         account.quote_locked,
         [(int(ts), round(float(value) * UNIT)) for ts, value in zip(times, equity[:, lane], strict=True)],

@@ -7,6 +7,7 @@ from tests.reference.records import Fill, Order, Report, Sample, Settings
 from tidewright.market.codes import (
     BUY,
     FEE_BASE,
+    FEE_OTHER,
     FEE_QUOTE,
     FILL,
     UNIT,
@@ -53,7 +54,7 @@ class Ledger:
         fee_asset: int = 0,
         reason: int = 0,
     ) -> None:
-        known = ts + self.settings.response_ns if known_ns is None else known_ns
+        known = ts + self.settings.response(ts) if known_ns is None else known_ns
         self.reports.append(
             Report(what, number, tag, ts, known, side, price, qty, leaves, maker, fee, fee_asset, reason)
         )
@@ -64,14 +65,18 @@ class Ledger:
         """
         rate = self.instrument.maker_fee if maker else self.instrument.taker_fee
         fee_base = fee_quote = 0
-        in_base = order.side == BUY and self.instrument.kind == "spot"
-        if in_base:
+        other = self.settings.fee_asset_price
+        in_base = order.side == BUY and self.instrument.kind == "spot" and not other
+        if other:  # in quote, then at the price of the asset, each truncated
+            in_quote = truncated(price * qty * self.instrument.quote_units * rate / UNIT)
+            fee = fee_quote = truncated(in_quote / Fraction(other))
+        elif in_base:
             fee = fee_base = truncated(Fraction(qty * self.instrument.lot_units * rate, UNIT))
         else:
             fee = fee_quote = truncated(price * qty * self.instrument.quote_units * rate / UNIT)
         order.leaves -= qty
         self.fills.append(Fill(known, order.side, price, qty, fee_base, fee_quote))
-        asset = FEE_BASE if in_base else FEE_QUOTE
+        asset = FEE_OTHER if other else FEE_BASE if in_base else FEE_QUOTE
         self.report(
             FILL,
             order.number,
@@ -113,8 +118,12 @@ class Ledger:
         if mid2 is None:
             return Fraction(self.quote_start)
         base = self.base_start + sample.position * self.instrument.lot_units - sample.fee_base
-        quote = self.quote_start + sample.cash * self.instrument.quote_units - sample.fee_quote
+        quote = self.quote_start + sample.cash * self.instrument.quote_units - self.fee_value(sample.fee_quote)
         return quote + base * Fraction(mid2, 2) * self.instrument.tick
+
+    def fee_value(self, fee_quote: int) -> Fraction:
+        """What fees that were not paid in base are worth in quote."""
+        return fee_quote * Fraction(self.settings.fee_asset_price or 1)
 
     def entry_price(self, now: int) -> Fraction | None:
         """Average entry price of the known position in ticks, in the order in which fills became known."""

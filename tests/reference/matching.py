@@ -3,11 +3,15 @@
 from fractions import Fraction
 
 from tests.reference.book import SIDE_OF_KIND, Book, Change, Packet, Row
+from tests.reference.impact import Tally
 from tests.reference.ledger import Ledger
 from tests.reference.queues import QUEUES, Queue
 from tests.reference.records import Message, Order
 from tidewright.market.codes import (
     ACCEPTED,
+    AMEND_QUANTITY,
+    AMEND_REJECTED,
+    AMENDED,
     BUY,
     CANCEL_REJECTED,
     CANCELLED,
@@ -25,17 +29,21 @@ from tidewright.market.codes import (
     MARKET,
     NO_LIQUIDITY,
     NO_REASON,
+    NO_STOP,
     OUTSIDE_WINDOW,
     POST_ONLY,
     REJECTED,
     RESET,
+    RISES,
     SELF_TRADE,
     SELL,
     TRADE_BUY,
     TRADE_SELL,
     TRADE_UNKNOWN,
+    TRIGGERED,
     UNKNOWN_ORDER,
     WOULD_TAKE,
+    WOULD_TRIGGER,
 )
 
 
@@ -50,6 +58,8 @@ class Matching(Ledger):
         self.waiting: list[Order] = []  # "new orders wait" in a gap
         self.orders: list[Order] = []
         self.arrivals = 0
+        self.last_price = 0  # of the newest print
+        self.tally = Tally()
         self.taken: tuple[dict[int, int], dict[int, int]] = ({}, {})  # by book side and price
         self.updated: set[tuple[int, int]] = set()  # levels set to > 0 since the last whole, unlocked packet end
 
@@ -59,20 +69,23 @@ class Matching(Ledger):
         """Messages that arrive now."""
         due = [message for message in self.inbox if message.arrival_ns == now]
         self.inbox = [message for message in self.inbox if message.arrival_ns != now]
-        news = [message for message in due if not message.is_cancel]
+        news = [message for message in due if message.is_new]
         coming = {id(message.order) for message in news}
         late: list[Message] = []  # "A lane's messages never overtake each other."
         for message in due:
-            if not message.is_cancel:
+            if message.is_new:
                 continue
             if message.order is not None and id(message.order) in coming:
                 late.append(message)
             else:
-                self.cancel_arrives(message, now)
+                self.change_arrives(message, now)
         if not self.book.gap:
             waited, self.waiting = self.waiting, []
-            for order in waited:  # they "arrive after all packets of the instant that ends" the gap
-                self.order_arrives(order, now)
+            for order in waited:  # they "arrive after all packets of the instant that ends" the gap, or set them off
+                if order.state == "set off":
+                    self.goes_off(order, now)
+                else:
+                    self.order_arrives(order, now)
         for message in news:
             assert message.order is not None
             if self.book.gap:
@@ -80,16 +93,17 @@ class Matching(Ledger):
                 self.waiting.append(message.order)
             else:
                 self.order_arrives(message.order, now)
-            for cancel in late:
-                if cancel.order is message.order:
-                    self.cancel_arrives(cancel, now)
+            for change in late:
+                if change.order is message.order:
+                    self.change_arrives(change, now)
 
     # -- packets
 
     def packet(self, packet: Packet) -> None:
+        self.tally.began(packet.ts)
         bid_before, ask_before = self.book.best_bid(), self.book.best_ask()
         parity = self.settings.parity
-        known = packet.ts + self.settings.response_ns
+        known = packet.ts + self.settings.response(packet.ts)
         if not parity:
             known = max(known, packet.receipt)
         if self.book.begin_packet(packet.rows):
@@ -101,6 +115,7 @@ class Matching(Ledger):
                     aggressor = None
                 if aggressor is not None and not self.book.gap:  # "In a gap trades neither fill nor move queues"
                     self.trade(aggressor, row, known)
+                self.printed(row)
             changes = self.book.apply(row)
             if row.kind in (RESET, GAP):
                 self.taken[BUY].clear()  # "a reset or gap clears it"
@@ -114,6 +129,8 @@ class Matching(Ledger):
         if self.book.end_packet():
             for order in self.resting():  # "resting orders rejoin at the back, own order of arrival kept"
                 order.queue = self.new_queue(order)
+        if self.book.whole:
+            self.tally.mid(packet.ts, self.book.last_mid2)
         if self.book.whole and not self.book.locked and not parity:
             self.touch(packet.ts, known)
             self.updated.clear()
@@ -212,6 +229,10 @@ class Matching(Ledger):
     def resting(self) -> list[Order]:
         return [order for order in self.orders if order.state == "resting"]
 
+    def open(self) -> list[Order]:
+        """What locks balances and counts as open: resting and stop orders."""
+        return [order for order in self.orders if order.state in ("resting", "stopped", "set off")]
+
     def by_priority(self, side: int) -> list[Order]:
         """ "from the best price down, then by arrival" """
         own = [order for order in self.resting() if order.side == side]
@@ -226,23 +247,91 @@ class Matching(Ledger):
             return None
         return QUEUES[self.settings.queue](self.book.qty(order.side, order.price), self.settings.queue_power)
 
-    def submit(self, side: int, kind: int, tif: int, price: int, qty: int, arrival_ns: int, tag: int = 0) -> int:
+    def submit(
+        self,
+        side: int,
+        kind: int,
+        tif: int,
+        price: int,
+        qty: int,
+        arrival_ns: int,
+        tag: int = 0,
+        stop: int = 0,
+        way: int = NO_STOP,
+    ) -> int:
         """Send an order; its number within the lane."""
-        order = Order(len(self.orders), tag, side, kind, tif, price, qty, leaves=qty)
+        order = Order(len(self.orders), tag, side, kind, tif, price, qty, leaves=qty, stop=stop, way=way)
         self.orders.append(order)
-        self.send(Message(arrival_ns, order, False, order.number))
+        self.send(Message(arrival_ns, order, True, order.number))
         return order.number
 
     def cancel(self, number: int, arrival_ns: int) -> None:
         order = self.orders[number] if 0 <= number < len(self.orders) else None
         if order is not None:
             order.cancel_sent = True
-        self.send(Message(arrival_ns, order, True, number))
+        self.send(Message(arrival_ns, order, False, number))
+
+    def amend(self, number: int, qty: int, arrival_ns: int) -> None:
+        order = self.orders[number] if 0 <= number < len(self.orders) else None
+        self.send(Message(arrival_ns, order, False, number, qty))
 
     def send(self, message: Message) -> None:
         last = max((m.arrival_ns for m in self.inbox), default=self.now)
         message.arrival_ns = max(message.arrival_ns, last)  # "A lane's messages never overtake each other."
         self.inbox.append(message)
+
+    def change_arrives(self, message: Message, now: int) -> None:
+        if message.qty:
+            self.amendment_arrives(message, now)
+        else:
+            self.cancel_arrives(message, now)
+
+    def amendment_arrives(self, message: Message, now: int) -> None:
+        """ "Amending a quantity down keeps the place" """
+        order = message.order
+        if order is None or order.state in ("sent", "dead"):
+            self.report(AMEND_REJECTED, message.number, 0, now, 0, 0, 0, 0, reason=UNKNOWN_ORDER)
+            return
+        filters = self.instrument.filters
+        executed = order.qty - order.leaves
+        reason = NO_REASON
+        if not executed < message.qty < order.qty:
+            reason = AMEND_QUANTITY
+        elif message.qty < filters.min_qty_lots:
+            reason = FILTER_LOT
+        elif order.kind == LIMIT:
+            if order.price * message.qty * self.instrument.quote_units < filters.min_notional:
+                reason = FILTER_NOTIONAL
+        if reason == NO_REASON:
+            order.qty, order.leaves = message.qty, message.qty - executed
+        what = AMENDED if reason == NO_REASON else AMEND_REJECTED
+        self.report(what, order.number, order.tag, now, order.side, order.price, order.qty, order.leaves, reason=reason)
+
+    def printed(self, row: Row) -> None:
+        """A print: it sets off the stop orders whose price it reaches; they arrive when all packets of the instant,
+        or of the gap, are through.
+        """
+        self.last_price = row.price
+        self.tally.printed(row.ts, row.qty)
+        for order in sorted((o for o in self.orders if o.state == "stopped"), key=lambda o: o.arrived):
+            if self.sets_off(order):
+                order.state = "set off"
+                self.waiting.append(order)
+
+    def sets_off(self, order: Order) -> bool:
+        price = self.last_price
+        return price > 0 and (price >= order.stop if order.way == RISES else price <= order.stop)
+
+    def goes_off(self, order: Order, now: int) -> None:
+        """From now on it is an order like any other; what it locked pays for it."""
+        self.report(TRIGGERED, order.number, order.tag, now, order.side, order.price, order.qty, order.leaves)
+        order.state = "sent"
+        if order.kind == LIMIT and not self.book.inside(order.price):
+            self.die(order, EXPIRED, now, OUTSIDE_WINDOW)
+        elif order.kind == MARKET and order.side == BUY and self.check_balance and not self.affordable(order, now):
+            self.die(order, EXPIRED, now, INSUFFICIENT_BALANCE)
+        else:
+            self.meets_book(order, now)
 
     def cancel_arrives(self, message: Message, now: int) -> None:
         order = message.order
@@ -250,7 +339,7 @@ class Matching(Ledger):
             if self.strategy is None:  # "A cancel that comes too late has no effect"
                 self.report(CANCEL_REJECTED, message.number, 0, now, 0, 0, 0, 0, reason=UNKNOWN_ORDER)
             return
-        if order.state == "waiting":  # "cancels act, also on waiting orders"
+        if order.state in ("waiting", "set off"):  # "cancels act, also on waiting orders"
             self.waiting.remove(order)
         self.die(order, CANCELLED, now, NO_REASON)
 
@@ -258,11 +347,19 @@ class Matching(Ledger):
         """ "Checks on arrival as the venue orders them: filters, balance, post-only against the tape net of what the
         lane has taken, and against the lane's own orders."
         """
-        reason = self.refusal(order)
+        reason = self.refusal(order, now)
         if reason != NO_REASON:
             self.die(order, REJECTED, now, reason)
             return
         self.report(ACCEPTED, order.number, order.tag, now, order.side, order.price, order.qty, order.leaves)
+        if order.way != NO_STOP:
+            order.state = "stopped"
+            order.arrived = self.arrivals
+            self.arrivals += 1
+            return
+        self.meets_book(order, now)
+
+    def meets_book(self, order: Order, now: int) -> None:
         if self.settings.parity and order.tif != POST_ONLY:
             self.take_whole(order, now)
         elif order.kind == LIMIT and order.tif == FOK and self.walkable(order) < order.qty:  # "FOK is all or nothing"
@@ -280,7 +377,7 @@ class Matching(Ledger):
         self.arrivals += 1
         order.queue = self.new_queue(order)
 
-    def refusal(self, order: Order) -> int:
+    def refusal(self, order: Order, now: int) -> int:
         filters = self.instrument.filters
         if order.kind == LIMIT:
             if order.price <= 0 or order.price < filters.min_price_ticks:
@@ -295,11 +392,11 @@ class Matching(Ledger):
             notional = order.price * order.qty * self.instrument.quote_units
             if notional < filters.min_notional or 0 < filters.max_notional < notional:
                 return FILTER_NOTIONAL
-        if len(self.resting()) >= filters.max_num_orders > 0:
+        if len(self.open()) >= filters.max_num_orders > 0:
             return FILTER_MAX_ORDERS
         if order.kind == LIMIT and not self.book.inside(order.price):
             return OUTSIDE_WINDOW
-        if self.check_balance and not self.affordable(order):
+        if self.check_balance and not self.affordable(order, now):
             return INSUFFICIENT_BALANCE
         if order.tif == POST_ONLY:
             opposite = SELL if order.side == BUY else BUY
@@ -309,6 +406,8 @@ class Matching(Ledger):
             for own in self.resting() if not self.settings.parity else []:
                 if own.side == opposite and reaches(order.side, order.price, own.price):
                     return WOULD_TAKE
+        if order.way != NO_STOP and self.sets_off(order):
+            return WOULD_TRIGGER
         return NO_REASON
 
     def walk_prices(self, order: Order) -> list[int]:
@@ -330,6 +429,7 @@ class Matching(Ledger):
         level"
         """
         opposite = SELL if order.side == BUY else BUY
+        extra = self.impact(min(order.leaves, self.walkable(order)), now)
         for price in self.walk_prices(order):
             # "Self-trade: the walk takes what lies ahead of the lane's own resting order at that price, that order
             # expires, the walk goes on."
@@ -337,42 +437,53 @@ class Matching(Ledger):
                 if own.price != price or order.leaves == 0:
                     continue
                 ahead = (own.queue.ahead() if own.queue is not None else 0) - self.taken[opposite].get(price, 0)
-                self.take(order, min(ahead, self.net(opposite, price)), price, now)
+                self.take(order, min(ahead, self.net(opposite, price)), price, extra, now)
                 if order.leaves > 0:
                     self.die(own, EXPIRED, now, SELF_TRADE)
-            self.take(order, self.net(opposite, price), price, now)
+            self.take(order, self.net(opposite, price), price, extra, now)
 
     def take_whole(self, order: Order, now: int) -> None:
         """parity: "takers fill at the best", whole, and meet no own orders."""
         best = self.book.best_ask() if order.side == BUY else self.book.best_bid()
         if best is not None and (order.kind == MARKET or reaches(order.side, order.price, best)):
-            self.fill(order, order.leaves, best, 0, now, now + self.settings.response_ns)
+            self.fill(order, order.leaves, best, 0, now, now + self.settings.response(now))
         elif order.kind == LIMIT and order.tif == FOK:
             self.die(order, EXPIRED, now, FOK_UNFILLED)
 
-    def take(self, order: Order, available: int, price: int, now: int) -> None:
+    def impact(self, lots: int, now: int) -> int:
+        """Ticks that a taker of some lots pays beyond the book."""
+        if self.settings.impact is None or not lots:
+            return 0
+        return self.settings.impact.ticks(lots, self.book.last_mid2 or 0, self.tally, now, self.instrument.lot)
+
+    def take(self, order: Order, available: int, price: int, extra: int, now: int) -> None:
         filled = min(order.leaves, max(0, available))
         if filled > 0:
             opposite = SELL if order.side == BUY else BUY
             self.taken[opposite][price] = self.taken[opposite].get(price, 0) + filled
+            paid = price + extra if order.side == BUY else max(1, price - extra)
+            if order.kind == LIMIT:  # never worse than its limit
+                paid = min(paid, order.price) if order.side == BUY else max(paid, order.price)
             # Known: "a taker fill, rejection or cancel at arrival + response"
-            self.fill(order, filled, price, 0, now, now + self.settings.response_ns)
+            self.fill(order, filled, paid, 0, now, now + self.settings.response(now))
 
     def die(self, order: Order, what: int, now: int, reason: int) -> None:
         self.report(what, order.number, order.tag, now, order.side, order.price, order.qty, order.leaves, reason=reason)
         order.state = "dead"
-        order.died_known_ns = now + self.settings.response_ns
+        order.died_known_ns = now + self.settings.response(now)
 
     def balances(self) -> tuple[int, Fraction, int, Fraction]:
         """Base and quote balances and what resting orders lock of them, 1e-8 units."""
         position, cash, fee_base, fee_quote = self.money(None)
         base = self.base_start + position * self.instrument.lot_units - fee_base
-        quote = self.quote_start + cash * self.instrument.quote_units - fee_quote
-        base_locked = sum(o.leaves for o in self.resting() if o.side == SELL) * self.instrument.lot_units
-        quote_locked = sum(o.leaves * o.price for o in self.resting() if o.side == BUY) * self.instrument.quote_units
+        quote = self.quote_start + cash * self.instrument.quote_units
+        if not self.settings.fee_asset_price:  # else they come out of another balance
+            quote -= fee_quote
+        base_locked = sum(o.leaves for o in self.open() if o.side == SELL) * self.instrument.lot_units
+        quote_locked = sum(o.leaves * o.price for o in self.open() if o.side == BUY) * self.instrument.quote_units
         return base, quote, base_locked, Fraction(quote_locked)
 
-    def affordable(self, order: Order) -> bool:
+    def affordable(self, order: Order, now: int) -> bool:
         base, quote, base_locked, quote_locked = self.balances()
         if order.side == SELL:
             return order.qty * self.instrument.lot_units <= base - base_locked
@@ -384,6 +495,8 @@ class Matching(Ledger):
                 here = min(need, self.net(SELL, price))
                 cost += here * price * self.instrument.quote_units
                 need -= here
+            lots = order.qty - need
+            cost += lots * self.impact(lots, now) * self.instrument.quote_units
         return cost <= quote - quote_locked
 
 

@@ -34,6 +34,7 @@ class Lane(Matching):
         self.viewed = 0  # packets in the view
         self.view = Book(self.settings.window_ticks, self.settings.parity, self.settings.touch_only)
         self.decisions = 0
+        self.line_busy = -(2**62)  # when what was decided last arrives
         self.limited = 0  # decisions at which a limit cut quotes
         self.mids: list[int] = []  # mid2 of the view at each decision with a whole view
         self.day_start: Sample | None = None
@@ -91,6 +92,8 @@ class Lane(Matching):
         self.deliver(now)
         # What becomes known needs no step: known state is always counted anew from times of knowledge.
         if self.next_decision() == now:
+            # "A lane's messages never overtake each other."
+            self.line_busy = max(self.line_busy, now + self.settings.entry(now))
             self.decide(now)
             self.decisions += 1
             self.deliver(now)
@@ -169,7 +172,7 @@ class Lane(Matching):
         order at a wanted price whose original quantity equals the target stays; the rest is cancelled; what is missing
         is sent anew."
         """
-        arrival = now + self.settings.entry_ns
+        arrival = self.line_busy
         missing = {side: list(quotes) for side, quotes in targets.items()}
         for order in sorted(self.orders, key=lambda o: o.side):  # bids, then asks, in order of sending
             known_dead = order.died_known_ns is not None and order.died_known_ns <= now
@@ -187,7 +190,7 @@ class Lane(Matching):
     def check_slots(self, now: int, side: int) -> None:
         """ "Slots per lane and side: levels * (1 + max(1, ceil(entry/cycle))), a pool." It can never run out."""
         levels = int(self.params["levels"])
-        pool = levels * (1 + max(1, -(-self.settings.entry_ns // self.settings.cycle_ns)))
+        pool = levels * (1 + max(1, -(-self.settings.most_entry() // self.settings.cycle_ns)))
         held = 0
         for order in self.orders:
             known_dead = order.died_known_ns is not None and order.died_known_ns <= now

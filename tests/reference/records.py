@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from tests.reference.impact import Impact
+from tests.reference.latency import Latency
 from tests.reference.queues import Queue
 from tests.reference.quoting import LimitSet
+from tidewright.market.codes import NO_STOP
 
 NO_LIMITS = LimitSet()
 
@@ -24,6 +27,18 @@ class Settings:
     limits: LimitSet = NO_LIMITS
     parity: bool = False
     touch_only: bool = False
+    latency: Latency | None = None  # instead of the constant ones
+    impact: Impact | None = None
+    fee_asset_price: str = ""  # fees are paid in a third asset of this price in quote; empty: in what is received
+
+    def entry(self, ts: int) -> int:
+        return self.entry_ns if self.latency is None else self.latency.entry(ts)
+
+    def response(self, ts: int) -> int:
+        return self.response_ns if self.latency is None else self.latency.response(ts)
+
+    def most_entry(self) -> int:
+        return self.entry_ns if self.latency is None else self.latency.most_entry()
 
 
 class Report(NamedTuple):
@@ -58,19 +73,22 @@ class Order:
     leaves: int = 0
     queue: Queue | None = None
     arrived: int = -1  # place in the lane's own order of arrival
-    state: str = "sent"  # sent, waiting, resting, dead
+    state: str = "sent"  # sent, waiting, resting, stopped, set off, dead
     died_known_ns: int | None = None
     cancel_sent: bool = False
+    stop: int = 0
+    way: int = NO_STOP
 
 
 @dataclass
 class Message:
-    """What a lane sent: a new order or a cancel."""
+    """What a lane sent: a new order, a cancel, or an amendment."""
 
     arrival_ns: int
     order: Order | None  # None: a cancel of a number nobody knows
-    is_cancel: bool
+    is_new: bool
     number: int
+    qty: int = 0  # that an amendment wants
 
 
 @dataclass
@@ -82,7 +100,7 @@ class Fill:
     price: int
     qty: int
     fee_base: int
-    fee_quote: int
+    fee_quote: int  # in the third asset where fees are paid in one
 
 
 @dataclass

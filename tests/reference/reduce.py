@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 
 from tests.reference.book import Row
-from tests.reference.driver import Action, Case, Drop, Send
+from tests.reference.driver import Action, Case, Cut, Drop, Send
 from tests.reference.model import Settings
 from tidewright.market.codes import PACKET_END
 
@@ -63,12 +63,12 @@ def without(actions: tuple[Action, ...], index: int) -> tuple[Action, ...]:
     """Actions without one; cancels of a removed order go too, those of later ones count anew."""
     gone = actions[index]
     left = actions[:index] + actions[index + 1 :]
-    if isinstance(gone, Drop):
+    if isinstance(gone, Drop | Cut):
         return left
     number = sum(isinstance(each, Send) and each.lane == gone.lane for each in actions[:index])
     result: list[Action] = []
     for each in left:
-        if isinstance(each, Drop) and each.lane == gone.lane:
+        if isinstance(each, Drop | Cut) and each.lane == gone.lane:
             if each.number == number:
                 continue
             each = each._replace(number=each.number - (each.number > number))

@@ -57,9 +57,15 @@ def activity(lane: Lane) -> dict[str, Fraction]:
         "n_rejects": Fraction(sum(r.what == REJECTED for r in lane.reports)),
         "volume_quote": sum((r.qty * r.price * money for r in fills), Fraction(0)),
         "fees_base": Fraction(sum(f.fee_base for f in lane.fills), UNIT),
-        "fees_quote": Fraction(sum(f.fee_quote for f in lane.fills), UNIT),
+        "fees_other" if lane.settings.fee_asset_price else "fees_quote": Fraction(
+            sum(f.fee_quote for f in lane.fills), UNIT
+        ),
         "fees_value": sum(
-            (Fraction(f.fee_quote + f.fee_base * f.price * lane.instrument.tick, UNIT) for f in lane.fills), Fraction(0)
+            (
+                Fraction(lane.fee_value(f.fee_quote) + f.fee_base * f.price * lane.instrument.tick, UNIT)
+                for f in lane.fills
+            ),
+            Fraction(0),
         ),
         "position_lots": Fraction(position),
         "max_abs_position_lots": Fraction(most),
@@ -75,7 +81,7 @@ def closed_trades(lane: Lane) -> dict[str, Fraction]:
     for fill, report in zip(lane.fills, [r for r in lane.reports if r.what == FILL], strict=True):
         price = fill.price * lane.instrument.tick
         value = fill.qty * lane.instrument.lot * price
-        fee = Fraction(fill.fee_quote, UNIT) + Fraction(fill.fee_base, UNIT) * price
+        fee = Fraction(lane.fee_value(fill.fee_quote), UNIT) + Fraction(fill.fee_base, UNIT) * price
         paid = value + fee if fill.side == BUY else fee - value  # negative: received
         signed = fill.qty if fill.side == BUY else -fill.qty
         closing = min(abs(position), fill.qty) if position * signed < 0 else 0

@@ -7,7 +7,9 @@ from typing import Any, Protocol, TypeVar
 from hypothesis import strategies as st
 
 from tests.reference.book import Row
-from tests.reference.driver import Action, Case, Drop, Send
+from tests.reference.driver import Action, Case, Cut, Drop, Send
+from tests.reference.impact import Impact
+from tests.reference.latency import Sampled, Table
 from tests.reference.model import DAY_NS, Settings
 from tests.reference.quoting import LimitSet
 from tidewright.market.codes import (
@@ -16,6 +18,7 @@ from tidewright.market.codes import (
     BEST_BID,
     BID,
     BUY,
+    FALLS,
     FOK,
     FUNDING,
     GAP,
@@ -24,9 +27,11 @@ from tidewright.market.codes import (
     LIMIT,
     MARK,
     MARKET,
+    NO_STOP,
     PACKET_END,
     POST_ONLY,
     RESET,
+    RISES,
     SELL,
     SNAPSHOT,
     TRADE_BUY,
@@ -205,9 +210,30 @@ def random_parity(choose: Chooser, queue: str) -> bool:
     return queue in ("risk_averse", "front") and choose.several(False, True)
 
 
+def random_latency(choose: Chooser) -> Table | Sampled | None:
+    """Constant ones most of the time, else recorded or sampled ones about as long as a cycle."""
+    what = choose.between(0, 5)
+    if what <= 2:
+        return None
+    if what == 3:
+        return Sampled(
+            choose.several(5, 20), choose.several(3, 30), choose.several(0.3, 1.0), choose.several(0, 70), 0.2, what
+        )
+    rows = []
+    ts = choose.several(1000, 990, DAY_NS - 90)
+    for _ in range(choose.between(1, 5)):
+        rows.append((ts, choose.several(10, 0, 40, 90, 3), choose.several(5, 0, 60)))
+        ts += choose.several(30, 7, 150)
+    return Table(tuple(rows))
+
+
 def random_settings(choose: Chooser, window: int, start: int = 1000) -> Settings:
     queue = choose.several("risk_averse", "prob", "prob_log", "front", "prob")
+    parity = random_parity(choose, queue)
     return Settings(
+        latency=random_latency(choose),
+        impact=None if parity else choose.several(None, None, Impact(1.0, 0.03, 0.5), Impact(0.5), Impact(2.0, 0.2)),
+        fee_asset_price=choose.several("", "", "", "612.35", "0.07"),
         cycle_ns=choose.several(25, 10, 60),
         start_ns=choose.several(None, 1000, 983, 1020) if start == 1000 else None,
         entry_ns=choose.several(0, 3, 10, 25, 130),
@@ -216,7 +242,7 @@ def random_settings(choose: Chooser, window: int, start: int = 1000) -> Settings
         queue=queue,
         queue_power=choose.several(3.0, 1.0, 2.0, 0.5),
         window_ticks=window,
-        parity=random_parity(choose, queue),
+        parity=parity,
     )
 
 
@@ -238,7 +264,11 @@ def random_actions(choose: Chooser, rows: list[Row], lanes: int) -> list[Action]
         what = choose.between(0, 9)
         near = price_near(rows, at)
         if what == 9 and sent[lane]:
-            actions.append(Drop(at, max(0, sent[lane] - choose.between(0, 4)), delay, lane))
+            number = max(0, sent[lane] - choose.between(0, 4))
+            if choose.between(0, 1):
+                actions.append(Cut(at, number, choose.several(1, 2, 4, 7), delay, lane))
+            else:
+                actions.append(Drop(at, number, delay, lane))
         else:
             side = choose.several(BUY, SELL)
             price, kind, tif = near + choose.several(0, -1, 1, 2, -2, -4, 5), LIMIT, choose.several(GTC, POST_ONLY)
@@ -247,7 +277,10 @@ def random_actions(choose: Chooser, rows: list[Row], lanes: int) -> list[Action]
             if what == 7 and choose.between(0, 1):
                 price, kind, tif = 0, MARKET, choose.several(GTC, IOC, FOK)
             qty = choose.several(3, 1, 2, 5, 9, 20) if choose.between(0, 19) < 19 else 0
-            actions.append(Send(at, side, max(0, price), qty, tif, kind, delay, len(actions), lane))
+            stop, way = 0, NO_STOP
+            if tif != POST_ONLY and choose.between(0, 3) == 3:
+                stop, way = max(1, near + choose.several(1, -1, 2, -2, 4, -4, 0)), choose.several(RISES, FALLS)
+            actions.append(Send(at, side, max(0, price), qty, tif, kind, delay, len(actions), lane, stop, way))
             sent[lane] += 1
         at += choose.several(6, 0, 1, 2, 15 // lanes)
     return actions

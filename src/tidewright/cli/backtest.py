@@ -13,15 +13,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tidewright.cli.fee_option import require_rate
+from tidewright.cli.fee_option import TIER_HELP, chosen_fees
 from tidewright.cli.portfolio import amounts, params_by_name, portfolio_answer, rates_of, show_portfolio
 from tidewright.cli.ray_option import Ray, Threads, WithRay, announce
 from tidewright.cli.waiting import waiting
 from tidewright.engine.backtest import BacktestResult, backtest
+from tidewright.engine.latency_text import FORMS
 from tidewright.engine.portfolio import PortfolioResult, backtest_portfolio
 from tidewright.engine.portfolio_plan import by_name
 from tidewright.market.errors import UsageError
-from tidewright.market.instrument import units_text
 from tidewright.market.tape import Tape
 from tidewright.measure.definitions import DEFINITIONS
 from tidewright.risk.limits import Limits
@@ -57,8 +57,13 @@ def run(
         str | None, typer.Option("--taker-fee", help="Rate, 0.001 is 0.1 %; else the instrument's.")
     ] = None,
     latency: Annotated[
-        str, typer.Option("--latency", help="Of an order on its way to the venue, and again of the answer.")
+        str, typer.Option("--latency", help=f"Of an order on its way to the venue, and of the answer: {FORMS}.")
     ] = "50ms",
+    fee_tier: Annotated[str | None, typer.Option("--fee-tier", help=TIER_HELP)] = None,
+    impact: Annotated[
+        str,
+        typer.Option("--impact", help="What takers pay beyond the book: none, sqrt, sqrt:y=1,sigma=0.03,volume=20000."),
+    ] = "none",
     queue: Annotated[
         str, typer.Option("--queue", help="Place in the queue: risk_averse, prob, prob_log or front.")
     ] = "risk_averse",
@@ -83,8 +88,6 @@ def run(
 ) -> None:
     """Run one strategy over a tape, or over several as one portfolio, and print its figures, with what was assumed."""
     sources = [Tape.open(path) for path in tape]
-    require_rate(maker_fee, "--maker-fee")
-    require_rate(taker_fee, "--taker-fee")
     console = Console(stderr=True)
     if len(sources) > 1 and not console.is_terminal:
         console = Console(stderr=True, width=160)  # a table cut to a narrow pipe says nothing
@@ -110,7 +113,9 @@ def run(
                 sources,
                 strategy,
                 params_by_name(set_ or [], list(named), _params),
-                fees={name: _fees(each, maker_fee, taker_fee) for name, each in named.items()},
+                fees={
+                    name: chosen_fees(each.instrument, maker_fee, taker_fee, fee_tier) for name, each in named.items()
+                },
                 capital=amounts(capital, "--capital"),
                 rates=rates_of(rate or []),
                 threads=threads,
@@ -119,7 +124,8 @@ def run(
                 **options,
             )
         else:
-            options |= {"fees": _fees(sources[0], maker_fee, taker_fee), "capital": capital, "progress": show}
+            fees = chosen_fees(sources[0].instrument, maker_fee, taker_fee, fee_tier)
+            options |= {"fees": fees, "capital": capital, "progress": show, "impact": impact}
             options["record_equity"] = True if equity is not None else None
             if policy is not None:
                 result = _steered(context, sources[0], policy, options)
@@ -160,15 +166,6 @@ def _replaying(console: Console, rows: int) -> Iterator[Callable[[int, int], Non
         waits.close()
         if bar.live.is_started:
             bar.stop()
-
-
-def _fees(tape: Tape, maker: str | None, taker: str | None) -> tuple[str, str]:
-    """Fee rates as given, else the instrument's."""
-    known = tape.instrument
-    return (
-        maker if maker is not None else units_text(known.maker_fee),
-        taker if taker is not None else units_text(known.taker_fee),
-    )
 
 
 def _steered(context: typer.Context, tape: Tape, file: Path, options: dict[str, Any]) -> BacktestResult:
@@ -264,9 +261,9 @@ def _show(console: Console, result: BacktestResult) -> None:
         console.print(f"... and {result.lanes - 20} lanes more (--json has them all)")
     facts = result.assumptions
     console.print(
-        f"assumed: fees {facts['maker_fee']:.4%} maker, {facts['taker_fee']:.4%} taker; latency "
-        f"{facts['entry_latency_ms']:g} + {facts['response_latency_ms']:g} ms; queue {facts['queue']}; "
-        f"{facts['cohorts']}; no impact on the market"
+        f"assumed: fees {facts['maker_fee']:.4%} maker, {facts['taker_fee']:.4%} taker ({facts['fee_schedule']}), in "
+        f"{facts['fee_asset']}; latency {facts['latency']}; queue {facts['queue']}; {facts['cohorts']}; "
+        f"market impact: {facts['market_impact']}"
     )
     console.print(
         f"detail: {facts['tape']['detail_level']} ({facts['tape']['detail']}): {facts['tape']['detail_fills']}"

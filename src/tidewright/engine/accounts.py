@@ -6,9 +6,13 @@ import numpy as np
 from numba import int64, njit
 
 from tidewright.engine.layout import (
+    CFG_F_FEE_PRICE,
     CFG_F_LOT,
     CFG_F_TICK,
+    CFG_FEE_DEN,
     CFG_FEE_IN_BASE,
+    CFG_FEE_NUM,
+    CFG_FEE_OTHER,
     CFG_LOT_UNITS,
     CFG_MAKER,
     CFG_QUOTE_DEN,
@@ -71,15 +75,24 @@ def share_of(amount: int, rate: int, per: int) -> int:
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
 def commission(state: State, side: int, price: int, qty: int, maker: int) -> tuple[int, int]:
-    """Commission of a fill, 1e-8 units: in base, in quote. One of them is 0."""
+    """Commission of a fill, 1e-8 units: in base; in quote, or in the third asset where it is paid in one."""
     cfg = state.cfg
     rate = cfg[CFG_MAKER] if maker == 1 else cfg[CFG_TAKER]
     if side == 0 and cfg[CFG_FEE_IN_BASE] == 1:
         return share_of(qty * cfg[CFG_LOT_UNITS], rate, int64(100_000_000)), int64(0)
     paid = price * qty * cfg[CFG_QUOTE_NUM]
+    if cfg[CFG_FEE_OTHER] == 1:
+        return int64(0), in_other(state, share_of(paid, rate, cfg[CFG_QUOTE_DEN] * 100_000_000))
     if cfg[CFG_QUOTE_DEN] == 1:  # division by a constant is a multiplication
         return int64(0), share_of(paid, rate, int64(100_000_000))
     return int64(0), share_of(paid, rate, cfg[CFG_QUOTE_DEN] * 100_000_000)
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
+def in_other(state: State, fee: int) -> int:
+    """Units of the third asset for a commission in quote units, truncated towards zero."""
+    units = share_of(abs(fee), state.cfg[CFG_FEE_NUM], state.cfg[CFG_FEE_DEN])
+    return units if fee >= 0 else -units
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -87,6 +100,8 @@ def worth(state: State, lane: int, first: int, mid2: int) -> float:
     """Equity in quote currency at twice a mid: of the true state (``first`` = 0) or the known one (L_KNOWN)."""
     cfg = state.cfg
     row = state.lane[lane]
+    if cfg[CFG_FEE_OTHER] == 1:
+        return worth_less_other(state, lane, first, mid2)
     base = row[L_BASE_START] + row[first] * cfg[CFG_LOT_UNITS] - row[first + 2]
     quote = np.float64(row[L_QUOTE_START] - row[first + 3])
     if cfg[CFG_QUOTE_DEN] == 1:
@@ -94,6 +109,17 @@ def worth(state: State, lane: int, first: int, mid2: int) -> float:
     else:
         quote += np.float64(row[first + 1] * cfg[CFG_QUOTE_NUM]) / np.float64(cfg[CFG_QUOTE_DEN])
     return (quote + np.float64(base) * (np.float64(mid2) * (0.5 * state.cfg_f[CFG_F_TICK]))) / 1e8
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
+def worth_less_other(state: State, lane: int, first: int, mid2: int) -> float:
+    """The same where fees are paid in a third asset: less their value at its stated price."""
+    cfg = state.cfg
+    row = state.lane[lane]
+    base = np.float64(row[L_BASE_START] + row[first] * cfg[CFG_LOT_UNITS])
+    cash = np.float64(row[first + 1] * cfg[CFG_QUOTE_NUM]) / np.float64(cfg[CFG_QUOTE_DEN])
+    quote = np.float64(row[L_QUOTE_START]) + cash - np.float64(row[first + 3]) * state.cfg_f[CFG_F_FEE_PRICE]
+    return (quote + base * (np.float64(mid2) * (0.5 * state.cfg_f[CFG_F_TICK]))) / 1e8
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -119,6 +145,8 @@ def book_fill(state: State, lane: int, side: int, price: int, qty: int, fee_base
     tick = state.cfg_f[CFG_F_TICK]
     value = np.float64(qty) * state.cfg_f[CFG_F_LOT] * (np.float64(price) * tick)
     fee = np.float64(fee_quote) / 1e8 + np.float64(fee_base) / 1e8 * (np.float64(price) * tick)
+    if state.cfg[CFG_FEE_OTHER] == 1:
+        fee = np.float64(fee_quote) / 1e8 * state.cfg_f[CFG_F_FEE_PRICE]
     sums[F_VOLUME] += value
     sums[F_FEES_VALUE] += fee
     paid = value + fee if side == 0 else fee - value

@@ -3,18 +3,22 @@
 from numba import int64, njit
 
 from tidewright.engine.checks import refusal, slots_of
+from tidewright.engine.latency import response_at
 from tidewright.engine.layout import (
+    B_ARRIVAL,
+    B_END,
+    B_MERGED,
     BATCH_HEAD,
     BATCH_TAIL,
     C_ARRIVAL,
     C_LANE,
     C_LATE,
     C_NUMBER,
+    C_QTY,
     C_SLOT,
     CALL_HEAD,
     CALL_TAIL,
     CFG_RECORD,
-    CFG_RESPONSE,
     CFG_STRATEGY,
     DONE,
     FREE,
@@ -23,6 +27,7 @@ from tidewright.engine.layout import (
     GROW_TAKEN,
     IN_GAP,
     KNOWN_ROOM,
+    LAST_TRADE,
     LATE,
     LOG_COUNT,
     MSG_HEAD,
@@ -33,6 +38,8 @@ from tidewright.engine.layout import (
     O_QTY,
     RESTING,
     SENT,
+    SET_OFF,
+    STOP_WAY,
     T_LANE,
     T_QTY,
     TAKEN_ROOM,
@@ -41,10 +48,20 @@ from tidewright.engine.layout import (
     WAITING,
     State,
 )
-from tidewright.engine.orders import cancel, die, reject_cancel, rest, write_report
-from tidewright.engine.slots import kind_of, lane_of, set_state, side_of, state_of, tif_of
+from tidewright.engine.orders import amend, cancel, die, reject_unknown, rest, write_report
+from tidewright.engine.slots import kind_of, lane_of, side_of, state_of, tif_of
+from tidewright.engine.stops import go_off, hold, set_off_by, wait
 from tidewright.engine.taking import take
-from tidewright.market.codes import ACCEPTED, NO_REASON, POST_ONLY, REJECTED
+from tidewright.market.codes import (
+    ACCEPTED,
+    AMEND_REJECTED,
+    CANCEL_REJECTED,
+    NO_REASON,
+    NO_STOP,
+    POST_ONLY,
+    REJECTED,
+    WOULD_TRIGGER,
+)
 from tidewright.market.ladder import BEST, WIDTH, Ladder, index_of, next_level
 
 
@@ -56,12 +73,18 @@ def arrive(state: State, slot: int, now: int) -> None:
     tif = tif_of(state, slot)
     price, qty = state.order[slot, O_PRICE], state.order[slot, O_QTY]
     index = index_of(Ladder(state.qty, state.reg), side, price)
-    reason = refusal(state, lane, side, kind_of(state, slot), tif, price, qty, index)
+    reason = refusal(state, lane, side, kind_of(state, slot), tif, price, qty, index, now)
+    stop = state.cfg[CFG_STRATEGY] < 0 and state.tag[slot, STOP_WAY] != NO_STOP
+    if stop and reason == NO_REASON and set_off_by(state, slot, state.reg[LAST_TRADE]):
+        reason = int64(WOULD_TRIGGER)
     if reason != NO_REASON:
         die(state, slot, int64(REJECTED), now, reason)
         return
     if state.cfg[CFG_RECORD] > 1:
-        write_report(state, ACCEPTED, slot, now, now + state.cfg[CFG_RESPONSE], price, qty, 0, 0, NO_REASON)
+        write_report(state, ACCEPTED, slot, now, now + response_at(state, now), price, qty, 0, 0, NO_REASON)
+    if stop:
+        hold(state, slot)
+        return
     if tif == POST_ONLY or take(state, slot, index, now):
         rest(state, slot, lane, side, index)
 
@@ -72,44 +95,23 @@ def arrive_or_wait(state: State, slot: int, now: int) -> None:
     if state.reg[IN_GAP] == 0:
         arrive(state, slot, now)
     else:
-        wait(state, slot)
-
-
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
-def wait(state: State, slot: int) -> None:
-    """Let an order wait for the end of a gap."""
-    if state.reg[WAIT_COUNT] == len(state.waiting):
-        forget_dead_waiting(state)
-    count = state.reg[WAIT_COUNT]
-    state.waiting[count, 0] = slot
-    state.waiting[count, 1] = state.order[slot, O_NUMBER]
-    state.reg[WAIT_COUNT] = count + 1
-    set_state(state, slot, WAITING)
-
-
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
-def forget_dead_waiting(state: State) -> None:
-    """Close the ranks after cancels of waiting orders; there are never more living ones than slots."""
-    kept = int64(0)
-    for i in range(state.reg[WAIT_COUNT]):
-        slot = state.waiting[i, 0]
-        if state.order[slot, O_NUMBER] == state.waiting[i, 1] and state_of(state, slot) == WAITING:
-            state.waiting[kept, 0] = slot
-            state.waiting[kept, 1] = state.waiting[i, 1]
-            kept += 1
-    state.reg[WAIT_COUNT] = kept
+        wait(state, slot, int64(WAITING))
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
 def admit_waiting(state: State, now: int) -> None:
-    """The gap is over: orders that waited arrive, in the order they came."""
+    """The gap or the instant is over: orders that waited arrive, in the order they came."""
     count = state.reg[WAIT_COUNT]
     state.reg[WAIT_COUNT] = 0
     state.reg[WAIT_DUE] = NEVER
     for i in range(count):
         slot = state.waiting[i, 0]
-        if state.order[slot, O_NUMBER] == state.waiting[i, 1] and state_of(state, slot) == WAITING:
+        if state.order[slot, O_NUMBER] != state.waiting[i, 1]:
+            continue
+        if state_of(state, slot) == WAITING:
             arrive(state, slot, now)
+        elif state_of(state, slot) == SET_OFF:
+            go_off(state, slot, now)
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
@@ -126,27 +128,28 @@ def deliver_messages(state: State, now: int) -> int:
     """Let what the strategies sent for this instant arrive; GROW_... and nothing has happened if there is no room."""
     reg = state.reg
     waiting = reg[WAIT_DUE] <= now and reg[IN_GAP] == 0
-    due = reg[BATCH_HEAD] != reg[BATCH_TAIL] and state.batch[reg[BATCH_HEAD], 0] <= now
+    due = reg[BATCH_HEAD] != reg[BATCH_TAIL] and state.batch[reg[BATCH_HEAD], B_ARRIVAL] <= now
     if not waiting and not due:
         return DONE
-    end = state.batch[reg[BATCH_HEAD], 1] if due else reg[MSG_HEAD]
+    end = state.batch[reg[BATCH_HEAD], B_END] if due else reg[MSG_HEAD]
     size = len(state.msg)
     status = room_for(state, 2 * ((end - reg[MSG_HEAD]) % size + reg[WAIT_COUNT]), 0)
     if status != DONE:
         return status
     first = reg[MSG_HEAD]
-    if waiting:
-        while first != end:
-            if state.msg[first] < 0:
-                cancel(state, int64(~state.msg[first]), now)
-            first = (first + 1) % size
-        admit_waiting(state, now)
-        first = reg[MSG_HEAD]
+    apart = waiting or (due and state.batch[reg[BATCH_HEAD], B_MERGED] == 1)
+    if apart:
+        cancels_first(state, first, end, now)
+        if waiting:
+            admit_waiting(state, now)
     while first != end:
         message = int64(state.msg[first])
         if message >= 0:
             arrive_or_wait(state, message, now)
-        elif not waiting:
+            if apart and state.tag[message, LATE] == 1:
+                state.tag[message, LATE] = 0
+                cancel(state, message, now)
+        elif not apart:
             cancel(state, ~message, now)
         first += 1
         if first == size:
@@ -155,6 +158,18 @@ def deliver_messages(state: State, now: int) -> int:
     if due:
         reg[BATCH_HEAD] = (reg[BATCH_HEAD] + 1) % len(state.batch)
     return DONE
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
+def cancels_first(state: State, first: int, end: int, now: int) -> None:
+    """Let the cancels among some messages act before all orders; one of an order among them is noted, see LATE."""
+    while first != end:
+        message = int64(state.msg[first])
+        if message < 0 and state_of(state, ~message) == SENT:
+            state.tag[~message, LATE] = 1
+        elif message < 0:
+            cancel(state, ~message, now)
+        first = (first + 1) % len(state.msg)
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -174,7 +189,7 @@ def room_for(state: State, reports: int, taken: int) -> int:
 def deliver_calls(state: State, now: int) -> int:
     """Let what was sent from outside for this instant arrive.
 
-    Cancels come first, but none overtakes the arrival of its own order.
+    Cancels and amendments come first, but none overtakes the arrival of its own order.
     """
     reg = state.reg
     waiting = reg[WAIT_DUE] <= now and reg[IN_GAP] == 0
@@ -194,7 +209,7 @@ def deliver_calls(state: State, now: int) -> int:
                 state.tag[slot, LATE] = 1
                 state.call[i, C_LATE] = 1
             else:
-                cancel_call(state, i, now)
+                change_call(state, i, now)
     if waiting:
         admit_waiting(state, now)
     for i in range(first, end):
@@ -207,20 +222,24 @@ def deliver_calls(state: State, now: int) -> int:
         if late:
             for j in range(first, end):
                 if state.call[j, C_LATE] == 1 and state.call[j, C_NUMBER] == number:
-                    cancel_call(state, j, now)
+                    change_call(state, j, now)
     reg[CALL_HEAD] = end
     return DONE
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
-def cancel_call(state: State, i: int, now: int) -> None:
-    """A cancel from outside acts, or is rejected because there is no such order any more."""
+def change_call(state: State, i: int, now: int) -> None:
+    """A cancel or amendment from outside acts, or is rejected because there is no such order any more."""
     lane = state.call[i, C_LANE]
+    qty = state.call[i, C_QTY]
     slot = find_order(state, lane, state.call[i, C_NUMBER])
     if slot < 0:
-        reject_cancel(state, lane, state.call[i, C_NUMBER], now)
-    else:
+        what = int64(CANCEL_REJECTED) if qty == 0 else int64(AMEND_REJECTED)
+        reject_unknown(state, what, lane, state.call[i, C_NUMBER], now)
+    elif qty == 0:
         cancel(state, slot, now)
+    else:
+        amend(state, slot, qty, now)
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -264,4 +283,4 @@ def room_for_calls(state: State, first: int, end: int, waiting: bool) -> int:
             left -= state.qty[side * state.reg[WIDTH] + level]
             steps += 1
             level = next_level(Ladder(state.qty, state.reg), int64(side), level - 1)
-    return room_for(state, orders * (6 + steps) + 2 * (state.reg[RESTING] + orders), orders * (2 + steps))
+    return room_for(state, orders * (7 + steps) + 2 * (state.reg[RESTING] + orders), orders * (2 + steps))

@@ -9,11 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewright.engine.config import ReplayConfig
+from tidewright.engine.impact import Impact
+from tidewright.engine.impact_text import parse_impact
+from tidewright.engine.latency_text import LatencyLike, parse_latency
 from tidewright.engine.sweep import Job, Result, Rows, Runner, runner
 from tidewright.market.clock import iso, parse_duration
-from tidewright.market.codes import FEE_BASE, PACKET_END, SELL, UNIT
+from tidewright.market.codes import PACKET_END, SELL, UNIT
 from tidewright.market.detail import detail_of
 from tidewright.market.errors import UsageError
+from tidewright.market.fees import Fees, as_fees
 from tidewright.market.instrument import Instrument, text_units, units_text
 from tidewright.market.tape import F64, I64, Columns, Tape
 from tidewright.measure.figures import from_statistics
@@ -69,6 +73,7 @@ class BacktestResult:
     _fills: npt.NDArray[np.void] | None
     ran: str = ""
     memory: dict[str, int] = field(default_factory=dict)
+    _fee_asset: str = ""
 
     @property
     def lanes(self) -> int:
@@ -91,6 +96,9 @@ class BacktestResult:
         names = ["equity"] if self.lanes == 1 else [f"lane_{lane}" for lane in range(self.lanes)]
         values = {name: self.equity_values[:, lane] for lane, name in enumerate(names)}
         return pl.DataFrame({"ts": self.equity_ts, **values})
+
+    def _fee_assets(self) -> tuple[str, str, str]:
+        return self.instrument.base, self.instrument.quote, self._fee_asset
 
     def fills(self, lane: int = 0) -> "pl.DataFrame":
         """Fills of one lane in the order they happened.
@@ -123,7 +131,7 @@ class BacktestResult:
                 "price": [known.price_text(ticks) for ticks in rows["price"].tolist()],
                 "qty": [known.qty_text(lots) for lots in rows["qty"].tolist()],
                 "fee": [units_text(units) for units in rows["fee"].tolist()],
-                "fee_asset": [known.base if a == FEE_BASE else known.quote for a in rows["fee_asset"].tolist()],
+                "fee_asset": [self._fee_assets()[asset] for asset in rows["fee_asset"].tolist()],
                 "maker": rows["maker"] == 1,
                 "order": rows["number"],
                 "price_ticks": rows["price"],
@@ -139,12 +147,13 @@ def backtest(
     params: Params | None = None,
     *,
     cycle: str | int | float = "30s",
-    fees: tuple[Rate, Rate] | None = None,
-    latency: str | int | float = "50ms",
+    fees: tuple[Rate, Rate] | str | Fees | None = None,
+    latency: LatencyLike = "50ms",
     response: str | int | float | None = None,
     feed: str | int | float = "0ms",
     queue: str = "risk_averse",
     queue_power: float = 3.0,
+    impact: str | Impact | None = None,
     limits: Limits | None = None,
     start: int | None = None,
     end: int | None = None,
@@ -170,11 +179,17 @@ def backtest(
     cycle
         Time between decisions, a duration ("30s", "100ms") or seconds.
     fees
-        Maker and taker rate (0.001 is 0.1 %); ``None``: the instrument's.
+        Maker and taker rate (0.001 is 0.1 %); a venue's published tier ("binance:VIP1", or "binance:VIP1,BNB=612.5" to
+        pay them in BNB at that price), see :func:`tidewright.market.fees.fees_of`; ``None``: the instrument's.
     latency, response
-        Of an order on its way to the venue, and of the venue's answer (``None``: the same).
+        Of an order on its way to the venue, and of the venue's answer (``None``: the same). Instead of a duration,
+        "table:FILE" (recorded, interpolated) or "sampled:50ms,spike=500ms,p=0.01,seed=7", or a model of
+        :mod:`tidewright.engine.latency`; these say both.
     feed
         Feed latency of a tape without receipt times.
+    impact
+        What takers pay beyond the book: "sqrt" (measured on the tape so far), "sqrt:y=1,sigma=0.03,volume=20000", or
+        :class:`tidewright.engine.impact.Impact`; ``None``: nothing. Built-in strategies never take.
     limits
         Risk limits of every lane; a plain backtest has none.
     start, end
@@ -224,6 +239,7 @@ def backtest(
         window_ticks=window_ticks,
         record_fills=record_fills,
         record_equity=record_equity,
+        impact=impact,
     )
     return prepared.result((by or runner(threads, ray)).run(prepared.rows, prepared.job, progress))
 
@@ -242,6 +258,8 @@ class Prepared:
         Checked parameters, (lanes, n) float64.
     capital, base_inventory
         As they were given, for people.
+    latency, fees
+        In words; what is paid.
     """
 
     tape: Tape
@@ -250,6 +268,8 @@ class Prepared:
     table: F64
     capital: Rate
     base_inventory: Rate
+    latency: str = ""
+    fees: Fees | None = None
 
     def result(self, found: Result) -> BacktestResult:
         """What the lanes did, from what the sweep gave."""
@@ -261,12 +281,14 @@ class Prepared:
             metrics=from_statistics(found.statistics, config.cycle_ns),
             statistics=found.statistics,
             shares=found.shares,
-            assumptions=_assumptions(self.tape, self.job, found, self.capital, self.base_inventory),
+            assumptions=_assumptions(self.tape, self.job, found, self.capital, self.base_inventory)
+            | {"latency": self.latency, "fee_schedule": self.fees.origin if self.fees is not None else ""},
             equity_ts=found.equity_ts if config.record_equity else None,
             equity_values=found.equity if config.record_equity else None,
             _fills=found.reports if config.record_fills else None,
             ran=found.ran,
             memory=found.memory,
+            _fee_asset=config.fee_asset,
         )
 
 
@@ -276,8 +298,8 @@ def prepare(
     params: Params | None,
     *,
     cycle: str | int | float,
-    fees: tuple[Rate, Rate] | None,
-    latency: str | int | float,
+    fees: tuple[Rate, Rate] | str | Fees | None,
+    latency: LatencyLike,
     response: str | int | float | None,
     feed: str | int | float,
     queue: str,
@@ -292,6 +314,7 @@ def prepare(
     record_fills: bool | None,
     record_equity: bool | None,
     lanes: int | None = None,
+    impact: str | Impact | None = None,
 ) -> Prepared:
     """Check what :func:`backtest` was given; the same arguments and errors.
 
@@ -302,9 +325,9 @@ def prepare(
     """
     name = registry.resolve(strategy)
     data = _span(tape, end)
-    maker, taker = (tape.instrument.maker_fee, tape.instrument.taker_fee) if fees is None else map(_rate, fees)
-    instrument = replace(tape.instrument, maker_fee=maker, taker_fee=taker)
-    entry_ns = parse_duration(latency)
+    paid = as_fees(fees, tape.instrument.maker_fee, tape.instrument.taker_fee)
+    instrument = replace(tape.instrument, maker_fee=paid.maker, taker_fee=paid.taker)
+    latencies = parse_latency(latency, response)
     table = registry.rows(name, params or {}, lanes)
     few = len(table) <= RECORDED_LANES
     keep_fills = few if record_fills is None else record_fills
@@ -312,8 +335,12 @@ def prepare(
     config = ReplayConfig(
         start_ns=start,
         cycle_ns=parse_duration(cycle),
-        entry_ns=entry_ns,
-        response_ns=entry_ns if response is None else parse_duration(response),
+        entry_ns=latencies.entry_ns,
+        response_ns=latencies.response_ns,
+        latency=latencies.model,
+        impact=parse_impact(impact) if isinstance(impact, str) else impact,
+        fee_asset=paid.asset,
+        fee_asset_price=paid.asset_price,
         feed_ns=parse_duration(feed),
         queue=queue,
         queue_power=queue_power,
@@ -333,7 +360,7 @@ def prepare(
         quote_units=_units(capital, "capital"),
         check_balance=check_balance,
     )
-    return Prepared(tape, Rows(data, tape.path), job, table, capital, base_inventory)
+    return Prepared(tape, Rows(data, tape.path), job, table, capital, base_inventory, latencies.said, paid)
 
 
 def _span(tape: Tape, end: int | None) -> Columns:
@@ -349,10 +376,6 @@ def _span(tape: Tape, end: int | None) -> Columns:
     if stop == 0:
         raise UsageError(f"end must be after the tape's start {iso(tape.start_ns)}, was {iso(end)}")
     return data.rows(0, stop)
-
-
-def _rate(rate: Rate) -> int:
-    return text_units(str(rate), "fee rate")
 
 
 def _units(amount: Rate, what: str) -> int:
@@ -383,7 +406,7 @@ def _assumptions(tape: Tape, job: Job, result: Result, capital: Rate, base_inven
         "rows_outside_window": counts["rows_outside_window"],
         "maker_fee": float(Decimal(instrument.maker_fee) / UNIT),
         "taker_fee": float(Decimal(instrument.taker_fee) / UNIT),
-        "fee_asset": "what is received: base for a buy, quote for a sell",
+        "fee_asset": _fee_asset(config),
         "entry_latency_ms": config.entry_ns / 1e6,
         "response_latency_ms": config.response_ns / 1e6,
         "feed_latency_ms": config.feed_ns / 1e6,
@@ -391,10 +414,16 @@ def _assumptions(tape: Tape, job: Job, result: Result, capital: Rate, base_inven
         "limits": None if limits is None else limits.values()._asdict(),
         "capital": str(capital),
         "base_inventory": str(base_inventory),
-        "market_impact": "none: own orders never move the tape",
+        "market_impact": "none: own orders never move the tape" if config.impact is None else config.impact.describe(),
         "funding": "not on the tape" if instrument.kind != "spot" else "none (spot)",
         "cohorts": f"1 window, {job.lanes} lanes, no warm-up, decisions every {config.cycle_ns / 1e9:g} s",
     }
+
+
+def _fee_asset(config: ReplayConfig) -> str:
+    if config.fee_asset:
+        return f"{config.fee_asset} at {config.fee_asset_price}, held beside the account"
+    return "what is received: base for a buy, quote for a sell"
 
 
 __all__ = ["BacktestResult", "backtest"]

@@ -2,13 +2,16 @@
 
 from numba import int64, njit
 
+from tidewright.engine.impact import measure_return
+from tidewright.engine.latency import response_at
 from tidewright.engine.layout import (
+    CFG_IMPACT,
     CFG_PARITY,
-    CFG_RESPONSE,
     CFG_TOUCH_ONLY,
     DONE,
     DUE,
     EPOCH,
+    IMPACT_MEASURED,
     IN_GAP,
     KNOWN_FROM,
     LOST,
@@ -111,7 +114,7 @@ def cross(state: State, side: int, index: int) -> None:
     other = int64(1 - side)
     reach = reg[WIDTH] - 1 - index
     if reg[OWN + other] >= reach:
-        touch_whole(state, other, reach, reg[PACKET_TS], reg[PACKET_TS] + state.cfg[CFG_RESPONSE])
+        touch_whole(state, other, reach, reg[PACKET_TS], reg[PACKET_TS] + response_at(state, reg[PACKET_TS]))
     while reg[BEST + other] >= reach:
         set_level(Ladder(state.qty, state.reg), other, reg[BEST + other], int64(0))
 
@@ -230,7 +233,6 @@ def end_packet(state: State) -> int:
     """
     reg = state.reg
     width = reg[WIDTH]
-    known = max(reg[PACKET_TS] + state.cfg[CFG_RESPONSE], reg[RECEIPT])
     if reg[TOUCHING] == 1:
         status = touch_room(state)
         if status != DONE:
@@ -247,8 +249,11 @@ def end_packet(state: State) -> int:
     reg[WHOLE] = 1 if both and bid <= ask and reg[IN_GAP] == 0 else 0
     if reg[WHOLE] == 1:
         reg[MID2] = 2 * reg[LOW] + bid + ask
+        if state.cfg[CFG_IMPACT] == IMPACT_MEASURED:
+            measure_return(state, reg[PACKET_TS])
     if reg[WHOLE] == 1 and bid < ask:
         if reg[TOUCHING] == 1:
+            known = max(reg[PACKET_TS] + response_at(state, reg[PACKET_TS]), reg[RECEIPT])
             touch(state, reg[PACKET_TS], known)
             reg[TOUCHING] = 0
             reg[EPOCH] += 1

@@ -2,8 +2,10 @@
 
 from numba import int64, njit
 
+from tidewright.engine.impact import impact_ticks
 from tidewright.engine.layout import (
     CFG_CHECK_BALANCE,
+    CFG_FEE_OTHER,
     CFG_LOT_UNITS,
     CFG_MARKET_MAX_QTY,
     CFG_MAX_NOTIONAL,
@@ -34,7 +36,7 @@ from tidewright.engine.layout import (
     WHOLE,
     State,
 )
-from tidewright.engine.slots import rests
+from tidewright.engine.slots import holds_funds, rests
 from tidewright.engine.taken import taken_of
 from tidewright.market.codes import (
     FILTER_LOT,
@@ -52,7 +54,7 @@ from tidewright.market.ladder import BEST, PLACED, WIDTH, Ladder, next_level, pr
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
-def refusal(state: State, lane: int, side: int, kind: int, tif: int, price: int, qty: int, index: int) -> int:
+def refusal(state: State, lane: int, side: int, kind: int, tif: int, price: int, qty: int, index: int, now: int) -> int:
     """Why the venue refuses an arriving order: NO_REASON if it does not. Filters, balance, post-only."""
     cfg = state.cfg
     market = kind == MARKET
@@ -69,7 +71,7 @@ def refusal(state: State, lane: int, side: int, kind: int, tif: int, price: int,
         return int64(FILTER_MAX_ORDERS)
     if not market and (index < 0 or index >= state.reg[WIDTH] or state.reg[PLACED] == 0):
         return int64(OUTSIDE_WINDOW)
-    if cfg[CFG_CHECK_BALANCE] == 1 and not affordable(state, lane, side, market, price, qty):
+    if cfg[CFG_CHECK_BALANCE] == 1 and not affordable(state, lane, side, market, price, qty, now):
         return int64(INSUFFICIENT_BALANCE)
     if tif == POST_ONLY and would_take(state, lane, side, price, index):
         return int64(WOULD_TAKE)
@@ -127,32 +129,33 @@ def slots_of(state: State, lane: int) -> tuple[int, int]:
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
-def affordable(state: State, lane: int, side: int, market: bool, price: int, qty: int) -> bool:
+def affordable(state: State, lane: int, side: int, market: bool, price: int, qty: int, now: int) -> bool:
     """Whether the free balance covers an order; commissions are not reserved."""
     cfg = state.cfg
     row = state.lane[lane]
     if side == 1:
         free = row[L_POSITION] - locked(state, lane, int64(1))
         return qty * cfg[CFG_LOT_UNITS] <= row[L_BASE_START] + free * cfg[CFG_LOT_UNITS] - row[L_FEE_BASE]
-    cost = walk_cost(state, lane, qty) if market else price * qty
+    cost = walk_cost(state, lane, qty, now) if market else price * qty
     spent = (row[L_CASH] - locked(state, lane, int64(0)) - cost) * cfg[CFG_QUOTE_NUM]
-    return (row[L_QUOTE_START] - row[L_FEE_QUOTE]) * cfg[CFG_QUOTE_DEN] + spent >= 0
+    fees = row[L_FEE_QUOTE] if cfg[CFG_FEE_OTHER] == 0 else int64(0)
+    return (row[L_QUOTE_START] - fees) * cfg[CFG_QUOTE_DEN] + spent >= 0
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
 def locked(state: State, lane: int, side: int) -> int:
-    """What a lane's resting orders lock: tick*lots of bids, lots of asks."""
+    """What a lane has locked: tick*lots of bids, lots of asks; a stop that buys at market locks nothing."""
     total = int64(0)
     first, last = slots_of(state, lane)
     for slot in range(first, last):
         order = state.order[slot]
-        if rests(state, int64(slot), lane, side):
+        if holds_funds(state, int64(slot), lane, side):
             total += order[O_LEAVES] * (order[O_PRICE] if side == 0 else int64(1))
     return total
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
-def walk_cost(state: State, lane: int, qty: int) -> int:
+def walk_cost(state: State, lane: int, qty: int, now: int) -> int:
     """tick*lots a market buy would pay for what the net book holds."""
     reg = state.reg
     left = qty
@@ -167,4 +170,4 @@ def walk_cost(state: State, lane: int, qty: int) -> int:
             cost += here * price_at(Ladder(state.qty, state.reg), int64(1), level)
             left -= here
         level = next_level(Ladder(state.qty, state.reg), int64(1), level - 1)
-    return cost
+    return cost + (qty - left) * impact_ticks(state, qty - left, now)

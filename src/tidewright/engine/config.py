@@ -1,6 +1,6 @@
 """What a run is made with, checked, and as the numbers a kernel takes."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from math import ceil, floor
 from typing import Any, Final
@@ -8,9 +8,11 @@ from typing import Any, Final
 import numpy as np
 
 from tidewright.engine import layout as at
+from tidewright.engine.impact import Impact
+from tidewright.engine.latency import Latency, LatencyTable, SampledLatency, latency_from_json
 from tidewright.market.codes import UNIT
 from tidewright.market.errors import UsageError
-from tidewright.market.instrument import Instrument
+from tidewright.market.instrument import Instrument, decimal
 from tidewright.market.tape import F64, I64
 from tidewright.risk.limits import Limits
 
@@ -36,7 +38,9 @@ class ReplayConfig:
     cycle_ns
         Time between decisions, > 0.
     entry_ns, response_ns
-        Latency of what a lane sends, and of the venue's answers.
+        Latency of what a lane sends, and of the venue's answers, where it is constant.
+    latency
+        Recorded or sampled latencies instead: :mod:`tidewright.engine.latency`.
     queue
         "risk_averse", "prob" (power family), "prob_log", "front".
     queue_power
@@ -57,6 +61,10 @@ class ReplayConfig:
         Stop at every decision, so that the lanes' parameters can be set for it: :meth:`Replay.run_to_decision`.
     touch_only
         The tape's best-bid/ask rows are all there is of the book: levels behind the best are unknown.
+    impact
+        What takers pay beyond the book: :mod:`tidewright.engine.impact`; ``None``: nothing.
+    fee_asset, fee_asset_price
+        A third asset that all fees are paid in, and its price in quote, decimal text; empty: in what is received.
     """
 
     start_ns: int | None = None
@@ -73,6 +81,10 @@ class ReplayConfig:
     parity: bool = False
     ask: bool = False
     touch_only: bool = False
+    latency: Latency | None = None
+    impact: Impact | None = None
+    fee_asset: str = ""
+    fee_asset_price: str = ""
 
     def __post_init__(self) -> None:
         if self.queue not in QUEUES:
@@ -86,23 +98,46 @@ class ReplayConfig:
             raise UsageError(f"record_fills must be 0, 1 or 2, was {self.record_fills}")
         if self.parity and self.queue not in ("risk_averse", "front"):
             raise UsageError(f"parity is defined for the queue models risk_averse and front, not {self.queue}")
-        if self.ask and (self.entry_ns > self.cycle_ns or self.record_fills > 1):
+        if self.ask and (self.most_entry_ns > self.cycle_ns or self.record_fills > 1):
             raise UsageError(
-                f"a run that asks at every decision needs entry_ns <= cycle_ns {self.cycle_ns} and record_fills <= 1, "
-                f"were {self.entry_ns} and {self.record_fills}"
+                f"a run that asks at every decision needs entry latencies <= cycle_ns {self.cycle_ns} and record_fills <= 1, "
+                f"were {self.most_entry_ns} and {self.record_fills}"
             )
+        if self.parity and self.impact is not None:
+            raise UsageError("parity knows no market impact: leave one of them out")
+        if bool(self.fee_asset) != bool(self.fee_asset_price):
+            raise UsageError("an asset that fees are paid in needs its price in quote: give both or neither")
+        if self.fee_asset_price and decimal(self.fee_asset_price, "price of the fee asset") <= 0:
+            raise UsageError(f"the price of the fee asset must be > 0, was {self.fee_asset_price}")
         if not 0 < self.queue_power < float("inf"):
             raise UsageError(f"queue_power must be > 0 and finite, was {self.queue_power}")
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; :meth:`from_json` reads them."""
-        return asdict(self)
+        plain = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: _plain(value) for name, value in plain.items()}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "ReplayConfig":
         """Config of the plain values of :meth:`to_json`."""
-        limits = data["limits"]
-        return cls(**{**data, "limits": None if limits is None else Limits(**limits)})
+        limits, impact = data["limits"], data["impact"]
+        made = {
+            "limits": None if limits is None else Limits(**limits),
+            "latency": latency_from_json(data["latency"]),
+            "impact": None if impact is None else Impact(**impact),
+        }
+        return cls(**{**data, **made})
+
+    @property
+    def most_entry_ns(self) -> int:
+        """The longest that a message of a lane can be under way, ns."""
+        return self.entry_ns if self.latency is None else self.latency.most_entry_ns
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Limits):
+        return asdict(value)
+    return value.to_json() if isinstance(value, SampledLatency | LatencyTable | Impact) else value
 
 
 def window_of(config: ReplayConfig, price: int) -> int:
@@ -113,7 +148,7 @@ def window_of(config: ReplayConfig, price: int) -> int:
 
 def cancels_under_way(config: ReplayConfig) -> int:
     """How many decisions' messages can be on their way at once, at least 1."""
-    return max(1, -(-config.entry_ns // config.cycle_ns))
+    return max(1, -(-config.most_entry_ns // config.cycle_ns))
 
 
 def integers(
@@ -163,11 +198,42 @@ def integers(
         at.CFG_ASK: int(config.ask),
         at.CFG_DAY_OFFSET: 0 if config.limits is None else config.limits.day_offset_ns,
         at.CFG_TOUCH_ONLY: int(config.touch_only),
+        at.CFG_IMPACT: at.IMPACT_NONE,
     }
+    if config.impact is not None:
+        values[at.CFG_IMPACT] = at.IMPACT_MEASURED if config.impact.measured else at.IMPACT_GIVEN
+    if isinstance(config.latency, LatencyTable):
+        values[at.CFG_LATENCY] = at.LATENCY_TABLE
+    elif config.latency is not None:
+        values[at.CFG_LATENCY] = at.LATENCY_SAMPLED
+        values[at.CFG_SEED] = config.latency.seed
+    if config.fee_asset:
+        values |= _fee_ratio(config.fee_asset_price)
     vector = np.zeros(at.CFG_COUNT, np.int64)
     for index, value in values.items():
         vector[index] = value
     return vector
+
+
+def _fee_ratio(price: str) -> dict[int, int]:
+    """Fees in an asset of a price: units = quote units * NUM / DEN.
+
+    Raises
+    ------
+    UsageError
+        If the ratio is beyond 64-bit products.
+    """
+    ratio = 1 / Fraction(price)
+    if ratio.numerator * ratio.denominator >= 2**63:
+        raise UsageError(
+            f"the price of the fee asset must have fewer digits (its ratio is beyond 64 bits), was {price}"
+        )
+    return {
+        at.CFG_FEE_OTHER: 1,
+        at.CFG_FEE_IN_BASE: 0,
+        at.CFG_FEE_NUM: ratio.numerator,
+        at.CFG_FEE_DEN: ratio.denominator,
+    }
 
 
 def floats(instrument: Instrument, config: ReplayConfig) -> F64:
@@ -176,6 +242,18 @@ def floats(instrument: Instrument, config: ReplayConfig) -> F64:
     vector[at.CFG_F_POWER] = config.queue_power
     vector[at.CFG_F_TICK] = float(instrument.tick)
     vector[at.CFG_F_LOT] = float(instrument.lot)
+    if config.fee_asset:
+        vector[at.CFG_F_FEE_PRICE] = float(Fraction(config.fee_asset_price))
+    if isinstance(config.latency, SampledLatency):
+        chosen = config.latency
+        vector[at.CFG_F_MEDIAN : at.CFG_F_MEDIAN + 2] = chosen.entry_ns, chosen.response_ns
+        vector[at.CFG_F_SIGMA] = chosen.sigma
+        vector[at.CFG_F_SPIKE] = chosen.spike_ns
+        vector[at.CFG_F_SPIKE_ODDS] = chosen.spike_odds
+    if config.impact is not None:
+        vector[at.CFG_F_IMPACT] = config.impact.factor
+        vector[at.CFG_F_IMPACT_SIGMA] = config.impact.volatility or 0.0
+        vector[at.CFG_F_IMPACT_VOLUME] = (config.impact.volume or 0.0) / float(instrument.lot)
     if config.limits is not None:
         values = config.limits.values()
         vector[at.CFG_F_LIMITS : at.CFG_F_LIMITS + len(values)] = values

@@ -8,14 +8,17 @@ from typing import Final
 
 from numba import int64, njit
 
+from tidewright.engine.latency import entry_at
 from tidewright.engine.layout import (
     ACT_AT,
+    B_ARRIVAL,
+    BATCH_HEAD,
+    BATCH_TAIL,
     CAPTURE_HEAD,
     CAPTURE_TAIL,
     CFG_CURVE,
     CFG_CYCLE,
     CFG_DAY_OFFSET,
-    CFG_ENTRY,
     CFG_RECORD,
     CFG_STRATEGY,
     CURVE_COUNT,
@@ -26,6 +29,7 @@ from tidewright.engine.layout import (
     GROW_CAPTURE,
     GROW_CURVE,
     KNOWN_MID2,
+    LAST_ARRIVAL,
     MID2,
     NEVER,
     NEW_DAY,
@@ -106,9 +110,19 @@ def decide(state: State, now: int) -> int:
     reg[NEW_DAY] = int64(day != reg[DAY])
     reg[DAY] = day
     reg[PENDING] = now
-    reg[ACT_AT] = now + state.cfg[CFG_ENTRY]
-    if seen[V_WHOLE] == 0 or state.cfg[CFG_ENTRY] > state.cfg[CFG_CYCLE] or state.cfg[CFG_RECORD] > 1:
+    at = max(now + entry_at(state, now), reg[LAST_ARRIVAL])  # no message overtakes another
+    reg[ACT_AT] = reg[LAST_ARRIVAL] = at
+    if seen[V_WHOLE] == 0 or at - now > state.cfg[CFG_CYCLE] or state.cfg[CFG_RECORD] > 1 or arrives_with(state, at):
         act(state, int64(0))
     reg[DECISIONS] += 1
     reg[NEXT_DECISION] += state.cfg[CFG_CYCLE]
     return DONE
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def arrives_with(state: State, at: int) -> bool:
+    """Whether messages of an earlier decision arrive at the same time."""
+    reg = state.reg
+    if reg[BATCH_HEAD] == reg[BATCH_TAIL]:
+        return False
+    return state.batch[(reg[BATCH_TAIL] - 1) % len(state.batch), B_ARRIVAL] == at

@@ -17,8 +17,10 @@ from tidewright.engine.book import (
     window_after_packet,
 )
 from tidewright.engine.decide import capture_views, decide
+from tidewright.engine.latency import response_at
 from tidewright.engine.layout import (
     ACT_AT,
+    B_ARRIVAL,
     BAD_TIME,
     BATCH_HEAD,
     BATCH_TAIL,
@@ -30,8 +32,8 @@ from tidewright.engine.layout import (
     CFG_CURVE,
     CFG_CYCLE,
     CFG_FEED,
+    CFG_IMPACT,
     CFG_PARITY,
-    CFG_RESPONSE,
     CFG_STRATEGY,
     CURVE_COUNT,
     DECISIONS,
@@ -43,12 +45,14 @@ from tidewright.engine.layout import (
     FIRST_MID_AT,
     FIRST_TS,
     GROW_CURVE,
+    IMPACT_MEASURED,
     IN_GAP,
     IN_PACKET,
     INFERRED_PRINTS,
     KNOWN_MID2,
     L_POSITION,
     LANES,
+    LAST_TRADE,
     LAST_TS,
     LOOK,
     LOST,
@@ -70,7 +74,9 @@ from tidewright.engine.layout import (
     START,
     STATE_SINCE,
     STATE_WHOLE,
+    STOP_COUNT,
     TOUCHING,
+    VOLUME,
     WAIT_DUE,
     State,
 )
@@ -78,6 +84,7 @@ from tidewright.engine.prints import on_print
 from tidewright.engine.reference import state_at
 from tidewright.engine.requote import act, room_to_act
 from tidewright.engine.sampling import sample, value_capital
+from tidewright.engine.stops import watch_stops
 from tidewright.market.codes import (
     ASK,
     BEST_ASK,
@@ -188,6 +195,8 @@ def is_quiet(state: State) -> bool:
     return (
         reg[MARKET_STATE] == STATE_WHOLE
         and state.cfg[CFG_PARITY] == 0
+        and state.cfg[CFG_IMPACT] != IMPACT_MEASURED
+        and reg[STOP_COUNT] == 0
         and reg[IN_GAP] == 0
         and reg[IN_PACKET] <= 1
         and reg[FIRST_TS] != NEVER
@@ -219,6 +228,7 @@ def skim(address: int, ts: I64, ts_local: I64, kind: U8, flags: U8, price: I64, 
     packet = reg[PACKET]
     before_bid, before_ask = reg[BEFORE], reg[BEFORE + 1]
     touching = reg[TOUCHING]
+    traded = reg[LAST_TRADE]
     earliest = max(reg[LAST_TS], reg[NOW] + 1)
     i = start
     while i < len(ts):
@@ -274,9 +284,11 @@ def skim(address: int, ts: I64, ts_local: I64, kind: U8, flags: U8, price: I64, 
         elif code == TRADE_BUY:
             if own_ask >= width - 1 - price[row] + low:
                 break
+            traded = price[row]
         elif code == TRADE_SELL:
             if own_bid >= price[row] - low:
                 break
+            traded = price[row]
         else:
             break
         if flags[row] & PACKET_END:
@@ -289,6 +301,7 @@ def skim(address: int, ts: I64, ts_local: I64, kind: U8, flags: U8, price: I64, 
                 in_packet = np.int64(3)
                 break
         i += 1
+    reg[LAST_TRADE] = traded
     reg[BEST], reg[BEST + 1] = bid, ask
     reg[WORST], reg[WORST + 1] = worst_bid, worst_ask
     reg[IN_PACKET], reg[RECEIPT], reg[PACKET_TS], reg[PACKET_ROW] = in_packet, receipt, packet_ts, packet_row
@@ -400,7 +413,7 @@ def find_due(state: State) -> None:
     reg = state.reg
     due = min(min(reg[NEXT_DECISION], reg[WAIT_DUE]), reg[ACT_AT])
     if reg[BATCH_HEAD] != reg[BATCH_TAIL]:
-        due = min(due, state.batch[reg[BATCH_HEAD], 0])
+        due = min(due, state.batch[reg[BATCH_HEAD], B_ARRIVAL])
     if reg[CALL_HEAD] < reg[CALL_TAIL]:
         due = min(due, state.call[reg[CALL_HEAD], C_ARRIVAL])
     reg[DUE] = due
@@ -434,8 +447,17 @@ def apply_row(state: State, code: int, flag: int, price: int, qty: int) -> int:
         return DONE
     if flag & SNAPSHOT:
         reg[SNAPSHOT_SEEN] = 1
-    if code <= TRADE_UNKNOWN and reg[IN_GAP] == 0:
-        return apply_print(state, code, price, qty)
+    if code > TRADE_UNKNOWN:
+        return DONE
+    if reg[IN_GAP] == 0:
+        status = apply_print(state, code, price, qty)
+        if status != DONE:
+            return status
+    reg[LAST_TRADE] = price
+    if reg[STOP_COUNT] > 0:
+        watch_stops(state, price)
+    if state.cfg[CFG_IMPACT] == IMPACT_MEASURED:
+        reg[VOLUME] += qty
     return DONE
 
 
@@ -460,7 +482,7 @@ def apply_print(state: State, code: int, price: int, qty: int) -> int:
     status = room_for(state, reg[RESTING], np.int64(0))
     if status != DONE:
         return status
-    known = reg[PACKET_TS] + state.cfg[CFG_RESPONSE]
+    known = reg[PACKET_TS] + response_at(state, reg[PACKET_TS])
     if state.cfg[CFG_PARITY] == 0:
         known = max(known, reg[RECEIPT])
     on_print(state, side, index, qty, reg[PACKET_TS], known)

@@ -86,7 +86,13 @@ LANES: Final = _R + 73
 SAMPLES: Final = _R + 74  # equity samples of every lane; the newest is not in the sums yet
 REST_FIRST: Final = _R + 75  # 2: least and greatest price of a side that may rest now, as long as the book stands still
 REST_LAST: Final = _R + 77
-REG_COUNT: Final = _R + 80
+LAST_ARRIVAL: Final = _R + 79  # of the messages of decisions: none overtakes another
+LAST_TRADE: Final = _R + 80  # price of the newest print, 0: none
+STOP_COUNT: Final = _R + 81  # entries of the list of stop orders, some of which may be dead
+VOLUME: Final = _R + 82  # lots printed, counted where impact is measured
+FIRST_RETURN: Final = _R + 83  # first and newest time of a mid in the measured volatility
+LAST_RETURN: Final = _R + 84
+REG_COUNT: Final = _R + 96
 
 # Market states, whose time is shared out.
 STATE_WHOLE: Final = 0
@@ -125,12 +131,34 @@ CFG_PARITY: Final = 25  # 1: hftbacktest's rules, see docs/parity.md
 CFG_ASK: Final = 26  # 1: every decision waits until it has been looked at from outside
 CFG_DAY_OFFSET: Final = 27  # ns added to a time before its day is counted
 CFG_TOUCH_ONLY: Final = 28  # 1: the tape tells only the best level of a side, see book.hide_behind
-CFG_COUNT: Final = 32
+CFG_LATENCY: Final = 29  # LATENCY_CONSTANT, ...
+CFG_SEED: Final = 30
+CFG_FEE_OTHER: Final = 31  # 1: fees are paid in a third asset, quote units * CFG_FEE_NUM / CFG_FEE_DEN of it
+CFG_FEE_NUM: Final = 32
+CFG_FEE_DEN: Final = 33
+CFG_IMPACT: Final = 34  # IMPACT_NONE, ...
+CFG_COUNT: Final = 40
 CFG_F_POWER: Final = 0
 CFG_F_TICK: Final = 1
 CFG_F_LOT: Final = 2
 CFG_F_LIMITS: Final = 3  # 10: LimitValues
-CFG_F_COUNT: Final = 16
+CFG_F_FEE_PRICE: Final = 13  # of the third asset, quote
+CFG_F_MEDIAN: Final = 14  # 2: sampled latency of entry and response, ns
+CFG_F_SIGMA: Final = 16  # of its logarithm
+CFG_F_SPIKE: Final = 17  # ns
+CFG_F_SPIKE_ODDS: Final = 18
+CFG_F_IMPACT: Final = 19  # factor Y
+CFG_F_IMPACT_SIGMA: Final = 20  # volatility a day, 0: measured
+CFG_F_IMPACT_VOLUME: Final = 21  # lots a day, 0: measured
+CFG_F_COUNT: Final = 24
+
+LATENCY_CONSTANT: Final = 0
+LATENCY_TABLE: Final = 1
+LATENCY_SAMPLED: Final = 2
+
+IMPACT_NONE: Final = 0
+IMPACT_GIVEN: Final = 1
+IMPACT_MEASURED: Final = 2  # volume, volatility or both
 
 QUEUE_RISK_AVERSE: Final = 0
 QUEUE_PROB: Final = 1
@@ -167,13 +195,17 @@ P_WHOSE: Final = 3  # lane * 256 + state * 32 + side * 16 + kind * 8 + time in f
 PLACE_FIELDS: Final = 4
 TAG: Final = 0  # (array `tag`, int64, by slot) the caller's number
 LATE: Final = 1  # 1: a cancel follows at the instant of its arrival
-TAG_FIELDS: Final = 2
+STOP_PRICE: Final = 2  # ticks of a stop order
+STOP_WAY: Final = 3  # NO_STOP, RISES, FALLS
+TAG_FIELDS: Final = 4
 
 FREE: Final = 0
 SENT: Final = 1
 WAITING: Final = 2
 RESTING_STATE: Final = 3
 DEAD: Final = 4  # but the lane does not know it yet, or its cancel is still on its way
+STOPPED: Final = 5  # a stop order whose price has not printed
+SET_OFF: Final = 6  # a stop order whose price has: it arrives at the end of the instant, or of the gap
 
 # -- lanes (int64): two cache lines that every decision touches, two that fills touch, the rest -----------------------
 L_KNOWN: Final = 0  # 4: position, cash, fees as far as the lane knows; compare L_POSITION
@@ -264,13 +296,36 @@ V_BID_QTY: Final = 5
 V_ASK_QTY: Final = 6
 CAPTURE_FIELDS: Final = 8
 
+# -- messages of a decision (int64) -----------------------------------------------------------------------------------
+B_ARRIVAL: Final = 0
+B_END: Final = 1  # in the ring of messages
+B_MERGED: Final = 2  # 1: those of several decisions that arrive together
+BATCH_FIELDS: Final = 3
+
 # -- calls from outside (int64) ---------------------------------------------------------------------------------------
 C_ARRIVAL: Final = 0
-C_SLOT: Final = 1  # order slot of a new order; -1: a cancel
+C_SLOT: Final = 1  # order slot of a new order; -1: a cancel or an amendment
 C_LANE: Final = 2
 C_NUMBER: Final = 3
-C_LATE: Final = 4  # 1: a cancel that waits for the arrival of its order
+C_LATE: Final = 4  # 1: a cancel or amendment that waits for the arrival of its order
+C_QTY: Final = 5  # lots that an amendment wants, 0: a cancel
 CALL_FIELDS: Final = 6
+
+# -- stop orders in order of arrival (int64) ---------------------------------------------------------------------------
+STOP_SLOT: Final = 0
+STOP_NUMBER: Final = 1
+STOP_FIELDS: Final = 2
+
+# -- recorded latencies (int64) ---------------------------------------------------------------------------------------
+LATENCY_TS: Final = 0
+LATENCY_ENTRY: Final = 1
+LATENCY_RESPONSE: Final = 2
+LATENCY_FIELDS: Final = 3
+
+# -- what impact is measured by (float64) -----------------------------------------------------------------------------
+TALLY_SQUARES: Final = 0  # sum of squared log returns of the mid
+TALLY_MID: Final = 1  # twice the mid they were counted up to, 0: none
+TALLY_FIELDS: Final = 2
 
 # -- log (int64): reports, columns of REPORT --------------------------------------------------------------------------
 LOG_FIELDS: Final = 15
@@ -308,8 +363,10 @@ class State(NamedTuple):
         Queue nodes, order slots, lanes, callers' numbers, slots of the orders that lanes believe alive (by 2 * lane +
         side), strategy parameters.
     msg, batch, call, waiting
-        Messages under way: ring of slots (``~slot`` a cancel), (arrival, end) of each decision's messages; calls from
+        Messages under way: ring of slots (``~slot`` a cancel), each decision's messages; calls from
         outside; orders that wait for the end of a gap.
+    stop, latency, tally
+        Stop orders; recorded latencies; sums that impact is measured by.
     known, taken, capture, log, curve_ts, curve
         Pools and logs.
     target
@@ -346,3 +403,6 @@ class State(NamedTuple):
     curve_ts: I64
     curve: F64
     target: I64
+    stop: I64
+    latency: I64
+    tally: F64

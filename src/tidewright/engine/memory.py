@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from tidewright.engine import layout as at
 from tidewright.engine.config import ReplayConfig, cancels_under_way
+from tidewright.engine.latency import latency_rows
 from tidewright.engine.layout import State
 from tidewright.market import features
 from tidewright.market.ladder import WIDTH, new_ladder
@@ -55,7 +56,7 @@ def new_state(config: ReplayConfig, cfg: I64, cfg_f: F64, params: F64, width: in
         alive=np.zeros((2 * lanes, levels), np.int32),
         params=np.ascontiguousarray(params, np.float64),
         msg=np.zeros(4 * levels * lanes * under_way + 1 if quote else 1, np.int32),
-        batch=np.zeros((under_way + 1, 2), np.int64),
+        batch=np.zeros((under_way + 1, at.BATCH_FIELDS), np.int64),
         call=np.zeros((POOL, at.CALL_FIELDS), np.int64),
         waiting=np.zeros((0, 2), np.int64),
         known=np.zeros((0, at.KNOWN_FIELDS), np.int64),
@@ -65,6 +66,9 @@ def new_state(config: ReplayConfig, cfg: I64, cfg_f: F64, params: F64, width: in
         curve_ts=np.zeros(POOL if cfg[at.CFG_CURVE] else 0, np.int64),
         curve=np.zeros((POOL if cfg[at.CFG_CURVE] else 0, lanes), np.float64),
         target=np.zeros((8, at.TARGET_WIDTH), np.int64),
+        stop=np.zeros((0, at.STOP_FIELDS), np.int64),
+        latency=latency_rows(config.latency),
+        tally=np.zeros(at.TALLY_FIELDS, np.float64),
     )
     _set_registers(state)
     state = _grow_orders(state, lanes * slots)
@@ -130,6 +134,7 @@ def _set_registers(state: State) -> None:
         at.WAIT_DUE: at.NEVER,
         at.PENDING: at.NEVER,
         at.ACT_AT: at.NEVER,
+        at.LAST_ARRIVAL: -at.NEVER,
         at.LANES: len(lane),
         at.DAY: -at.NEVER,
         at.NODE_FREE: -1,
@@ -161,6 +166,7 @@ def _grow_orders(state: State, extra: int) -> State:
         place=_longer(state.place, extra),
         node_q=_longer(state.node_q, extra),
         waiting=_longer(state.waiting, extra),
+        stop=_longer(state.stop, extra) if state.cfg[at.CFG_STRATEGY] < 0 else state.stop,
     )
     state.home[old:, at.H_SIDE] = -1
     state.reg[at.SLOTS] = old + extra

@@ -3,10 +3,13 @@
 from numba import int64, njit
 
 from tidewright.engine.accounts import book_fill, commission, tell
+from tidewright.engine.latency import response_at
 from tidewright.engine.layout import (
     CFG_FEE_IN_BASE,
+    CFG_FEE_OTHER,
+    CFG_MIN_NOTIONAL,
+    CFG_MIN_QTY,
     CFG_RECORD,
-    CFG_RESPONSE,
     DEAD,
     L_BOUND,
     L_CANCELS,
@@ -25,8 +28,21 @@ from tidewright.engine.layout import (
     State,
 )
 from tidewright.engine.nodes import join, leave
-from tidewright.engine.slots import lane_of, release, set_state, side_of, state_of
-from tidewright.market.codes import CANCEL_REJECTED, CANCELLED, FILL, NO_REASON, REJECTED, UNKNOWN_ORDER
+from tidewright.engine.slots import kind_of, lane_of, release, set_state, side_of, state_of
+from tidewright.market.codes import (
+    AMEND_QUANTITY,
+    AMEND_REJECTED,
+    AMENDED,
+    CANCELLED,
+    FEE_OTHER,
+    FILL,
+    FILTER_LOT,
+    FILTER_NOTIONAL,
+    LIMIT,
+    NO_REASON,
+    REJECTED,
+    UNKNOWN_ORDER,
+)
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -53,6 +69,8 @@ def write_report(
     row[11] = maker
     row[12] = fee
     row[13] = 1 if what == FILL and (side_of(state, slot) == 1 or state.cfg[CFG_FEE_IN_BASE] == 0) else 0
+    if what == FILL and state.cfg[CFG_FEE_OTHER] == 1:
+        row[13] = FEE_OTHER
     row[14] = reason
 
 
@@ -89,11 +107,12 @@ def rest(state: State, slot: int, lane: int, side: int, index: int) -> None:
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def end_order(state: State, slot: int, lane: int) -> None:
-    """An order is dead; if it rested, it leaves its queue."""
-    rested = state_of(state, slot) == RESTING_STATE
+    """An order is dead; if it rested, it leaves its queue. The list of stop orders forgets it when it is next read."""
+    before = state_of(state, slot)
     set_state(state, slot, DEAD)
-    if rested:
+    if before == RESTING_STATE:
         leave(state, slot)
+    if before == RESTING_STATE or before > DEAD:
         state.lane[lane, L_RESTING] -= 1
         state.reg[RESTING] -= 1
 
@@ -102,7 +121,7 @@ def end_order(state: State, slot: int, lane: int) -> None:
 def die(state: State, slot: int, what: int, now: int, reason: int) -> None:
     """End an order that expires or is rejected."""
     lane = lane_of(state, slot)
-    known = now + state.cfg[CFG_RESPONSE]
+    known = now + response_at(state, now)
     if state.cfg[CFG_RECORD] > 1:
         write_report(state, what, slot, now, known, state.order[slot, O_PRICE], state.order[slot, O_QTY], 0, 0, reason)
     end_order(state, slot, lane)
@@ -112,8 +131,8 @@ def die(state: State, slot: int, what: int, now: int, reason: int) -> None:
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
-def reject_cancel(state: State, lane: int, number: int, now: int) -> None:
-    """Report a cancel that found no order."""
+def reject_unknown(state: State, what: int, lane: int, number: int, now: int) -> None:
+    """Report a cancel or an amendment that found no order."""
     if state.cfg[CFG_RECORD] < 2:
         return
     reg = state.reg
@@ -124,10 +143,10 @@ def reject_cancel(state: State, lane: int, number: int, now: int) -> None:
     row[0] = reg[LOG_SEQ]
     reg[LOG_SEQ] += 1
     row[1] = lane
-    row[2] = CANCEL_REJECTED
+    row[2] = what
     row[3] = number
     row[5] = now
-    row[6] = now + state.cfg[CFG_RESPONSE]
+    row[6] = now + response_at(state, now)
     row[14] = UNKNOWN_ORDER
 
 
@@ -138,7 +157,31 @@ def cancel(state: State, slot: int, now: int) -> None:
         lane = lane_of(state, slot)
         if state.cfg[CFG_RECORD] > 1:
             price, qty = state.order[slot, O_PRICE], state.order[slot, O_QTY]
-            write_report(state, CANCELLED, slot, now, now + state.cfg[CFG_RESPONSE], price, qty, 0, 0, NO_REASON)
+            write_report(state, CANCELLED, slot, now, now + response_at(state, now), price, qty, 0, 0, NO_REASON)
         end_order(state, slot, lane)
         state.lane[lane, L_CANCELS] += 1
     release(state, slot)
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
+def amend(state: State, slot: int, qty: int, now: int) -> None:
+    """An amendment reaches a living order: its quantity falls to ``qty`` lots in all, and it keeps its place.
+
+    It must be less than before and more than what has filled, and pass the filters of quantity and value.
+    """
+    cfg = state.cfg
+    order = state.order[slot]
+    known = now + response_at(state, now)
+    reason = int64(NO_REASON)
+    if not order[O_QTY] - order[O_LEAVES] < qty < order[O_QTY]:
+        reason = int64(AMEND_QUANTITY)
+    elif qty < cfg[CFG_MIN_QTY]:
+        reason = int64(FILTER_LOT)
+    elif kind_of(state, slot) == LIMIT and order[O_PRICE] * qty < cfg[CFG_MIN_NOTIONAL]:
+        reason = int64(FILTER_NOTIONAL)
+    if reason != NO_REASON:
+        write_report(state, AMEND_REJECTED, slot, now, known, order[O_PRICE], order[O_QTY], 0, 0, reason)
+        return
+    order[O_LEAVES] -= order[O_QTY] - qty
+    order[O_QTY] = qty
+    write_report(state, AMENDED, slot, now, known, order[O_PRICE], qty, 0, 0, NO_REASON)

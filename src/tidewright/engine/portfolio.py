@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from tidewright.engine.backtest import BacktestResult, Params, Prepared, Rate, prepare
 from tidewright.engine.backtest import backtest as backtest_one
+from tidewright.engine.latency_text import LatencyLike
 from tidewright.engine.lockstep import World, run_lockstep
 from tidewright.engine.portfolio_equity import Part, portfolio_statistics, together
 from tidewright.engine.portfolio_plan import Money, by_name, common_span, each, params_each
@@ -22,6 +23,7 @@ from tidewright.engine.sweep import Result, Runner, cohorts_for, cores, deal, ga
 from tidewright.market.clock import iso
 from tidewright.market.codes import UNIT
 from tidewright.market.errors import UsageError
+from tidewright.market.fees import Fees
 from tidewright.market.instrument import units_text
 from tidewright.market.tape import F64, I64, Tape
 from tidewright.measure.figures import from_statistics
@@ -159,8 +161,8 @@ def backtest_portfolio(
     params: Mapping[str, npt.ArrayLike | Mapping[str, npt.ArrayLike]] | None = None,
     *,
     cycle: Duration = "30s",
-    fees: tuple[Rate, Rate] | Mapping[str, tuple[Rate, Rate] | None] | None = None,
-    latency: Duration | Mapping[str, Duration] = "50ms",
+    fees: tuple[Rate, Rate] | str | Fees | Mapping[str, tuple[Rate, Rate] | str | Fees | None] | None = None,
+    latency: LatencyLike | Mapping[str, LatencyLike] = "50ms",
     response: Duration | Mapping[str, Duration | None] | None = None,
     feed: Duration | Mapping[str, Duration] = "0ms",
     queue: str | Mapping[str, str] = "risk_averse",
@@ -247,6 +249,8 @@ def backtest_portfolio(
             lanes=lanes,
             **given,
         )
+        if prepared.job.config.fee_asset and len(names) > 1:
+            raise UsageError("fees in an asset of their own are for one instrument")
         plans[name] = replace(prepared, job=replace(prepared.job, until_ns=span[1], final=True))
     coupled = lockstep or bool(observe) or (limits is not None and len(names) > 1)
     if coupled:

@@ -44,7 +44,7 @@ _ARRAYS: Final[dict[str, tuple[Any, int, tuple[int, ...]]]] = {
     "alive": (types.int32, 2, ()),
     "params": (types.float64, 2, ()),
     "msg": (types.int32, 1, ()),
-    "batch": (types.int64, 2, (2,)),
+    "batch": (types.int64, 2, (at.BATCH_FIELDS,)),
     "call": (types.int64, 2, (at.CALL_FIELDS,)),
     "waiting": (types.int64, 2, (2,)),
     "known": (types.int64, 2, (at.KNOWN_FIELDS,)),
@@ -54,12 +54,15 @@ _ARRAYS: Final[dict[str, tuple[Any, int, tuple[int, ...]]]] = {
     "curve_ts": (types.int64, 1, ()),
     "curve": (types.float64, 2, ()),
     "target": (types.int64, 2, (at.TARGET_WIDTH,)),
+    "stop": (types.int64, 2, (at.STOP_FIELDS,)),
+    "latency": (types.int64, 2, (at.LATENCY_FIELDS,)),
+    "tally": (types.float64, 1, ()),
 }
 # Arrays of which no kernel asks the length: their first dimension is said to be 0, and numba's care for indices that
 # count from the end, which nothing here uses, folds away.
 _UNSIZED: Final = frozenset(
     "qty mark tail taken_head epoch reg cfg cfg_f features node home node_q order place "
-    "lane lane_f tag alive params target".split()
+    "lane lane_f tag alive params target tally".split()
 )
 _PLACES: Final = {name: index for index, name in enumerate(_ARRAYS)}
 assert tuple(_ARRAYS) == State._fields

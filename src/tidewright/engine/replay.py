@@ -16,7 +16,21 @@ from tidewright.engine import layout as at
 from tidewright.engine.config import ReplayConfig
 from tidewright.engine.layout import State
 from tidewright.engine.statistics import statistics
-from tidewright.market.codes import ASK, BEST_ASK, BEST_BID, BUY, FILL, GTC, IOC, LIMIT, PACKET_END, POST_ONLY
+from tidewright.market.codes import (
+    ASK,
+    BEST_ASK,
+    BEST_BID,
+    BUY,
+    FALLS,
+    FILL,
+    GTC,
+    IOC,
+    LIMIT,
+    NO_STOP,
+    PACKET_END,
+    POST_ONLY,
+    RISES,
+)
 from tidewright.market.errors import DataError, UsageError
 from tidewright.market.instrument import Instrument
 from tidewright.market.ladder import LOW, WIDTH
@@ -40,11 +54,11 @@ REPORT: Final = np.dtype(
             "known_ns",  # when the lane knows
             "side",
             "price",  # ticks: of the fill, else of the order
-            "qty",  # lots: of the fill, else of the whole order
+            "qty",  # lots: of the fill, else of the whole order (AMENDED: as it is now)
             "leaves",  # lots still open after a fill, or at the moment of anything else
             "maker",
             "fee",  # 1e-8 units of the fee asset
-            "fee_asset",  # FEE_BASE or FEE_QUOTE
+            "fee_asset",  # FEE_BASE, FEE_QUOTE or FEE_OTHER
             "reason",
         )
     ]
@@ -68,6 +82,7 @@ class Account(NamedTuple):
     quote_units: int  # rounded down
     base_locked: int
     quote_locked: int  # rounded up
+    fee_other: int = 0  # commission in a third asset
 
 
 class Replay:
@@ -271,6 +286,8 @@ class Replay:
         qty_lots: int = 0,
         arrival_ns: int = 0,
         tag: int = 0,
+        stop_ticks: int = 0,
+        stop_way: int = NO_STOP,
     ) -> int:
         """Send a new order; the engine's number of it.
 
@@ -285,10 +302,18 @@ class Replay:
             that time).
         tag
             The caller's own number, repeated in reports.
+        stop_ticks, stop_way
+            A stop order sleeps until a print at or over its stop price (RISES) or at or under it (FALLS), and is then
+            what the other arguments say; NO_STOP: an order like any other.
         """
         self._check_lane(lane)
         if side not in (0, 1) or kind not in (0, 1) or not GTC <= tif <= POST_ONLY:
             raise UsageError(f"side, kind and time in force must be codes, were {side}, {kind}, {tif}")
+        if stop_way not in (NO_STOP, RISES, FALLS) or (stop_way != NO_STOP and (stop_ticks <= 0 or tif == POST_ONLY)):
+            raise UsageError(
+                f"a stop order needs a stop price > 0 that rises or falls, and may take: stop price {stop_ticks}, "
+                f"way {stop_way}, time in force {tif}"
+            )
         if self._state.lane[lane, at.L_SLOT_FREE] < 0:
             self._state = memory.grow_lane(self._state, lane)
         state = self._state
@@ -301,7 +326,7 @@ class Replay:
         order[at.O_QTY] = order[at.O_LEAVES] = qty_lots
         order[at.O_NUMBER] = state.reg[at.NUMBER]
         place[at.P_WHOSE] = ((lane * 8 + at.SENT) * 2 + side) * 16 + kind * 8 + (tif if kind == LIMIT else IOC)
-        state.tag[slot] = (tag, 0)
+        state.tag[slot] = (tag, 0, stop_ticks, stop_way)
         self._call(lane, slot, int(state.reg[at.NUMBER]), arrival_ns)
         return int(state.reg[at.NUMBER])
 
@@ -310,7 +335,23 @@ class Replay:
         self._check_lane(lane)
         self._call(lane, -1, number, arrival_ns)
 
-    def _call(self, lane: int, slot: int, number: int, arrival_ns: int) -> None:
+    def amend(self, lane: int, number: int, qty_lots: int, arrival_ns: int) -> None:
+        """Send an amendment of an order's quantity, which falls and keeps its place in the queue.
+
+        It acts with the cancels of its instant. AMENDED answers it, or AMEND_REJECTED where the order is not alive, or
+        the quantity not less than before and more than what has filled, or a filter broken.
+
+        Parameters
+        ----------
+        qty_lots
+            The new quantity in all, what has filled included, > 0.
+        """
+        self._check_lane(lane)
+        if qty_lots <= 0:
+            raise UsageError(f"the quantity of an amendment must be > 0 lots, was {qty_lots}")
+        self._call(lane, -1, number, arrival_ns, qty_lots)
+
+    def _call(self, lane: int, slot: int, number: int, arrival_ns: int, qty: int = 0) -> None:
         """Sort a message into the calls, behind all that arrive no later."""
         state = self._state
         arrival = max(arrival_ns, int(state.reg[at.NOW]), int(state.lane[lane, at.L_LAST_ARRIVAL]))
@@ -323,7 +364,7 @@ class Replay:
             self._state = state = state._replace(call=call)
         place = head + int(np.searchsorted(state.call[head:tail, at.C_ARRIVAL], arrival, side="right"))
         state.call[place + 1 : tail + 1] = state.call[place:tail].copy()
-        state.call[place] = (arrival, slot, lane, number, 0, 0)
+        state.call[place] = (arrival, slot, lane, number, 0, qty)
         state.reg[at.CALL_TAIL] = tail + 1
         state.reg[at.DUE] = min(int(state.reg[at.DUE]), arrival)
 
@@ -356,19 +397,23 @@ class Replay:
         """True balances of a lane."""
         row = [int(value) for value in self._state.lane[lane]]
         whose = self._state.place[:, at.P_WHOSE] >> 4
-        buys = self._state.order[whose == (lane * 8 + at.RESTING_STATE) * 2]
-        sells = self._state.order[whose == (lane * 8 + at.RESTING_STATE) * 2 + 1]
+        locking = [(lane * 8 + how) * 2 for how in (at.RESTING_STATE, at.STOPPED, at.SET_OFF)]
+        buys = self._state.order[np.isin(whose, locking)]
+        sells = self._state.order[np.isin(whose - 1, locking)]
+        other = bool(self._state.cfg[at.CFG_FEE_OTHER])
+        fee_quote, fee_other = (0, row[at.L_FEE_QUOTE]) if other else (row[at.L_FEE_QUOTE], 0)
         locked_buy = sum(int(price) * int(lots) for price, lots in buys[:, [at.O_PRICE, at.O_LEAVES]])
         money, lot = self.instrument.quote_units, self.instrument.lot_units
         return Account(
             position_lots=row[at.L_POSITION],
             cash=row[at.L_CASH],
             fee_base=row[at.L_FEE_BASE],
-            fee_quote=row[at.L_FEE_QUOTE],
+            fee_quote=fee_quote,
             base_units=row[at.L_BASE_START] + row[at.L_POSITION] * lot - row[at.L_FEE_BASE],
-            quote_units=row[at.L_QUOTE_START] + (row[at.L_CASH] * money).__floor__() - row[at.L_FEE_QUOTE],
+            quote_units=row[at.L_QUOTE_START] + (row[at.L_CASH] * money).__floor__() - fee_quote,
             base_locked=int(sells[:, at.O_LEAVES].sum()) * lot,
             quote_locked=-((-locked_buy * money).__floor__()),
+            fee_other=fee_other,
         )
 
     def limits_at(self, lane: int) -> dict[str, float]:

@@ -10,6 +10,10 @@ from tidewright.engine.accounts import catch_up_knowledge, worth
 from tidewright.engine.arrivals import arrive_or_wait, push
 from tidewright.engine.layout import (
     ACT_AT,
+    B_ARRIVAL,
+    B_END,
+    B_MERGED,
+    BATCH_HEAD,
     BATCH_TAIL,
     CAPTURE_HEAD,
     CFG_CHECK_BALANCE,
@@ -157,11 +161,25 @@ def act(state: State, arrived: int) -> None:
         state.curve_ts[reg[CURVE_COUNT]] = now
         reg[CURVE_COUNT] += 1
     if reg[MSG_TAIL] != first:
-        state.batch[reg[BATCH_TAIL], 0] = at
-        state.batch[reg[BATCH_TAIL], 1] = reg[MSG_TAIL]
-        reg[BATCH_TAIL] = (reg[BATCH_TAIL] + 1) % len(state.batch)
+        send_batch(state, at)
     reg[PENDING] = NEVER
     reg[ACT_AT] = NEVER
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def send_batch(state: State, at: int) -> None:
+    """Note when the messages of a decision arrive: with those before, if they do so together."""
+    reg = state.reg
+    batch = state.batch
+    newest = (reg[BATCH_TAIL] - 1) % len(batch)
+    if reg[BATCH_HEAD] != reg[BATCH_TAIL] and batch[newest, B_ARRIVAL] == at:
+        batch[newest, B_END] = reg[MSG_TAIL]
+        batch[newest, B_MERGED] = 1
+        return
+    batch[reg[BATCH_TAIL], B_ARRIVAL] = at
+    batch[reg[BATCH_TAIL], B_END] = reg[MSG_TAIL]
+    batch[reg[BATCH_TAIL], B_MERGED] = 0
+    reg[BATCH_TAIL] = (reg[BATCH_TAIL] + 1) % len(batch)
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]

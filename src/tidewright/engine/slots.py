@@ -2,7 +2,7 @@
 
 from numba import njit
 
-from tidewright.engine.layout import FREE, L_SLOT_FREE, P_NEXT, P_WHOSE, State
+from tidewright.engine.layout import FREE, L_SLOT_FREE, P_NEXT, P_WHOSE, RESTING_STATE, SET_OFF, STOPPED, State
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
@@ -19,7 +19,7 @@ def lane_of(state: State, slot: int) -> int:
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def state_of(state: State, slot: int) -> int:
-    """FREE, SENT, WAITING, RESTING_STATE or DEAD."""
+    """FREE, SENT, WAITING, RESTING_STATE, DEAD, STOPPED or SET_OFF."""
     return (state.place[slot, P_WHOSE] >> 5) & 7
 
 
@@ -33,6 +33,14 @@ def set_state(state: State, slot: int, new: int) -> None:
 def rests(state: State, slot: int, lane: int, side: int) -> bool:
     """Whether a slot holds a resting order of a lane's side."""
     return state.place[slot, P_WHOSE] >> 4 == lane * 16 + 6 + side
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def holds_funds(state: State, slot: int, lane: int, side: int) -> bool:
+    """Whether a slot holds an order of a lane's side that locks balances: a resting one, or a stop order."""
+    how = state_of(state, slot)
+    mine = state.place[slot, P_WHOSE] >> 8 == lane and side_of(state, slot) == side
+    return mine and (how == RESTING_STATE or how == STOPPED or how == SET_OFF)
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]

@@ -18,7 +18,8 @@ n_limited                 int64  decisions at which a limit cut quotes
 volume_quote              f64    sum of price * quantity
 fees_base                 f64    commission taken in base, base units
 fees_quote                f64    commission taken in quote
-fees_value                f64    both, in quote, base valued at the price of its fill
+fees_other                f64    commission taken in a third asset, its units
+fees_value                f64    all of it in quote: base at the price of its fill, a third asset at its stated price
 n_closed                  int64  fills, or parts of fills, that reduced the position
 sum_closed, sum_closed_sq f64    their profit against the average entry cost, both net of commission, and its square
 n_wins                    int64  those with a profit > 0
@@ -50,6 +51,7 @@ def statistics(state: State) -> dict[str, npt.NDArray[np.int64] | npt.NDArray[np
     open_now = lane[:, at.L_POSITION] != 0
     held[open_now] += now - lane[open_now, at.L_SINCE]
     cycle = int(state.cfg[at.CFG_CYCLE])
+    other = bool(state.cfg[at.CFG_FEE_OTHER])  # then the column of fees in quote holds those in the third asset
     last = now if reg[at.FINISHED] else int(reg[at.START]) + int(reg[at.DECISIONS]) * cycle
     span = max(0, last - int(reg[at.START])) if reg[at.START] != at.NEVER else 0
     return {
@@ -70,7 +72,8 @@ def statistics(state: State) -> dict[str, npt.NDArray[np.int64] | npt.NDArray[np
         "n_sells": lane[:, at.L_SELLS].copy(),
         "volume_quote": sums[:, at.F_VOLUME],
         "fees_base": lane[:, at.L_FEE_BASE] / 1e8,
-        "fees_quote": lane[:, at.L_FEE_QUOTE] / 1e8,
+        "fees_quote": np.zeros(len(lane)) if other else lane[:, at.L_FEE_QUOTE] / 1e8,
+        "fees_other": lane[:, at.L_FEE_QUOTE] / 1e8 if other else np.zeros(len(lane)),
         "fees_value": sums[:, at.F_FEES_VALUE],
         "n_closed": lane[:, at.L_CLOSED].copy(),
         "sum_closed": sums[:, at.F_CLOSED],

@@ -5,10 +5,13 @@ import math
 from numba import int64, njit
 
 from tidewright.engine.checks import slots_of
+from tidewright.engine.impact import impact_ticks
+from tidewright.engine.latency import response_at
 from tidewright.engine.layout import (
+    CFG_IMPACT,
     CFG_PARITY,
-    CFG_RESPONSE,
     H_PACKET,
+    IMPACT_NONE,
     N_FIRST,
     N_NEXT,
     NEVER,
@@ -46,7 +49,11 @@ def take(state: State, slot: int, index: int, now: int) -> bool:
         return False
     if whole:
         number = order[slot, O_NUMBER]
-        walk(state, slot, other, reach, now)
+        extra = int64(0)
+        if state.cfg[CFG_IMPACT] != IMPACT_NONE:
+            lots = min(order[slot, O_LEAVES], reachable(state, slot, other, max(reach, int64(0))))
+            extra = impact_ticks(state, lots, now)
+        walk(state, slot, other, reach, extra, now)
         if order[slot, O_NUMBER] != number or order[slot, O_LEAVES] == 0:
             return False
     if market or tif == IOC:
@@ -61,7 +68,7 @@ def take_whole(state: State, slot: int, other: int, reach: int, now: int) -> boo
     best = state.reg[BEST + other]
     if best >= reach:
         price = price_at(Ladder(state.qty, state.reg), other, best)
-        fill(state, slot, state.order[slot, O_LEAVES], price, int64(0), now, now + state.cfg[CFG_RESPONSE])
+        fill(state, slot, state.order[slot, O_LEAVES], price, int64(0), now, now + response_at(state, now))
         return False
     tif = tif_of(state, slot)
     if kind_of(state, slot) == MARKET or tif == IOC or tif == FOK:
@@ -84,7 +91,7 @@ def reachable(state: State, slot: int, other: int, reach: int) -> int:
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
-def walk(state: State, slot: int, other: int, reach: int, now: int) -> None:
+def walk(state: State, slot: int, other: int, reach: int, extra: int, now: int) -> None:
     """Take level by level, best first. An own resting order in the way lets the walk have what stands ahead of it,
     expires, and lets the walk go on.
     """
@@ -100,14 +107,14 @@ def walk(state: State, slot: int, other: int, reach: int, now: int) -> None:
         inside = 0 <= index < width
         if index == own:
             if inside:
-                pass_own(state, slot, position, now)
+                pass_own(state, slot, position, extra, now)
             else:
                 expire_stray(state, lane, other, index, now)
             own = best_own_index(state, lane, other, index - 1)
         if state.order[slot, O_LEAVES] == 0:
             return
         if inside:
-            take_level(state, slot, position, NEVER, now)
+            take_level(state, slot, position, NEVER, extra, now)
         if state.order[slot, O_LEAVES] == 0:
             return
         if index == level:
@@ -144,22 +151,22 @@ def packet_of(state: State, slot: int) -> int:
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
-def pass_own(state: State, slot: int, position: int, now: int) -> None:
+def pass_own(state: State, slot: int, position: int, extra: int, now: int) -> None:
     """Take what lies ahead of each own order of a price, then let it expire if the incoming order wants more."""
     lane = lane_of(state, slot)
     each = next_own_at(state, lane, position, int64(-1))
     while each >= 0 and state.order[slot, O_LEAVES] > 0:
         ahead = state.node_q[state.place[each, P_NODE], Q_AHEAD]
         lots = int64(math.ceil(min(ahead, 1e18)))
-        take_level(state, slot, position, lots - taken_of(state, lane, position), now)
+        take_level(state, slot, position, lots - taken_of(state, lane, position), extra, now)
         if state.order[slot, O_LEAVES] > 0:
             die(state, each, int64(EXPIRED), now, int64(SELF_TRADE))
             each = next_own_at(state, lane, position, int64(-1))
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
-def take_level(state: State, slot: int, position: int, most: int, now: int) -> None:
-    """Take from one level, at most ``most`` lots, at its price."""
+def take_level(state: State, slot: int, position: int, most: int, extra: int, now: int) -> None:
+    """Take from one level, at most ``most`` lots, at its price, worse by ``extra`` ticks but within the limit."""
     lane = lane_of(state, slot)
     net = state.qty[position] - taken_of(state, lane, position)
     lots = min(state.order[slot, O_LEAVES], min(net, most))
@@ -169,7 +176,19 @@ def take_level(state: State, slot: int, position: int, most: int, now: int) -> N
     width = state.reg[WIDTH]
     side = position // width
     price = price_at(Ladder(state.qty, state.reg), side, position - side * width)
-    fill(state, slot, lots, price, int64(0), now, now + state.cfg[CFG_RESPONSE])
+    if extra > 0:
+        price = paid_price(state, slot, price, extra)
+    fill(state, slot, lots, price, int64(0), now, now + response_at(state, now))
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
+def paid_price(state: State, slot: int, price: int, extra: int) -> int:
+    """A level's price moved against the taker, not beyond its limit, nor below a tick."""
+    limited = kind_of(state, slot) != MARKET
+    limit = state.order[slot, O_PRICE]
+    if side_of(state, slot) == 0:
+        return min(price + extra, limit) if limited else price + extra
+    return max(price - extra, limit if limited else int64(1))
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]

@@ -55,6 +55,9 @@ REJECTED: Final = 2
 CANCELLED: Final = 3
 EXPIRED: Final = 4  # remainder of MARKET/IOC, an unfillable FOK, a self-trade
 CANCEL_REJECTED: Final = 5
+TRIGGERED: Final = 6  # a stop order's price has printed: from now on it is an order like any other
+AMENDED: Final = 7  # its quantity fell, it kept its place
+AMEND_REJECTED: Final = 8
 
 # Why an order was rejected or expired.
 NO_REASON: Final = 0
@@ -71,10 +74,18 @@ SELF_TRADE: Final = 10
 UNKNOWN_ORDER: Final = 11
 NO_SLOT: Final = 12
 FILTER_PERCENT_PRICE: Final = 13
+WOULD_TRIGGER: Final = 14  # a stop price that the last print has reached already
+AMEND_QUANTITY: Final = 15  # not less than before, or no more than what has filled
+
+# What sets a stop order off: a print at or over its stop price, or at or under it.
+NO_STOP: Final = 0
+RISES: Final = 1
+FALLS: Final = 2
 
 
 # Assets a fee is taken in.
 FEE_BASE: Final = 0
 FEE_QUOTE: Final = 1
+FEE_OTHER: Final = 2  # a third asset, at a stated price
 
 UNIT: Final = 100_000_000  # balances, fees and rates are integers of 1e-8

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from tests.reference.book import Row
 from tests.reference.model import Model, Settings
+from tidewright.market.codes import NO_STOP
 from tidewright.market.tape import Columns
 from tidewright.venues.paper.desk import Engine, Report
 from tidewright.venues.paper.engine import without_filters
@@ -45,9 +46,23 @@ class ModelEngine:
         self.model.advance(until_ns)
 
     def submit(
-        self, lane: int, side: int, kind: int, tif: int, price_ticks: int, qty_lots: int, arrival_ns: int, tag: int
+        self,
+        lane: int,
+        side: int,
+        kind: int,
+        tif: int,
+        price_ticks: int,
+        qty_lots: int,
+        arrival_ns: int,
+        tag: int,
+        stop_ticks: int = 0,
+        stop_way: int = NO_STOP,
     ) -> int:
-        return self.model.lanes[lane].submit(side, kind, tif, price_ticks, qty_lots, arrival_ns, tag)
+        chosen = self.model.lanes[lane]
+        return chosen.submit(side, kind, tif, price_ticks, qty_lots, arrival_ns, tag, stop_ticks, stop_way)
+
+    def amend(self, lane: int, number: int, qty_lots: int, arrival_ns: int) -> None:
+        self.model.lanes[lane].amend(number, qty_lots, arrival_ns)
 
     def cancel(self, lane: int, number: int, arrival_ns: int) -> None:
         self.model.lanes[lane].cancel(number, arrival_ns)

@@ -85,6 +85,27 @@ class Account:
         order.status, order.expiry = status, expiry
         self.open.pop(order.order_id, None)
 
+    def wake(self, order: Order) -> None:
+        """A stop order is set off; a market order locks nothing from then on."""
+        if order.draft.kind != LIMIT:
+            self._lock(order, -order.leaves)
+        order.sleeping = False
+
+    def amend(self, order: Order, qty: int) -> None:
+        """An order's quantity falls, and it takes the client id that its amendment brought."""
+        self._lock(order, qty - order.qty)
+        order.qty = qty
+        order.amendments += 1
+        if order.amend_id is not None:
+            if self._newest.get(order.client_id) == order.order_id:
+                del self._newest[order.client_id]
+            order.client_id = order.amend_id
+            self._newest[order.client_id] = order.order_id
+
+    def stops(self) -> int:
+        """How many stop orders wait."""
+        return sum(order.sleeping for order in self.open.values())
+
     def fill(self, order: Order, fill: Fill) -> None:
         """Book one execution."""
         self._lock(order, -fill.qty)
@@ -117,7 +138,7 @@ class Account:
     # -- balances -----------------------------------------------------------------------------------------------------
 
     def _lock(self, order: Order, lots: int) -> None:
-        if order.draft.kind != LIMIT:
+        if order.draft.kind != LIMIT and not (order.sleeping and order.draft.side != BUY):
             return
         if order.draft.side == BUY:
             self._buy_cash += order.draft.price * lots

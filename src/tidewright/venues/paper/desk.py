@@ -49,9 +49,23 @@ class Engine(Protocol):
         ...
 
     def submit(
-        self, lane: int, side: int, kind: int, tif: int, price_ticks: int, qty_lots: int, arrival_ns: int, tag: int
+        self,
+        lane: int,
+        side: int,
+        kind: int,
+        tif: int,
+        price_ticks: int,
+        qty_lots: int,
+        arrival_ns: int,
+        tag: int,
+        stop_ticks: int = 0,
+        stop_way: int = codes.NO_STOP,
     ) -> int:
         """Send an order; returns the engine's number."""
+        ...
+
+    def amend(self, lane: int, number: int, qty_lots: int, arrival_ns: int) -> None:
+        """Send an amendment of an order's quantity."""
         ...
 
     def cancel(self, lane: int, number: int, arrival_ns: int) -> None:
@@ -146,6 +160,7 @@ class Desk:
     def place(self, account: Account, draft: Draft, arrival_ns: int) -> Order:
         """Send an order by quantity; the engine has dealt with its arrival when this returns."""
         order = self._new_order(draft, draft.qty, arrival_ns)
+        order.sleeping = draft.stop_way != codes.NO_STOP
         account.add(order)
         self._submit(account, order, draft.kind, draft.tif, draft.price, draft.qty, arrival_ns)
         order.answered = True
@@ -220,6 +235,24 @@ class Desk:
         order.cancel_id = ""
         return False
 
+    def amend(self, account: Account, order: Order, qty: int, client_id: str, arrival_ns: int) -> bool:
+        """Send an amendment; whether the order's quantity fell (it may have filled before)."""
+        if not order.is_open or order.composite:
+            return False
+        before = order.amendments
+        order.amend_id = client_id
+        for number in order.numbers:
+            self._engine.amend(account.lane, number, qty, arrival_ns)
+        self._engine.advance(arrival_ns)
+        self._collect()
+        order.amend_id = None
+        return order.amendments > before
+
+    @property
+    def sequence(self) -> int:
+        """Number of the event pushed last."""
+        return self._sequence
+
     def new_client_id(self) -> str:
         """An id for an order or cancel that brought none."""
         self._next_client += 1
@@ -235,7 +268,10 @@ class Desk:
     def _submit(
         self, account: Account, order: Order, kind: int, tif: int, price: int, qty: int, arrival_ns: int
     ) -> None:
-        number = self._engine.submit(account.lane, order.draft.side, kind, tif, price, qty, arrival_ns, order.order_id)
+        stop = order.draft.stop_price, order.draft.stop_way
+        number = self._engine.submit(
+            account.lane, order.draft.side, kind, tif, price, qty, arrival_ns, order.order_id, *stop
+        )
         order.numbers.append(int(number))
         self._engine.advance(arrival_ns)
         self._collect()
@@ -268,7 +304,7 @@ class Desk:
     def _apply(self, account: Account, order: Order, report: Report) -> bool:
         """Change an order by a report; whether the account's balances may have changed and events are due."""
         what = report.what
-        if what == codes.CANCEL_REJECTED:
+        if what in (codes.CANCEL_REJECTED, codes.AMEND_REJECTED):
             return False
         if what == codes.REJECTED:
             order.reason = report.reason
@@ -277,12 +313,21 @@ class Desk:
             if order.answered:  # it waited for a gap to end, so its answer has long been given
                 self._push(report.known_ns, account, self._event(order, REJECTED, report.ts, expiry="REJECTED"))
             return order.answered
-        if order.working_ns < 0:
+        if what == codes.TRIGGERED:
+            account.wake(order)
+        if what == codes.ACCEPTED and order.sleeping:
+            self._push(report.known_ns, account, self._event(order, NEW, report.ts, status=NEW))
+        elif order.working_ns < 0 and not order.sleeping:
             order.working_ns = report.ts
             self._push(report.known_ns, account, self._event(order, NEW, report.ts, status=NEW))
         order.update_ns = report.ts
         if what == codes.FILL:
             self._fill(account, order, report)
+        elif what == codes.AMENDED:
+            before_id = order.client_id
+            account.amend(order, report.qty)
+            event = self._event(order, "REPLACED", report.ts)
+            self._push(report.known_ns, account, event._replace(before_id=before_id))
         elif what == codes.CANCELLED:
             self._finish(account, order, CANCELED, "", report.ts, report.known_ns)
         elif what == codes.EXPIRED:
@@ -319,7 +364,7 @@ class Desk:
 
     @staticmethod
     def _expiry(order: Order, reason: int) -> str:
-        if reason == codes.NO_LIQUIDITY and order.draft.type_text == "LIMIT":
+        if reason == codes.NO_LIQUIDITY and order.draft.kind == codes.LIMIT:
             return "UNFILLED_IOC_QUANTITY_EXPIRED"
         return _EXPIRY.get(reason, "NONE")
 
@@ -335,7 +380,19 @@ class Desk:
         cancel_id: str = "",
     ) -> ExecutionEvent:
         return ExecutionEvent(
-            order, execution, status or order.status, order.executed, order.cash, ts, fill, cancel_id, expiry
+            order,
+            execution,
+            status or order.status,
+            order.executed,
+            order.cash,
+            ts,
+            fill,
+            cancel_id,
+            expiry,
+            order.client_id,
+            "",
+            order.qty,
+            not order.sleeping,
         )
 
     def _push(self, known_ns: int, account: Account, event: Event) -> None:

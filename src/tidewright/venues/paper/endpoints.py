@@ -62,6 +62,7 @@ TICKER_BOOK: Final = _public(2, market.ticker_book)
 PLACE: Final = _order(lambda c: c.exchange.place(c.owner, c.params, c.divisor))
 CANCEL: Final = _order(lambda c: c.exchange.cancel(c.owner, c.params, c.divisor))
 CANCEL_ALL: Final = _order(lambda c: c.exchange.cancel_all(c.owner, c.params, c.divisor))
+AMEND: Final = Endpoint(Security.SIGNED, 4, lambda c: c.exchange.amend(c.owner, c.params, c.divisor))
 CANCEL_REPLACE: Final = _order(lambda c: c.exchange.cancel_replace(c.owner, c.params, c.divisor))
 TEST: Final = _signed(1, lambda c: c.exchange.test_order(c.params))
 ORDER: Final = _signed(4, lambda c: c.exchange.order(c.owner, c.params, c.divisor))
@@ -94,6 +95,7 @@ REST: Final[dict[tuple[str, str], Endpoint]] = {
     ("DELETE", "/api/v3/order"): CANCEL,
     ("POST", "/api/v3/order/test"): TEST,
     ("POST", "/api/v3/order/cancelReplace"): CANCEL_REPLACE,
+    ("PUT", "/api/v3/order/amend/keepPriority"): AMEND,
     ("GET", "/api/v3/openOrders"): OPEN_ORDERS,
     ("DELETE", "/api/v3/openOrders"): CANCEL_ALL,
     ("GET", "/api/v3/allOrders"): ALL_ORDERS,
@@ -130,6 +132,7 @@ WEBSOCKET: Final[dict[str, Endpoint]] = {
     "order.cancel": CANCEL,
     "order.test": TEST,
     "order.cancelReplace": CANCEL_REPLACE,
+    "order.amend.keepPriority": AMEND,
     "openOrders.status": OPEN_ORDERS,
     "openOrders.cancelAll": CANCEL_ALL,
     "allOrders": ALL_ORDERS,

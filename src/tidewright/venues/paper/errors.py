@@ -85,6 +85,11 @@ def cancel_rejected(text: str = "Unknown order sent.") -> ApiError:
     return ApiError(-2011, text)
 
 
+def amend_rejected(text: str) -> ApiError:
+    """-2038: the matching engine refuses an amendment."""
+    return ApiError(-2038, text)
+
+
 def bad_key() -> ApiError:
     """-2015: the key is unknown."""
     return ApiError(-2015, "Invalid API-key, IP, or permissions for action.", 401)
@@ -114,6 +119,9 @@ INSUFFICIENT: Final = "Account has insufficient balance for requested action."
 WOULD_MATCH: Final = "Order would immediately match and take."
 DUPLICATE: Final = "Duplicate order sent."
 MARKET_CLOSED: Final = "Market is closed."
+UNKNOWN: Final = "Unknown order sent."
+QUANTITY_INCREASE: Final = "Order amend (quantity increase) is not supported."
+NO_CHANGE: Final = "The requested action would change no state; rejecting"
 
 _REJECTIONS: Final[dict[int, ApiError]] = {
     codes.FILTER_PRICE: filter_failure("PRICE_FILTER"),
@@ -123,6 +131,7 @@ _REJECTIONS: Final[dict[int, ApiError]] = {
     codes.FILTER_PERCENT_PRICE: filter_failure("PERCENT_PRICE_BY_SIDE"),
     codes.INSUFFICIENT_BALANCE: rejected(INSUFFICIENT),
     codes.WOULD_TAKE: rejected(WOULD_MATCH),
+    codes.WOULD_TRIGGER: rejected("Order would trigger immediately."),
     codes.OUTSIDE_WINDOW: filter_failure("PERCENT_PRICE_BY_SIDE"),
     codes.NO_SLOT: filter_failure("MAX_NUM_ORDERS"),
 }

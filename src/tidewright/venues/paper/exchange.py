@@ -14,7 +14,7 @@ from tidewright.venues.paper import errors
 from tidewright.venues.paper.account import Account
 from tidewright.venues.paper.desk import Desk, Engine
 from tidewright.venues.paper.errors import ApiError
-from tidewright.venues.paper.filters import OrderRules
+from tidewright.venues.paper.filters import MAX_ALGO_ORDERS, MAX_AMENDS, OrderRules
 from tidewright.venues.paper.limits import Limits
 from tidewright.venues.paper.market_data import TapeMarket
 from tidewright.venues.paper.market_publisher import MarketPublisher
@@ -140,6 +140,8 @@ class Exchange:
             raise errors.rejected(errors.DUPLICATE)
         if len(account.open) >= self.market.instrument.filters.max_num_orders:
             raise errors.filter_failure("MAX_NUM_ORDERS")
+        if draft.stop_way != codes.NO_STOP and account.stops() >= MAX_ALGO_ORDERS:
+            raise errors.filter_failure("MAX_NUM_ALGO_ORDERS")
         if draft.quote_units:
             order = self.desk.place_by_quote(account, draft, self._levels(draft.side, arrival), arrival)
         else:
@@ -196,6 +198,29 @@ class Exchange:
             raise errors.cancel_rejected("Order was not canceled due to cancel restrictions.")
         if not self.desk.cancel(account, order, cancel_id, arrival):
             raise errors.cancel_rejected()
+
+    def amend(self, account: Account, params: Params, divisor: int) -> Answer:
+        """``PUT order/amend/keepPriority``: the quantity falls, the place in the queue stays."""
+        params.symbol(self.market.instrument.symbol)
+        arrival = self.arrive()
+        order = self.find(account, params, "orderId", "origClientOrderId")
+        client_id = params.client_id("newClientOrderId") or self.desk.new_client_id()
+        if order is None or not order.is_open:
+            raise errors.amend_rejected(errors.UNKNOWN)
+        lots = self.rules.amended_lots(params, order.draft.price, self.reference_units())
+        if lots > order.qty:
+            raise errors.amend_rejected(errors.QUANTITY_INCREASE)
+        if lots == order.qty or lots <= order.executed:
+            raise errors.amend_rejected(errors.NO_CHANGE)
+        if order.amendments >= MAX_AMENDS:
+            raise errors.amend_rejected("Filter failure: MAX_NUM_ORDER_AMENDS")
+        if client_id != order.client_id and account.is_open_id(client_id):
+            raise errors.amend_rejected(errors.DUPLICATE)
+        before_id = order.client_id
+        if not self.desk.amend(account, order, lots, client_id, arrival):
+            raise errors.amend_rejected(errors.UNKNOWN)
+        body = self.messages.amended(order, before_id, arrival, self.desk.sequence, divisor)
+        return Answer(body, arrival + self.response_ns)
 
     def cancel_all(self, account: Account, params: Params, divisor: int) -> Answer:
         """``DELETE openOrders``."""

@@ -19,13 +19,12 @@ from tidewright.venues.paper.protocol import Params, units
 
 STP_MODE: Final = "EXPIRE_MAKER"
 AVERAGE_MINUTES: Final = 5
-ORDER_TYPES: Final = ("LIMIT", "LIMIT_MAKER", "MARKET")
-_UNSUPPORTED: Final = {
-    "STOP_LOSS": "Stop loss orders are not supported for this symbol.",
-    "STOP_LOSS_LIMIT": "Stop loss limit orders are not supported for this symbol.",
-    "TAKE_PROFIT": "Take profit orders are not supported for this symbol.",
-    "TAKE_PROFIT_LIMIT": "Take profit limit orders are not supported for this symbol.",
-}
+STOPS: Final = ("STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT")
+ORDER_TYPES: Final = ("LIMIT", "LIMIT_MAKER", "MARKET", *STOPS)
+_AT_MARKET: Final = ("MARKET", "STOP_LOSS", "TAKE_PROFIT")
+_WITH_TIF: Final = ("LIMIT", "STOP_LOSS_LIMIT", "TAKE_PROFIT_LIMIT")
+MAX_ALGO_ORDERS: Final = 5
+MAX_AMENDS: Final = 10
 _REFUSED: Final = {
     "icebergQty": "Iceberg orders are not supported for this symbol.",
     "trailingDelta": "Trailing stop orders are not supported for this symbol.",
@@ -84,7 +83,7 @@ class OrderRules:
         self._check_notional(price, qty, quote_units, reference_units)
         return Draft(
             side,
-            codes.MARKET if type_text == "MARKET" else codes.LIMIT,
+            codes.MARKET if type_text in _AT_MARKET else codes.LIMIT,
             tif,
             type_text,
             tif_text,
@@ -96,24 +95,23 @@ class OrderRules:
             self._stp(params),
             params.integer("strategyId"),
             self._strategy_type(params),
+            *self._stop(type_text, side, params),
         )
 
     # -- form ---------------------------------------------------------------------------------------------------------
 
     def _check_type(self, type_text: str, params: Params) -> None:
-        if type_text in _UNSUPPORTED:
-            raise errors.rejected(_UNSUPPORTED[type_text])
         if type_text not in ORDER_TYPES:
             raise ApiError(-1116, "Invalid orderType.")
         for name, text in _REFUSED.items():
             if name in params:
                 raise errors.rejected(text)
-        if "stopPrice" in params:
+        if type_text not in STOPS and "stopPrice" in params:
             raise errors.not_required("stopPrice")
 
     def _time_in_force(self, type_text: str, params: Params) -> tuple[int, str]:
         value = params.optional("timeInForce")
-        if type_text == "LIMIT":
+        if type_text in _WITH_TIF:
             if value is None:
                 raise errors.mandatory("timeInForce")
             if value not in _TIFS:
@@ -128,6 +126,10 @@ class OrderRules:
             if "quoteOrderQty" in params:
                 raise errors.not_required("quoteOrderQty")
             qty = params.mandatory_decimal("quantity")
+            if type_text in _AT_MARKET:
+                if "price" in params:
+                    raise errors.not_required("price")
+                return None, qty, None
             return params.mandatory_decimal("price"), qty, None
         if "price" in params:
             raise errors.not_required("price")
@@ -141,10 +143,34 @@ class OrderRules:
     def _response(self, params: Params, type_text: str) -> str:
         value = params.optional("newOrderRespType")
         if value is None:
-            return "ACK" if type_text == "LIMIT_MAKER" else "FULL"
+            return "FULL" if type_text in ("LIMIT", "MARKET") else "ACK"
         if value not in ("ACK", "RESULT", "FULL"):
             raise ApiError(-1130, "Data sent for parameter 'newOrderRespType' is not valid.")
         return value
+
+    def _stop(self, type_text: str, side: int, params: Params) -> tuple[int, int]:
+        """Ticks of a stop order's price, and which way the price must go to set it off."""
+        if type_text not in STOPS:
+            return 0, codes.NO_STOP
+        ticks = self._on_grid(params.mandatory_decimal("stopPrice"))
+        loss = type_text.startswith("STOP_LOSS")
+        return ticks, codes.RISES if loss == (side == BUY) else codes.FALLS
+
+    def amended_lots(self, params: Params, price: int, reference_units: int) -> int:
+        """The checked ``newQty`` of an amendment of an order at a price (0: at market).
+
+        Raises
+        ------
+        ApiError
+            -2038 with the filter it breaks, or as for a new order.
+        """
+        value = params.mandatory_decimal("newQty")
+        try:
+            lots = self._quantity(value, "LIMIT" if price else "MARKET")
+            self._check_notional(price, lots, 0, reference_units)
+        except ApiError as error:
+            raise errors.amend_rejected(error.message) from None
+        return lots
 
     def _stp(self, params: Params) -> str:
         mode = params.optional("selfTradePreventionMode")
@@ -161,16 +187,21 @@ class OrderRules:
     # -- filters ------------------------------------------------------------------------------------------------------
 
     def _price(self, price: Decimal, side: int, reference_units: int) -> int:
-        f, tick = self._filters, self._scales.tick_units
-        ticks, rest = divmod(units(price), tick)
-        if rest or ticks <= 0 or (f.min_price_ticks and ticks < f.min_price_ticks):
-            raise errors.filter_failure("PRICE_FILTER")
-        if f.max_price_ticks and ticks > f.max_price_ticks:
-            raise errors.filter_failure("PRICE_FILTER")
+        tick = self._scales.tick_units
+        ticks = self._on_grid(price)
         if reference_units:
             down, up = self._multipliers[side]
             if not reference_units * down <= ticks * tick <= reference_units * up:
                 raise errors.filter_failure("PERCENT_PRICE_BY_SIDE")
+        return ticks
+
+    def _on_grid(self, price: Decimal) -> int:
+        f = self._filters
+        ticks, rest = divmod(units(price), self._scales.tick_units)
+        if rest or ticks <= 0 or (f.min_price_ticks and ticks < f.min_price_ticks):
+            raise errors.filter_failure("PRICE_FILTER")
+        if f.max_price_ticks and ticks > f.max_price_ticks:
+            raise errors.filter_failure("PRICE_FILTER")
         return ticks
 
     def _quantity(self, quantity: Decimal, type_text: str) -> int:
@@ -178,7 +209,7 @@ class OrderRules:
         lots, rest = divmod(units(quantity), self._scales.lot_units)
         if rest or not max(1, f.min_qty_lots) <= lots <= (f.max_qty_lots or self._scales.most_lots):
             raise errors.filter_failure("LOT_SIZE")
-        if type_text == "MARKET" and f.market_max_qty_lots and lots > f.market_max_qty_lots:
+        if type_text in _AT_MARKET and f.market_max_qty_lots and lots > f.market_max_qty_lots:
             raise errors.filter_failure("MARKET_LOT_SIZE")
         return lots
 
@@ -220,7 +251,7 @@ def symbol_info(instrument: Instrument, scales: Scales) -> dict[str, Any]:
         "quoteOrderQtyMarketAllowed": True,
         "allowTrailingStop": False,
         "cancelReplaceAllowed": True,
-        "amendAllowed": False,
+        "amendAllowed": True,
         "pegInstructionsAllowed": False,
         "isSpotTradingAllowed": True,
         "isMarginTradingAllowed": False,
@@ -260,6 +291,8 @@ def symbol_info(instrument: Instrument, scales: Scales) -> dict[str, Any]:
                 "avgPriceMins": AVERAGE_MINUTES,
             },
             {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": f.max_num_orders},
+            {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": MAX_ALGO_ORDERS},
+            {"filterType": "MAX_NUM_ORDER_AMENDS", "maxNumOrderAmends": MAX_AMENDS},
         ],
         "permissions": [],
         "permissionSets": [["SPOT"]],

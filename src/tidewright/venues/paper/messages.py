@@ -42,6 +42,8 @@ class OrderMessages:
         if order.draft.response == "ACK":
             return body
         body |= self._amounts(order)
+        if order.draft.stop_price:
+            body["stopPrice"] = self._scales.price(order.draft.stop_price)
         body["workingTime"] = order.working_ns // divisor if order.working_ns >= 0 else -1
         body |= self._ending(order)
         if order.draft.response == "FULL":
@@ -62,6 +64,33 @@ class OrderMessages:
             **self._extras(order),
         }
 
+    def amended(self, order: Order, before_id: str, transact_ns: int, number: int, divisor: int) -> dict[str, Any]:
+        """Answer to an amendment."""
+        draft, scales = order.draft, self._scales
+        return {
+            "transactTime": transact_ns // divisor,
+            "executionId": number,
+            "amendedOrder": {
+                "symbol": self._symbol,
+                "orderId": order.order_id,
+                "orderListId": -1,
+                "origClientOrderId": before_id,
+                "clientOrderId": order.client_id,
+                "price": scales.price(draft.price),
+                "qty": scales.qty(order.qty),
+                "executedQty": scales.qty(order.executed),
+                "preventedQty": _ZERO,
+                "quoteOrderQty": units_text(draft.quote_units),
+                "cumulativeQuoteQty": scales.notional_text(order.cash),
+                "status": order.status,
+                "timeInForce": draft.tif_text,
+                "type": draft.type_text,
+                "side": SIDES[draft.side],
+                "workingTime": order.working_ns // divisor if order.working_ns >= 0 else -1,
+                "selfTradePreventionMode": draft.stp,
+            },
+        }
+
     def queried(self, order: Order, divisor: int) -> dict[str, Any]:
         """One order of a query."""
         return {
@@ -70,11 +99,11 @@ class OrderMessages:
             "orderListId": -1,
             "clientOrderId": order.client_id,
             **self._amounts(order),
-            "stopPrice": _ZERO,
+            "stopPrice": self._scales.price(order.draft.stop_price) if order.draft.stop_price else _ZERO,
             "icebergQty": _ZERO,
             "time": order.time_ns // divisor,
             "updateTime": order.update_ns // divisor,
-            "isWorking": True,
+            "isWorking": not order.sleeping,
             "workingTime": order.working_ns // divisor if order.working_ns >= 0 else -1,
             **self._ending(order),
             **self._extras(order),
@@ -144,16 +173,16 @@ class OrderMessages:
             "e": "executionReport",
             "E": time,
             "s": self._symbol,
-            "c": event.cancel_id or order.client_id,
+            "c": event.cancel_id or event.client_id,
             "S": SIDES[draft.side],
             "o": draft.type_text,
             "f": draft.tif_text,
-            "q": scales.qty(order.qty),
+            "q": scales.qty(event.qty),
             "p": scales.price(draft.price),
-            "P": _ZERO,
+            "P": scales.price(draft.stop_price) if draft.stop_price else _ZERO,
             "F": _ZERO,
             "g": -1,
-            "C": order.client_id if event.cancel_id else "",
+            "C": event.client_id if event.cancel_id else event.before_id,
             "x": event.execution,
             "X": event.status,
             "r": "NONE",
@@ -166,7 +195,9 @@ class OrderMessages:
             "T": time,
             "t": fill.trade_id if fill else -1,
             "I": execution_id,
-            "w": event.execution in ("NEW", "TRADE") and event.status in ("NEW", "PARTIALLY_FILLED"),
+            "w": event.working
+            and event.execution in ("NEW", "TRADE", "REPLACED")
+            and event.status in ("NEW", "PARTIALLY_FILLED"),
             "m": fill.maker if fill else False,
             "M": False,
             "O": order.time_ns // divisor,

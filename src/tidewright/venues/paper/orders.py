@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from tidewright.market.codes import BUY
+from tidewright.market.codes import BUY, NO_STOP
 
 NEW: Final = "NEW"
 PARTIALLY_FILLED: Final = "PARTIALLY_FILLED"
@@ -36,6 +36,8 @@ class Draft(NamedTuple):
         The client's own id; empty if it sent none.
     response
         ACK, RESULT or FULL.
+    stop_price, stop_way
+        Ticks of a stop order and whether it waits for a rise (RISES) or a fall (FALLS); NO_STOP: it is none.
     """
 
     side: int
@@ -51,6 +53,8 @@ class Draft(NamedTuple):
     stp: str
     strategy_id: int | None
     strategy_type: int | None
+    stop_price: int = 0
+    stop_way: int = NO_STOP
 
 
 class Fill(NamedTuple):
@@ -83,6 +87,10 @@ class Order:
         The engine's numbers: one, or one a level walked for an order by quote amount.
     cash
         tick*lots executed.
+    sleeping
+        Whether it is a stop order that has not been set off.
+    amendments, amend_id
+        How often its quantity fell; the client id that the next amendment gives it.
     composite
         Whether the order is made of several orders of the engine, whose own ends are not its end.
     """
@@ -104,6 +112,9 @@ class Order:
     maker_filled: bool = False
     taker_filled: bool = False
     reason: int = 0
+    sleeping: bool = False
+    amendments: int = 0
+    amend_id: str | None = None
     numbers: list[int] = field(default_factory=list)
     fills: list[Fill] = field(default_factory=list)
 
@@ -138,11 +149,17 @@ class ExecutionEvent(NamedTuple):
     Attributes
     ----------
     execution
-        Binance's ``x``: NEW, TRADE, CANCELED, EXPIRED, TRADE_PREVENTION.
+        Binance's ``x``: NEW, REPLACED, TRADE, CANCELED, EXPIRED, TRADE_PREVENTION.
     ts
         Market time of the happening, ns.
     cancel_id
         Client id of the cancel that ended the order, else empty.
+    client_id, before_id
+        The order's client id, and the one it had before an amendment gave it this (else empty).
+    qty
+        Lots of the whole order.
+    working
+        Whether it works: a stop order does not until it is set off.
     """
 
     order: Order
@@ -154,6 +171,10 @@ class ExecutionEvent(NamedTuple):
     fill: Fill | None = None
     cancel_id: str = ""
     expiry: str = ""
+    client_id: str = ""
+    before_id: str = ""
+    qty: int = 0
+    working: bool = True
 
 
 class PositionEvent(NamedTuple):
