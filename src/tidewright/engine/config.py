@@ -100,7 +100,7 @@ class ReplayConfig:
             raise UsageError(f"parity is defined for the queue models risk_averse and front, not {self.queue}")
         if self.ask and (self.most_entry_ns > self.cycle_ns or self.record_fills > 1):
             raise UsageError(
-                f"a run that asks at every decision needs entry latencies <= cycle_ns {self.cycle_ns} and record_fills <= 1, "
+                f"a run that asks at every decision needs latencies <= cycle_ns {self.cycle_ns} and record_fills <= 1, "
                 f"were {self.most_entry_ns} and {self.record_fills}"
             )
         if self.parity and self.impact is not None:
