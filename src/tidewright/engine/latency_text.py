@@ -99,6 +99,8 @@ def _sampled(text: str) -> SampledLatency:
                     values["seed"] = int(amount)
                 case _:
                     raise UsageError(f"a sampled latency has no {name!r}: {FORMS}")
+        except UsageError:
+            raise
         except ValueError:
             raise UsageError(f"{name} of a sampled latency must be a number, was {amount!r}") from None
     if (values.get("spike_ns", 0) > 0) != (values.get("spike_odds", 0.0) > 0.0):

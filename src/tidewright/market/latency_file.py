@@ -31,6 +31,8 @@ def read_latencies(path: Path) -> I64:
         raise NotFoundError(f"there is no file {path}")
     try:
         columns = _columns(path)
+    except (UsageError, DataError):
+        raise
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as a table of latencies: {error}") from None
     names = OURS if all(name in columns for name in OURS) else THREE_TIMES
