@@ -67,10 +67,8 @@ def test_an_emergency_stop_cancels_everything_flattens_and_ends(market):
     assert flat or small
     assert ("the position is flat" if flat else "too little for an order") in state["emergency"]
     journal = [json.loads(line) for line in (market.folder / "run" / "messages.jsonl").read_text().splitlines()]
-    assert [(line["event"], line["message"]["message_type"]) for line in journal] == [
-        ("received", "command"),
-        ("sent", "decision"),
-    ]
+    told = [(line["event"], line["message"]["message_type"]) for line in journal]
+    assert told[-2:] == [("received", "command"), ("sent", "decision")]
     again = run("stop", str(market.folder / "run"), "--emergency")
     assert (again.returncode, "has ended" in again.stderr) == (3, True)
 
