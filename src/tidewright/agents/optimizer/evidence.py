@@ -146,7 +146,7 @@ def paired(
     times m/(m + 3), with m blocks of market seen. ``confidence = 1/(1 + exp(−2·asinh(z)))``: near a normal
     distribution's for small z, with tails as heavy as those of the sums that came; kept within [0.01, 0.99].
 
-    The in-sample window counts too: it flatters the candidate, but over thousands of epochs it told more about the next
+    The in-sample window counts too: it flatters the candidate, but over hundreds of epochs it told more about the next
     one than the shorter out-of-sample window did (docs/confidence.md); what flattery is left, outcomes correct.
 
     Parameters
