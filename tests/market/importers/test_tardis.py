@@ -1,6 +1,7 @@
 import gzip
 import random
 
+import numpy as np
 import pytest
 
 from tests.market.importers.playback import T0, gz, listed, packets, play
@@ -153,12 +154,13 @@ def test_trades_alone_can_be_given_assumed_quotes(tmp_path):
     assert report.detail == "trades (assumed quotes)" and "assumed" in report.notes["quotes"]
     tape = Tape.open(tmp_path / "tape")
     assert packets(tape) == [
-        ["trade_buy", "reset", "bid", "ask"],
-        ["trade_sell", "bid", "ask", "bid", "ask"],
-        ["trade_unknown", "bid", "ask", "bid", "ask"],
+        ["trade_buy", "reset", "best_bid", "best_ask"],
+        ["trade_sell", "best_bid", "best_ask"],
+        ["trade_unknown", "best_bid", "best_ask"],
     ]
-    assert play(tape) == ({103: 3}, {105: 3})
-    quotes = (tape.data.kind < codes.TRADE_BUY) | (tape.data.kind == codes.RESET)
+    bids, asks = play(tape)
+    assert (max(bids), bids[max(bids)], min(asks), asks[min(asks)]) == (103, 3, 105, 3)
+    quotes = np.isin(tape.data.kind, (codes.BEST_BID, codes.BEST_ASK, codes.RESET))
     assert (tape.data.flags[quotes] & codes.INFERRED != 0).all()
     assert (tape.data.flags[~quotes] & codes.INFERRED == 0).all()
 
