@@ -169,6 +169,23 @@ def test_orders_over_rest(tmp_path: Path) -> None:
     with_pro(tmp_path, work)
 
 
+def test_stop_orders_and_amendments(tmp_path: Path) -> None:
+    async def work(client: Client, exchange: Any) -> None:
+        stop = await exchange.create_order(SYMBOL, "market", "sell", 0.2, None, {"stopLossPrice": 95.0})
+        assert (await exchange.fetch_order(stop["id"], SYMBOL))["triggerPrice"] == 95.0
+        limit = await exchange.create_order(SYMBOL, "limit", "buy", 0.2, 104.5, {"triggerPrice": 105.0})
+        found = await exchange.fetch_order(limit["id"], SYMBOL)
+        assert (found["status"], found["type"], found["triggerPrice"]) == ("open", "limit", 105.0)
+        placed = await exchange.create_order(SYMBOL, "limit", "buy", 0.5, 99.5)
+        params = {"symbol": "BTCUSDT", "orderId": placed["id"], "newQty": "0.3"}
+        answer = await exchange.request("order/amend/keepPriority", ["private"], "PUT", params)
+        assert answer["amendedOrder"]["qty"] == "0.30000000"
+        assert (await exchange.fetch_order(placed["id"], SYMBOL))["amount"] == 0.3
+        assert len(await exchange.cancel_all_orders(SYMBOL)) == 3
+
+    with_pro(tmp_path, work)
+
+
 @pytest.mark.parametrize(
     ("arguments", "kind", "words"),
     [
