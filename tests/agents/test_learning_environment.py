@@ -98,7 +98,7 @@ def test_parameters_written_at_a_decision_are_those_it_is_taken_with():
 
 
 def test_an_engine_that_asks_refuses_orders_that_take_longer_than_a_cycle():
-    with pytest.raises(UsageError, match="entry_ns <= cycle_ns"):
+    with pytest.raises(UsageError, match="latencies <= cycle_ns"):
         ReplayConfig(cycle_ns=CYCLE, entry_ns=CYCLE + 1, ask=True)
 
 

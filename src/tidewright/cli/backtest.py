@@ -131,6 +131,13 @@ def run(
                 result = _steered(context, sources[0], policy, options)
             else:
                 result = backtest(sources[0], strategy, _params(set_ or []), threads=threads, ray=ray, **options)
+    _hand_out(console, result, fills, equity, as_json)
+
+
+def _hand_out(
+    console: Console, result: BacktestResult | PortfolioResult, fills: Path | None, equity: Path | None, as_json: bool
+) -> None:
+    """Write the files that were asked for, then show the figures."""
     if fills is not None:
         _write(_all_fills(result), fills, result)
     if equity is not None:

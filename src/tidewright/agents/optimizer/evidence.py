@@ -201,8 +201,11 @@ def _lasting(outside: Pair, inside: Pair | None, horizon: int, choices: float) -
     if abs(edge) * total <= tiny:
         return edge, 0.0
     deviation = (horizon * block_deviation(difference) ** 2 + (horizon * unknown) ** 2) ** 0.5
+    scale = max(deviation, tiny)
+    if scale == 0.0:  # differences so small that their squares and sums are nothing
+        return edge, 0.0
     blocks = total / block_length(total)
-    return edge, float(horizon * edge / max(deviation, tiny) * blocks / (blocks + HALF_BLOCKS))
+    return edge, float(horizon * edge / scale * blocks / (blocks + HALF_BLOCKS))
 
 
 def moments(returns: F64) -> tuple[float, float, float]:
