@@ -1,5 +1,6 @@
 """The page of a search on a tape: the front, slices of the score, the finalists, and how far they can be believed."""
 
+import math
 from collections.abc import Mapping
 from html import escape
 from itertools import combinations
@@ -15,6 +16,7 @@ from tidewright.market.clock import iso
 from tidewright.measure.charts import BLUE, GREY, ORANGE, Figure, figure_layout
 from tidewright.measure.presentation import number_text
 from tidewright.measure.report_page import document
+from tidewright.measure.validation_sections import validation_html
 
 _FIGURES: Final = ("total_return", "sharpe", "sqn", "max_drawdown", "fills", "fees")
 _MOST_POINTS: Final = 2_000
@@ -133,9 +135,15 @@ def _finalists(done: Optimization) -> str:
         for where, lane in (("in", inner), ("out", outer)):
             if lane is not None:
                 score = "few fills" if lane.score < TOO_FEW else f"{lane.score:.6f}"
-                figures = [number_text(lane.figures[name], 4) for name in _FIGURES]
+                figures = [_figure(name, lane.figures[name]) for name in _FIGURES]
                 rows.append([label, where, *(f"{lane.params[name]:.6g}" for name in names), score, *figures])
     return "<h2>Finalists, in and out of sample</h2>" + _table(["", "", *names, "score", *_FIGURES], rows)
+
+
+def _figure(name: str, value: float) -> str:
+    if not math.isfinite(value):
+        return "n/a"
+    return f"{value:,.0f}" if name == "fills" else number_text(value, 4)
 
 
 def _belief(done: Optimization) -> str:
@@ -147,21 +155,16 @@ def _belief(done: Optimization) -> str:
             f"Out of sample the chosen one earns {e.mean:+.6g} a cycle more than the incumbent "
             f"[{e.lower:+.6g}, {e.upper:+.6g}]; confidence {e.confidence:.2f} for the next {e.horizon} cycles."
         )
-    if found.validation is not None:
-        v = found.validation
-        over = "" if v.overfitting is None else f", probability of backtest overfitting {v.overfitting.pbo:.2f}"
-        lines.append(f"Deflated Sharpe ratio with {v.trials} trials {v.deflated:.3f}{over}.")
-    if found.steady is not None:
-        s = found.steady
-        lines.append(f"The median neighbour keeps {s.share:.2f} of the gain, the worst {s.worst:.2f}.")
     if found.reason:
         lines.append(f"No proposal: {found.reason}.")
-    return (
-        "<h2>How far this can be believed</h2>" + "".join(f"<p>{escape(line)}</p>" for line in lines) if lines else ""
-    )
+    told = "<h2>How far this can be believed</h2>" + "".join(f"<p>{escape(line)}</p>" for line in lines)
+    if found.validation is None:
+        return told if lines else ""
+    steady = None if found.steady is None else found.steady.to_json()
+    return told + validation_html(found.validation, steady)
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
-    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    top = "".join(f'<th class="num">{escape(cell)}</th>' for cell in head)
     body = "".join("<tr>" + "".join(f'<td class="num">{escape(cell)}</td>' for cell in row) + "</tr>" for row in rows)
     return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
