@@ -4,13 +4,17 @@ One run a job: the grid decides at the first event's time + k * cycle, and every
 """
 
 import json
+import os
 import sys
 from importlib.metadata import version
 
 import numpy as np
-from hftbacktest import FILLED, GTX, LIMIT, NONE, BacktestAsset, ROIVectorMarketDepthBacktest
+from hftbacktest import FILLED, GTX, LIMIT, NONE, ROIVectorMarketDepthBacktest
 from numba import njit, uint64
 from numba.typed import Dict
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from peer_hftbacktest import asset_of
 
 
 @njit
@@ -77,21 +81,7 @@ def grid(hbt, cycle_ns, spread, levels, quantity, max_position, tick, lot, fills
 
 def backtest(job, market, data, snapshot):
     """One backtest: its fills are written to the job's file."""
-    asset = (
-        BacktestAsset()
-        .data(data)
-        .linear_asset(1.0)
-        .constant_order_latency(job["entry_ns"], job["response_ns"])
-        .risk_adverse_queue_model()
-        .no_partial_fill_exchange()
-        .trading_value_fee_model(market["maker_fee"], market["taker_fee"])
-        .tick_size(market["tick"])
-        .lot_size(market["lot"])
-        .roi_lb(market["roi"][0])
-        .roi_ub(market["roi"][1])
-    )
-    if len(snapshot):
-        asset = asset.initial_snapshot(snapshot)
+    asset = asset_of(market, data, snapshot, job["entry_ns"], job["response_ns"])
     hbt = ROIVectorMarketDepthBacktest([asset])
     fills = np.zeros((2_000_000, 5), np.int64)
     limit = job["max_position"] - 1e-9

@@ -74,13 +74,13 @@ def grid(
     return decisions, sent
 
 
-def backtest(job: Any, market: Any, data: Any, snapshot: Any, spread: float) -> tuple[float, Any]:
-    """One backtest of one parameter set, of none if the spread is 0: build, run, results."""
+def asset_of(market: Any, data: Any, snapshot: Any, entry_ns: int, response_ns: int) -> Any:
+    """The market as every job of this peer meets it: risk-averse queues, whole fills, fees of the traded value."""
     asset = (
         BacktestAsset()
         .data(data)
         .linear_asset(1.0)
-        .constant_order_latency(job["latency_ns"], job["latency_ns"])
+        .constant_order_latency(entry_ns, response_ns)
         .risk_adverse_queue_model()
         .no_partial_fill_exchange()
         .trading_value_fee_model(market["maker_fee"], market["taker_fee"])
@@ -89,8 +89,12 @@ def backtest(job: Any, market: Any, data: Any, snapshot: Any, spread: float) -> 
         .roi_lb(market["roi"][0])
         .roi_ub(market["roi"][1])
     )
-    if len(snapshot):
-        asset = asset.initial_snapshot(snapshot)
+    return asset.initial_snapshot(snapshot) if len(snapshot) else asset
+
+
+def backtest(job: Any, market: Any, data: Any, snapshot: Any, spread: float) -> tuple[float, Any]:
+    """One backtest of one parameter set, of none if the spread is 0: build, run, results."""
+    asset = asset_of(market, data, snapshot, job["latency_ns"], job["latency_ns"])
     started = time.perf_counter()
     hbt = ROIVectorMarketDepthBacktest([asset])
     limit = job["max_position"] - 1e-9

@@ -12,33 +12,16 @@ import time
 from typing import Any
 
 import numpy as np
-from hftbacktest import (  # type: ignore[import-not-found]
-    BacktestAsset,
-    ROIVectorMarketDepthBacktest,
-)
+from hftbacktest import ROIVectorMarketDepthBacktest  # type: ignore[import-not-found]
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from peer_hftbacktest import grid  # type: ignore[import-not-found]
+from peer_hftbacktest import asset_of, grid  # type: ignore[import-not-found]
 
 
 def trial(spec: Any, data: Any, snapshot: Any, spread: float, levels: int) -> dict[str, float]:
     """One backtest: profit marked at the last mid, fees taken."""
     market = spec["market"]
-    asset = (
-        BacktestAsset()
-        .data(data)
-        .linear_asset(1.0)
-        .constant_order_latency(spec["latency_ns"], spec["latency_ns"])
-        .risk_adverse_queue_model()
-        .no_partial_fill_exchange()
-        .trading_value_fee_model(market["maker_fee"], market["taker_fee"])
-        .tick_size(market["tick"])
-        .lot_size(market["lot"])
-        .roi_lb(market["roi"][0])
-        .roi_ub(market["roi"][1])
-    )
-    if len(snapshot):
-        asset = asset.initial_snapshot(snapshot)
+    asset = asset_of(market, data, snapshot, spec["latency_ns"], spec["latency_ns"])
     started = time.perf_counter()
     hbt = ROIVectorMarketDepthBacktest([asset])
     limit = spec["max_position"] - 1e-9

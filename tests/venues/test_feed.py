@@ -8,7 +8,7 @@ from tidewright.market.clock import ManualClock
 from tidewright.market.codes import ASK, BID, GAP, RESET, TRADE_BUY
 from tidewright.market.errors import TimedOutError
 from tidewright.market.instrument import Instrument
-from tidewright.venues.binance.feed import BinanceFeed, fixed_latency
+from tidewright.venues.binance.feed import BinanceFeed
 
 INSTRUMENT = Instrument("binance", "BTCUSDT", "BTC", "USDT", "0.01", "0.00001")
 START = 1_600_000_000_000_000_000
@@ -18,10 +18,14 @@ def feed_of(server: ScriptedBinance, **options) -> BinanceFeed:
     return BinanceFeed(server.url, server.ws_url, ManualClock(START), **options)
 
 
+def five_later(data):
+    return data._replace(ts_local=data.ts + 5)
+
+
 def run(scenario):
     async def with_server():
         async with ScriptedBinance() as server:
-            feed = feed_of(server, receipt=fixed_latency(5))
+            feed = feed_of(server, receipt=five_later)
             try:
                 await scenario(server, feed)
             finally:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidewright.venues.binance.signing import cut_signature, rest_payload, sign, signed_query, verify, ws_payload
+from tidewright.venues.binance.signing import cut_signature, rest_payload, sign, verify, ws_payload
 
 KEY = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"
 SECRET = "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j"
@@ -40,7 +40,7 @@ def test_rest_vector_in_the_query_and_in_the_body() -> None:
         payload, given_signature = rest_payload(query, body)
         assert payload == QUERY
         assert given_signature is not None and verify(SECRET, payload, given_signature)
-    assert signed_query(SECRET, QUERY.decode()) == signed.decode()
+    assert sign(SECRET, QUERY) == SIGNATURE
 
 
 def test_rest_vector_of_a_mixed_request_has_no_separator_between_query_and_body() -> None:

@@ -1,7 +1,6 @@
 """``tidewright demo``: the whole system on a paper exchange of its own."""
 
 import asyncio
-import contextlib
 import logging
 import signal
 import time
@@ -16,11 +15,11 @@ import typer
 from rich.console import Console
 
 from tidewright import bootstrap
-from tidewright.cli import paper_process, session_answer
+from tidewright.cli import paper_process
+from tidewright.cli.session_run import run_session
 from tidewright.cli.waiting import waiting
-from tidewright.interface.live import LineDisplay, LiveDisplay, watch
 from tidewright.market.clock import HOUR, MINUTE, SECOND, parse_duration
-from tidewright.market.errors import DataError, NotRunningError, UsageError
+from tidewright.market.errors import DataError, UsageError
 from tidewright.market.tape import Tape
 from tidewright.measure.report_table import render
 from tidewright.risk.limits import Limits
@@ -28,7 +27,6 @@ from tidewright.strategies import registry
 from tidewright.trading import state_file
 from tidewright.trading.book import Book
 from tidewright.trading.settings import AdviceSettings, SessionSettings
-from tidewright.trading.supervisor import supervise
 from tidewright.venues.paper.pacing import LOCKSTEP, parse_pace
 
 POOR: Final[dict[str, dict[str, float]]] = {
@@ -245,36 +243,22 @@ async def _run(
         ready = resumable
     try:
         address = bootstrap.VenueAddress.from_ready(ready, market.symbol)
-        notes = _notes(market, settings)
-        about = {
-            "mode": "paper",
-            "folder": str(folder),
-            "venue": address.public(),
-            "exchange_state": str((folder / "exchange.json").resolve()),
-            **session_answer.facts(settings),
-            "exchange_pid": exchange.pid if exchange is not None else ready["pid"],
-        }
-        keeper = state_file.StateFile(folder / state_file.NAME, about)
-        display: LiveDisplay | LineDisplay
-        with contextlib.ExitStack() as stack:
-            if headless or not console.is_terminal:
-                for note in notes:
-                    console.print(note)
-                display = LineDisplay(console.print)
-            else:
-                display = stack.enter_context(
-                    LiveDisplay(Console(stderr=True, highlight=False), f"Tidewright demo: {market.symbol}", notes)
-                )
-            session, resources = bootstrap.build(folder, "demo", address, settings, pace, (keeper, display))
-            watching = asyncio.create_task(watch(lambda: session.optimizer_wait_s, display))
-            try:
-                await supervise(session)
-            finally:
-                watching.cancel()
-                await resources.close()
-        if session.now.stage != "ended":
-            raise NotRunningError("the session ended before it began to trade")
-        return session_answer.answer(session, folder, began)
+        return await run_session(
+            folder,
+            "demo",
+            address,
+            settings,
+            pace,
+            {
+                "exchange_state": str((folder / "exchange.json").resolve()),
+                "exchange_pid": exchange.pid if exchange is not None else ready["pid"],
+            },
+            console,
+            title=f"Tidewright demo: {market.symbol}",
+            notes=_notes(market, settings),
+            headless=headless,
+            began=began,
+        )
     finally:
         if exchange is not None:
             await exchange.stop()

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import orjson
 
+from tidewright.coordination.alive import is_alive
 from tidewright.market.errors import NotRunningError, TidewrightError, TimedOutError
-from tidewright.trading.state_file import is_alive
 
 _READY_S: Final = 600.0  # the first start compiles the engine
 

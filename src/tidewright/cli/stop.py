@@ -14,6 +14,7 @@ from tidewright import bootstrap
 from tidewright.cli.status import Folder, Json, show
 from tidewright.cli.trade import KEY_VARIABLE, SECRET_VARIABLE
 from tidewright.cli.waiting import waiting
+from tidewright.coordination.alive import is_alive
 from tidewright.market.errors import ConfigError, NotRunningError, TidewrightError, TimedOutError, UsageError
 from tidewright.store.database import Database
 from tidewright.trading import commands, state_file
@@ -77,12 +78,12 @@ def emergency_stop(path: Path, timeout_s: float, *, flatten: bool, reason: str =
     pid, deadline = int(state["pid"]), time.monotonic() + timeout_s
     try:
         commands.tell(path, "emergency_stop", min(_ANSWER_S, timeout_s), flatten=flatten, reason=reason)
-        while state_file.is_alive(pid):
+        while is_alive(pid):
             if time.monotonic() > deadline:
                 raise TimedOutError("it did not end in time")
             time.sleep(0.05)
     except TidewrightError as error:  # no answer, no end, or a refusal: an emergency does not argue
-        if state_file.is_alive(pid):
+        if is_alive(pid):
             os.kill(pid, signal.SIGKILL)  # orders at stake and nobody listens
         return _directly(path, state, str(error), flatten)
     after = state_file.read(path)

@@ -1,7 +1,6 @@
 """``tidewright trade``: a session against a configured venue, paper by default."""
 
 import asyncio
-import contextlib
 import logging
 import math
 import os
@@ -19,10 +18,9 @@ from rich.console import Console
 from tidewright import bootstrap
 from tidewright.agents.executor.canary import CanaryRules
 from tidewright.agents.executor.proposals import Gate
-from tidewright.cli import session_answer
-from tidewright.interface.live import LineDisplay, LiveDisplay, watch
+from tidewright.cli.session_run import run_session
 from tidewright.market.clock import HOUR, parse_duration
-from tidewright.market.errors import ConfigError, NotRunningError, TidewrightError, UsageError
+from tidewright.market.errors import ConfigError, TidewrightError, UsageError
 from tidewright.measure.report_table import render
 from tidewright.risk.dynamic import Rules
 from tidewright.risk.limits import Limits
@@ -31,7 +29,6 @@ from tidewright.strategies import registry
 from tidewright.strategies.custom import is_reference
 from tidewright.trading import state_file
 from tidewright.trading.settings import AdviceSettings, AgentSettings, RiskSettings, SessionSettings
-from tidewright.trading.supervisor import supervise
 from tidewright.venues.binance.client import BINANCE_REST, BINANCE_STREAMS, BINANCE_WS_API
 from tidewright.venues.paper.pacing import parse_pace
 
@@ -120,33 +117,18 @@ async def _run(chosen: TradeConfig, headless: bool, console: Console, began: flo
     state = chosen.folder / state_file.NAME
     if state.is_file() and state_file.is_running(state_file.read(state)):
         raise UsageError(f"a session runs in {chosen.folder} already")
-    about = {
-        "mode": chosen.settings.mode,
-        "folder": str(chosen.folder),
-        "venue": chosen.address.public(),
-        "exchange_state": chosen.exchange_state,
-        **session_answer.facts(chosen.settings),
-    }
-    keeper = state_file.StateFile(state, about)
-    display: LiveDisplay | LineDisplay
-    with contextlib.ExitStack() as stack:
-        if headless or not console.is_terminal:
-            display = LineDisplay(console.print)
-        else:
-            title = f"Tidewright {chosen.settings.mode}: {chosen.address.symbol}"
-            display = stack.enter_context(LiveDisplay(Console(stderr=True, highlight=False), title))
-        session, resources = bootstrap.build(
-            chosen.folder, chosen.name, chosen.address, chosen.settings, chosen.pace, (keeper, display)
-        )
-        watching = asyncio.create_task(watch(lambda: session.optimizer_wait_s, display))
-        try:
-            await supervise(session)
-        finally:
-            watching.cancel()
-            await resources.close()
-    if session.now.stage != "ended":
-        raise NotRunningError("the session ended before it began to trade")
-    return session_answer.answer(session, chosen.folder, began)
+    return await run_session(
+        chosen.folder,
+        chosen.name,
+        chosen.address,
+        chosen.settings,
+        chosen.pace,
+        {"exchange_state": chosen.exchange_state},
+        console,
+        title=f"Tidewright {chosen.settings.mode}: {chosen.address.symbol}",
+        headless=headless,
+        began=began,
+    )
 
 
 def load(path: Path, session_dir: Path | None, environment: Mapping[str, str]) -> TradeConfig:

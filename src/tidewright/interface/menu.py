@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+from tidewright.coordination.alive import is_alive
 from tidewright.interface.menu_views import live_table, parameter_table, system_table
 from tidewright.market.errors import NotFoundError, NotRunningError, TidewrightError, UsageError
 from tidewright.trading import commands, state_file
@@ -153,7 +154,7 @@ class Menu:
         processes = {"session": f"process {state.get('pid')} {'lives' if running else 'is over'}"}
         exchange = state.get("exchange_pid")
         if isinstance(exchange, int):
-            lives = state_file.is_alive(exchange)
+            lives = is_alive(exchange)
             processes["paper exchange"] = f"process {exchange} {'lives' if lives else 'is over'}"
         if state.get("advisor") is not None:
             processes["optimizer"] = "asked every epoch" if state["advisor"] else "switched off"

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import orjson
 
+from tidewright.coordination.alive import is_alive
 from tidewright.market.clock import iso
 from tidewright.market.errors import DataError, NotFoundError, NotRunningError, TimedOutError
 from tidewright.market.instrument import Instrument, units_text
@@ -132,20 +133,6 @@ def is_running(state: dict[str, Any]) -> bool:
     """Whether the process that wrote a state is still there."""
     pid = state.get("pid")
     return isinstance(pid, int) and state.get("stage") != "ended" and is_alive(pid)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process exists and has not died as a zombie."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (OSError, IndexError):
-        return True
 
 
 def stop(path: Path, timeout_s: float) -> dict[str, Any]:

@@ -239,18 +239,3 @@ class BinanceFeed:
         newest = await self._rest.get("/api/v3/trades", {"symbol": self.stream.instrument.symbol, "limit": "1"})
         self._first_trade = max((int(trade["id"]) for trade in newest), default=0)
         self._trades_asked = self.health.connects
-
-
-def fixed_latency(feed_ns: int) -> Callable[[Columns], Columns]:
-    """Receipts of a paper venue: venue time plus a constant.
-
-    Parameters
-    ----------
-    feed_ns
-        Feed latency, nanoseconds of market time.
-    """
-
-    def stamp(data: Columns) -> Columns:
-        return data._replace(ts_local=data.ts + feed_ns)
-
-    return stamp

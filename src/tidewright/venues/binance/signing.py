@@ -73,8 +73,3 @@ def rest_payload(query: bytes, body: bytes) -> tuple[bytes, str | None]:
 def ws_payload(params: Mapping[str, str]) -> bytes:
     """What a WebSocket API signature covers, from parameters turned back to the text their sender wrote."""
     return "&".join(f"{name}={params[name]}" for name in sorted(params) if name != "signature").encode()
-
-
-def signed_query(secret: str, query: str) -> str:
-    """A percent-encoded query string with its signature appended as the last parameter."""
-    return f"{query}&signature={sign(secret, query.encode())}" if query else f"signature={sign(secret, b'')}"

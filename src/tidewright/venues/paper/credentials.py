@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from tidewright.coordination.alive import is_alive
 from tidewright.market.errors import DataError, UsageError
 
 _ALPHABET: Final = string.ascii_letters + string.digits
@@ -63,7 +64,7 @@ class StateFile:
             key, url, pid = ApiKey(state["api_key"], state["api_secret"]), str(state["rest"]), int(state["pid"])
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             raise DataError(f"{self.path} is not a state file of a paper exchange; delete it or name another") from None
-        if _alive(pid) and _answers(url):
+        if is_alive(pid) and _answers(url):
             raise UsageError(f"an exchange is running already with the state file {self.path} (process {pid}, {url})")
         return key
 
@@ -89,16 +90,6 @@ class StateFile:
         with contextlib.suppress(OSError, orjson.JSONDecodeError, AttributeError):
             if orjson.loads(self.path.read_bytes()).get("pid") == os.getpid():
                 self.path.unlink()
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _answers(url: str) -> bool:

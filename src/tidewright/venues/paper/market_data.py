@@ -4,7 +4,6 @@ All of it is computed once from the whole tape; what is public at an instant is 
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -12,12 +11,9 @@ import numpy.typing as npt
 
 from tidewright.market.clock import DAY, HOUR, MINUTE, SECOND
 from tidewright.market.codes import (
-    ASK,
     BEST_ASK,
     BEST_BID,
-    BID,
     PACKET_END,
-    RESET,
     SNAPSHOT,
     TRADE_BUY,
     TRADE_SELL,
@@ -195,11 +191,6 @@ class TapeMarket:
         """Rows ``[start, stop)`` of packets ``[first, last)``."""
         start = int(self.ends[first_packet - 1]) if first_packet else 0
         return start, int(self.ends[last_packet - 1]) if last_packet else 0
-
-    @cached_property
-    def depth_kinds(self) -> frozenset[int]:
-        """Row kinds that change levels."""
-        return frozenset((BID, ASK, BEST_BID, BEST_ASK, RESET))
 
     # -- what follows from prints: ``count`` prints are public --------------------------------------------------------
 
