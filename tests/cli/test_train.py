@@ -47,6 +47,26 @@ def test_a_trained_policy_is_a_file_that_backtests_and_says_how_it_was_made(tmp_
     assert judged["learned_on_this_tape"] is True
     assert [row["who"] for row in judged["rows"]] == ["policy", "glft"]
 
+    # an examination needs another tape, and stays with the file
+    words = ["evaluate", "--policy", str(policy), "--fees", "0,1"]
+    assert run([*words, "--tape", str(tape), "--examine"]) == 2
+    assert "the policy learned on" in capsys.readouterr().err
+    assert run([*words, "--tape", str(tape), "--html", "page.html"]) == 2
+    assert "go with --examine" in capsys.readouterr().err
+    other, kept, shown = tmp_path / "other", tmp_path / "examined.tw", tmp_path / "page.html"
+    synthesize(other, hours=0.4, seed=9)
+    more = ["--tape", str(other), "--examine", "--date", "2026-01-02", "--out", str(kept), "--html", str(shown)]
+    assert run([*words, *more, "--json"]) == 0
+    said = last_line(capsys.readouterr().out)
+    assert {one["name"] for one in said["examinations"]} == {
+        "leak", "fair_game", "seeds", "fees", "ablations", "behaviour"
+    }  # fmt: skip
+    assert said["may_be_seated"] is (said["reasons"] == [])
+    assert said["examined"]["command"].startswith("tidewright evaluate --examine --tape")
+    with np.load(kept) as file:
+        assert json.loads(bytes(file["header"]))["examined"] == said["examined"]
+    assert "stance" in shown.read_text("utf-8")
+
     # the same command again finds everything done
     first = policy.read_bytes()
     assert run(["train", "--tape", str(tape), "--out", str(policy), *SMALL, "--seeds", "2", "--json"]) == 0

@@ -17,20 +17,40 @@ from tidewright.market.tape import Tape
 
 
 def evaluate(
-    tape: Annotated[Path, typer.Option("--tape", help="A tape the policy did not learn on.")],
+    tape: Annotated[
+        list[Path], typer.Option("--tape", help="A tape the policy did not learn on; several with --examine.")
+    ],
     policy: Annotated[Path, typer.Option("--policy", help="The policy's file.")],
     fees: Annotated[str, typer.Option(help="Maker fees, basis points, separated by commas.")] = "0,1,2,4,8",
+    examine: Annotated[
+        bool, typer.Option("--examine", help="Examine it: may it be seated? The results go into its file.")
+    ] = False,
+    date: Annotated[str | None, typer.Option(help="Date of the examination for the file; else today.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the examined policy here instead of over its file.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with the examinations to this file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")] = False,
 ) -> None:
     """Run a policy and its base rule over a tape at several fees, on the same events and with the same limits."""
-    from tidewright.agents.executor.evaluation import evaluate as run
-    from tidewright.agents.executor.policy import Policy
-
-    levels = _levels(fees)
-    learned, source = Policy.load(policy), Tape.open(tape)
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
         console = Console(stderr=True, highlight=False, width=140)
+    if not examine and (len(tape) > 1 or html or out or date):
+        raise UsageError("several --tape, --html, --out and --date go with --examine")
+    if examine:
+        from tidewright.cli import examination
+
+        answer = examination.examine(console, tape, policy, _levels(fees), date, out, html)
+    else:
+        answer = _evaluate(console, tape[0], policy, _levels(fees))
+    if as_json:
+        print(orjson.dumps(_plain(answer)).decode())
+
+
+def _evaluate(console: Console, tape: Path, policy: Path, levels: list[float]) -> dict[str, Any]:
+    from tidewright.agents.executor.evaluation import evaluate as run
+    from tidewright.agents.executor.policy import Policy
+
+    learned, source = Policy.load(policy), Tape.open(tape)
     bar = Progress(
         TextColumn("evaluating"), BarColumn(), TimeElapsedColumn(),
         console=console, transient=True, disable=not console.is_terminal,
@@ -58,9 +78,7 @@ def evaluate(
     if seen_before:
         console.print("this tape is one the policy learned on: the figures say nothing about another one")
     _show_behaviour(console, found.behaviour)
-    if as_json:
-        answer = {"learned_on_this_tape": seen_before, **asdict(found)}
-        print(orjson.dumps(_plain(answer)).decode())
+    return {"learned_on_this_tape": seen_before, **asdict(found)}
 
 
 def _levels(text: str) -> list[float]:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from tidewright.agents.executor.environment import F32, I64
 from tidewright.agents.executor.environment_kernel import WIDEST
 from tidewright.agents.executor.environment_tape import HOLD
 from tidewright.agents.executor.policy import Policy
@@ -86,17 +87,17 @@ def evaluate(
         Called with the share that is done.
     """
     rows: list[Row] = []
-    behaviour: dict[str, list[dict[str, float]]] = {}
+    shown: dict[str, list[dict[str, float]]] = {}
     taker = units_text(tape.instrument.taker_fee)
     for index, fee in enumerate(fees_bp):
         rates = (units_text(round(fee * BP)), taker)
         result, steered = run_policy(tape, policy, fees=rates, record_equity=True)
         rows.append(_row("policy", fee, result, _aside(steered)))
-        behaviour = behaviour or _behaviour(steered)
+        shown = shown or behaviour(steered.observations, steered.actions)
         rows.append(_row(*_base(tape, steered, rates, fee)))
         if tell is not None:
             tell((index + 1) / len(fees_bp))
-    return Evaluation(rows, behaviour)
+    return Evaluation(rows, shown)
 
 
 def _base(tape: Tape, steered: Steered, rates: tuple[str, str], fee: float) -> tuple[str, float, BacktestResult]:
@@ -147,12 +148,19 @@ def _aside(steered: Steered) -> float:
     return float((levels == 0).mean()) if len(levels) else float("nan")
 
 
-def _behaviour(steered: Steered) -> dict[str, list[dict[str, float]]]:
-    if not steered.actions:
+def behaviour(observations: Sequence[F32], actions: Sequence[tuple[F32, I64]]) -> dict[str, list[dict[str, float]]]:
+    """What the first lane does when; see :class:`Evaluation`.
+
+    Parameters
+    ----------
+    observations, actions
+        Of every decision, as :class:`tidewright.agents.executor.policy_run.Steered` keeps them.
+    """
+    if not actions:
         return {}
-    seen = np.array([one[0, : len(NAMES)] for one in steered.observations], np.float64)
-    continuous = np.array([action[0][0] for action in steered.actions], np.float64)
-    discrete = np.array([action[1][0] for action in steered.actions])
+    seen = np.array([one[0, : len(NAMES)] for one in observations], np.float64)
+    continuous = np.array([action[0][0] for action in actions], np.float64)
+    discrete = np.array([action[1][0] for action in actions])
     done = {
         "levels": discrete[:, 0].astype(np.float64),
         "stance": discrete[:, 1].astype(np.float64) - HOLD,

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from tidewright.agents.executor import environment_kernel as kernel
-from tidewright.agents.executor.environment import F32, Bool
+from tidewright.agents.executor.environment import F32, I64, Bool
 from tidewright.agents.executor.environment_tape import HOLD, TapeSettings
 from tidewright.agents.executor.policy import Frames, Policy
 from tidewright.agents.executor.reward import TERMS
@@ -41,6 +41,8 @@ class Steered:
         What steers, and what it learned with.
     observations, actions
         What was seen and done at every decision after the warm-up.
+    mids
+        Mid at every decision, warm-up included, quote; 0: none yet.
     sizes
         Base quantity and largest position, base units.
     """
@@ -48,11 +50,20 @@ class Steered:
     policy: Policy
     settings: TapeSettings
     observations: list[F32] = field(default_factory=list)
-    actions: list[tuple[F32, Any]] = field(default_factory=list)
+    actions: list[tuple[F32, I64]] = field(default_factory=list)
+    mids: list[float] = field(default_factory=list)
     sizes: tuple[float, float] = (0.0, 0.0)
 
+    def choose(self, looked: F32, decision: int) -> tuple[F32, I64]:
+        """What all lanes do, given what they look at and the number of the decision, warm-up included."""
+        return self.policy.act(looked)
+
+    def show(self, seen: F32) -> F32:
+        """What of the state (lanes, n) the lanes are shown."""
+        return seen
+
     def run(self, rows: Rows, job: Job, tell: Tell | None = None) -> Result:
-        """Results of all lanes, which all do the same."""
+        """Results of all lanes."""
         settings, data = self.settings, rows.data
         replay = Replay(
             job.instrument,
@@ -73,9 +84,10 @@ class Steered:
         frames, count, heard, sized = Frames(self.policy.frames), 0, 0, False
         row, decides = replay.run_to_decision(data, 0)
         while decides:
-            if not sized and replay.market[LAST_MID2] > 0.0:
+            mid = 0.5 * float(replay.market[LAST_MID2]) * float(job.instrument.tick)
+            self.mids.append(mid)
+            if not sized and mid > 0.0:
                 sized = True
-                mid = 0.5 * float(replay.market[LAST_MID2]) * float(job.instrument.tick)
                 self.sizes = settings.sizes(mid, float(job.instrument.lot))
                 replay.parameters[:, -2:] = self.sizes
             if settings.extended:
@@ -84,8 +96,9 @@ class Steered:
             begins = count == settings.warm_up
             if count >= settings.warm_up:
                 kernel.look(replay.address, int(begins), 2.0, memory, scratch, flow, seen, terms, ruined)
-                looked = frames.begin(seen[0]) if begins else frames.push(seen[0], seen[1], ruined)[0]
-                action = self.policy.act(looked)
+                shown = self.show(seen[0])
+                looked = frames.begin(shown) if begins else frames.push(shown, shown, ruined)[0]
+                action = self.choose(looked, count)
                 self.observations.append(seen[0].copy())
                 self.actions.append(action)
                 kernel.steer(replay.address, *action, settings.levels)

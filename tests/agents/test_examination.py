@@ -1,0 +1,199 @@
+"""What a policy is asked before it may trade, and that the questions can be failed."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.agents.test_learning_environment import neutral_policy
+from tests.engine.example import market
+from tidewright.agents.executor import examination as e
+from tidewright.agents.executor.examination_page import page
+from tidewright.agents.executor.examination_panel import (
+    BASE,
+    FORESIGHT,
+    POLICY,
+    Contender,
+    ablations,
+    contenders,
+    moves_of,
+    run_panel,
+)
+from tidewright.agents.executor.policy import Network, Policy, ensemble
+from tidewright.agents.executor.policy_run import run_policy, tape_hash
+from tidewright.agents.executor.seating import EXAMINATIONS, FAILED, PASSED, UNDECIDED, may_be_seated
+from tidewright.market.errors import UsageError
+
+FREE = ("0", "0.001")
+
+
+def moving_policy(scale=0.4, seed=0, **changes) -> Policy:
+    """One that shifts its quotes with all it sees."""
+    neutral = neutral_policy(**changes)
+    (network,) = neutral.members
+    weight = scale * np.random.default_rng(seed).standard_normal(network.weights[0].shape).astype(np.float32)
+    return Policy(neutral.spaces, (Network((weight,), network.biases),), header=neutral.header)
+
+
+# -- the panel ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_lane_of_a_panel_is_the_policy_as_it_backtests():
+    policy = moving_policy()
+    alone, steered = run_policy(market(), policy, fees=FREE)
+    found = run_panel(market(), policy, contenders(policy), FREE)
+    assert found.panel.sizes == steered.sizes
+    for name in ("n_fills", "equity_end", "volume_quote"):
+        assert found.result.statistics[name][0] == alone.statistics[name][0]
+    assert [row[:1].tobytes() for row in found.panel.observations] == [row.tobytes() for row in steered.observations]
+
+
+def test_contenders_differ_from_the_policy_in_what_their_names_say():
+    policy = ensemble([moving_policy(seed=1), moving_policy(seed=2)], moving_policy().header)
+    listed = contenders(policy)
+    found = run_panel(market(), policy, listed, FREE).panel
+    names = [one.name for one in listed]
+    continuous = np.stack([action[0] for action in found.actions])
+    discrete = np.stack([action[1] for action in found.actions])
+    for part, column in (("spread", 0), ("skew", 1), ("spacing", 2)):
+        lane = names.index(f"{part} off")
+        assert np.all(continuous[:, lane, column] == 0.0)
+        assert np.any(continuous[:, lane, (column + 1) % 3] != 0.0)
+    assert np.all(discrete[:, names.index("stance off"), 1] == 2)
+    assert np.all(discrete[:, names.index("levels fixed"), 0] == 3)
+    assert not np.any(continuous[:, names.index(BASE)])
+    late = names.index("20 decisions late")
+    assert np.array_equal(continuous[20:, late], continuous[:-20, 0])
+    first = np.stack([policy.members[0].outputs(row[names.index("member 0")][None], "relu")[0] for row in
+                      found.observations])  # fmt: skip
+    assert np.allclose(continuous[:, names.index("member 0")], np.clip(first[:, :3], -1, 1))
+    hidden = names.index("order_imbalance hidden")
+    seen = np.stack(found.observations)[:, hidden].copy()
+    seen[:, 4] = 0.0
+    assert np.allclose(continuous[:, hidden], policy.act(seen)[0], atol=1e-6)
+    assert set(ablations(listed)) == {place for place, one in enumerate(listed) if one.member is None} - {
+        0,
+        names.index(FORESIGHT),
+    }
+
+
+def test_moves_are_those_to_the_next_decision():
+    assert moves_of([0.0, 10.0, 12.0, 11.0]).tolist() == [0.0, 2.0, -1.0, 0.0]
+    assert moves_of([]).tolist() == []
+
+
+def test_who_knows_the_next_move_earns_and_who_knows_a_wrong_one_loses():
+    policy, listed = neutral_policy(), [Contender(POLICY), Contender(FORESIGHT, foresight=True)]
+    blind = run_panel(market(), policy, listed, FREE)
+    assert blind.result.statistics["n_fills"][1] == 0
+    future = moves_of(blind.panel.mids)
+    right, wrong = (run_panel(market(), policy, listed, FREE, sign * future).changes[:, 1].sum() for sign in (1, -1))
+    assert right > 0.0 > wrong
+
+
+# -- the questions -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def games():
+    policy = neutral_policy()
+    return e._fair_games([market()], policy, 1.0, lambda what: None)
+
+
+def test_the_fair_games_are_failed_by_who_knows_the_future_and_passed_by_a_rule(games):
+    assert e._fair(games, 1.0).verdict == PASSED
+    cheat = {kind: (changes[:, ::-1], fills) for kind, (changes, fills) in games.items()}
+    assert e._fair(cheat, 1.0).verdict == FAILED
+
+
+def test_a_tape_that_could_not_show_a_leak_fails_the_leak(games):
+    listed = [Contender(POLICY), Contender(FORESIGHT, foresight=True)]
+    random = np.random.default_rng(0)
+    knowing = np.stack((random.standard_normal(500), 1.0 + random.standard_normal(500)), axis=1)
+    assert e._leak(listed, knowing, 0.0, games).verdict == PASSED
+    assert e._leak(listed, knowing * 0.0, 0.0, games).verdict == FAILED
+    assert e._leak(listed, knowing[:5], 0.0, games).verdict == UNDECIDED  # too little of it to call it great
+    assert e._leak(listed, knowing[:, [1, 1]], 0.0, games).verdict == FAILED  # the policy earns as much: it knows too
+
+
+def seeds_of(gains, noise=0.1):
+    policy = neutral_policy()
+    listed = [Contender(POLICY), Contender(BASE), *(Contender(f"member {k}", member=k) for k in range(len(gains)))]
+    seen = run_panel(market(), policy, listed[:2], FREE)
+    random = np.random.default_rng(0)
+    changes = noise * random.standard_normal((2000, len(listed))) + np.array([0.0, 0.0, *gains])
+    return e._seeds(listed, [e.Seen(1.0, changes, 1.0, seen.result, seen.panel)], 1.0)
+
+
+def test_seeds_are_judged_by_the_middle_of_them_and_only_from_five_on():
+    assert seeds_of([0.1] * 5).verdict == PASSED
+    assert seeds_of([-0.1] * 5).verdict == FAILED
+    assert seeds_of([0.1] * 4).verdict == UNDECIDED
+    lucky = seeds_of([5.0, -0.02, 0.02, -0.03, 0.01])
+    assert lucky.verdict == UNDECIDED
+    assert lucky.figures["members"]["member 0"] > 100
+
+
+def mean(value, count=400):
+    noise = np.random.default_rng(1).standard_normal(count)
+    return e.mean_of(value + noise - noise.mean())
+
+
+def test_fees_it_learned_with_decide_and_others_are_shown():
+    earns, loses, nothing = mean(0.5), mean(-0.5), mean(0.0)
+    assert e._fees({0.0: earns, 8.0: loses}, [0.0]).verdict == PASSED
+    assert e._fees({0.0: earns, 8.0: loses}, [0.0, 8.0]).verdict == FAILED
+    assert e._fees({0.0: nothing, 8.0: loses}, [0.0]).verdict == UNDECIDED
+
+
+def test_a_part_that_costs_money_fails_the_ablations():
+    listed = contenders(neutral_policy())
+    names = [one.name for one in listed]
+    changes = 0.1 * np.random.default_rng(2).standard_normal((500, len(listed)))
+    assert e._ablations(listed, changes, [0.0]).verdict == UNDECIDED
+    better = changes.copy()
+    better[:, 0] += 0.1
+    assert e._ablations(listed, better, [0.0]).verdict == PASSED
+    better[:, names.index("skew off")] += 0.2
+    found = e._ablations(listed, better, [0.0])
+    assert (found.verdict, found.figures["worse_than"]) == (FAILED, ["skew off"])
+
+
+# -- as a whole --------------------------------------------------------------------------------------------------------
+
+
+def test_an_examined_policy_carries_its_results_and_the_page_shows_them(tmp_path):
+    members = [moving_policy(0.2, seed) for seed in range(2)]
+    policy = ensemble(members, members[0].header)
+    told = []
+    found = e.examine([market()], policy, (0.0, 2.0), date="2026-01-02", command="a command", version="1",
+                      tell=lambda share, what: told.append(share))  # fmt: skip
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+    assert [one.name for one in found.examinations] == list(EXAMINATIONS)
+    verdicts = {one.name: one.verdict for one in found.examinations}
+    assert verdicts["leak"] != FAILED
+    assert verdicts["seeds"] == UNDECIDED
+    assert verdicts["behaviour"] == PASSED
+    standing = {(one.who, one.fee_bp): one for one in found.standings}
+    assert standing[POLICY, 0.0].quote > standing[POLICY, 2.0].quote
+    assert standing[FORESIGHT, 0.0].profit.value > 0.0
+    found.written(policy).save(tmp_path / "p.tw")
+    kept = Policy.load(tmp_path / "p.tw")
+    assert kept.header["examined"]["tapes"][0]["sha256"] == tape_hash(market())
+    assert kept.header["examined"]["date"] == "2026-01-02"
+    assert json.loads(json.dumps(kept.header["examinations"], allow_nan=False))[0]["name"] == "leak"
+    assert not any("weights" in reason for reason in may_be_seated(kept))
+    text = page(found, "p.tw", ["it failed"])
+    assert "It may not be seated: it failed." in text
+    assert "20 decisions late" in text
+    assert "member 1" in text
+
+
+def test_tapes_it_learned_on_or_that_are_too_short_are_refused():
+    policy = moving_policy()
+    known = Policy(policy.spaces, policy.members, header={**policy.header, "data": [{"sha256": tape_hash(market())}]})
+    with pytest.raises(UsageError, match="the policy learned on"):
+        e.examine([market()], known)
+    with pytest.raises(UsageError, match="an examination needs"):
+        e.examine([market()], moving_policy(cycle_ns=60 * 10**9))
