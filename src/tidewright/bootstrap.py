@@ -25,6 +25,7 @@ from tidewright.market.tape import Columns, TapeWriter
 from tidewright.store.database import Database
 from tidewright.strategies.custom import is_reference
 from tidewright.trading.advice import EXECUTOR, OPTIMIZER, Advice
+from tidewright.trading.chair import Chair
 from tidewright.trading.commands import FOLDER, CommandBox
 from tidewright.trading.coordinator import Coordinator
 from tidewright.trading.cycles import ControlCycles, Cycles, Registration, WallCycles
@@ -178,6 +179,7 @@ def build(
         observers,
         CommandBox(folder, resources.journal(), cycles.clock),
         _coordinator(settings, resources, cycles.clock),
+        Chair(folder, settings) if settings.seat.used else None,
     )
     return Session(parts), resources
 

@@ -8,6 +8,12 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from tidewright.coordination.policy_payloads import (
+    ChallengeComparison,
+    ChallengeRequest,
+    PolicyProposal,
+    PolicyReference,
+)
 from tidewright.market.codes import UNIT
 from tidewright.strategies.custom import is_reference
 from tidewright.strategies.registry import STRATEGIES
@@ -153,8 +159,10 @@ class ParameterUpdate(Payload):
         Parameter sets ever judged by the sender in this session.
     checks
         Figures for the executor's gate.
-    shadow
-        The comparison the request asked for.
+    shadow, challenge
+        The comparisons the request asked for.
+    policy_proposal
+        A policy proposed to be seated, beside the parameters.
     """
 
     optimized_params: OptimizedParams
@@ -166,6 +174,8 @@ class ParameterUpdate(Payload):
     trials: Annotated[int, Field(ge=1)] | None = None
     checks: Checks | None = None
     shadow: Shadow | None = None
+    challenge: ChallengeComparison | None = None
+    policy_proposal: PolicyProposal | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> "ParameterUpdate":
@@ -266,6 +276,12 @@ class OptimizeRequest(Payload):
         Accepted parameters that are watched, and those they replaced, to be compared on what has come since.
     traded
         What traded since the last request, oldest first; for the account of regret.
+    policy
+        Who sits in the executor's chair: all candidates are judged as the base rule's parameters under it.
+    challenge
+        Two policies to be compared on what has come since.
+    fine_tune
+        Whether the policy is to be trained on, on the market so far.
     """
 
     tape: Text
@@ -292,6 +308,9 @@ class OptimizeRequest(Payload):
     request_id: Name | None = None
     shadow: ShadowRequest | None = None
     traded: list[Traded] | None = None
+    policy: PolicyReference | None = None
+    challenge: ChallengeRequest | None = None
+    fine_tune: bool = False
 
     @model_validator(mode="after")
     def _ordered(self) -> "OptimizeRequest":
@@ -341,11 +360,15 @@ class Status(Payload):
         A sentence for people.
     in_reply_to
         The id of the request this answers, if it answers one.
-    shadow
-        The comparison the request asked for.
+    shadow, challenge
+        The comparisons the request asked for.
+    policy_proposal
+        A policy proposed to be seated.
     """
 
     state: Name
     reason: Annotated[str, Field(max_length=4096)] = ""
     in_reply_to: Name | None = None
     shadow: Shadow | None = None
+    challenge: ChallengeComparison | None = None
+    policy_proposal: PolicyProposal | None = None

@@ -51,6 +51,23 @@ class Ratify(Protocol):
         ...
 
 
+class Seated(Protocol):
+    """Who steers under the parameters; :class:`tidewright.trading.chair.Chair` is one."""
+
+    @property
+    def held(self) -> str:
+        """Why no new parameters can be taken now; empty: they can."""
+        ...
+
+    def request(self, now_ns: int) -> dict[str, Any]:
+        """What a request says of it."""
+        ...
+
+    def heard(self, now_ns: int, item: Message, wait: str) -> None:
+        """Take in an answer."""
+        ...
+
+
 @dataclass(slots=True)
 class Latest:
     """The newest proposal and what became of it, for display."""
@@ -99,6 +116,7 @@ class Advice:
         self.gone = False
         self.rollout: Rollout | None = None
         self.council: Ratify | None = None
+        self.chair: Seated | None = None
         self._handed: dict[str, float] | None = None
         self._traded: list[tuple[int, dict[str, float]]] = []
 
@@ -177,6 +195,7 @@ class Advice:
             "seed": advice.seed,
             "request_id": request_id,
             **self._watched(now_ns, executor),
+            **(self.chair.request(now_ns) if self.chair is not None else {}),
         }
         try:
             item = message("optimize_request", now_ns, EXECUTOR, OPTIMIZER, data)
@@ -240,6 +259,8 @@ class Advice:
 
     async def _judge(self, now_ns: int, item: Message, executor: Executor, ledger: Ledger, mid2: int) -> Verdict | None:
         stepped = await self._compare(now_ns, item, executor)
+        if self.chair is not None:
+            self.chair.heard(now_ns, item, self.staged(executor).held)
         self.calibration = _calibration(item) or self.calibration
         if isinstance(item, StatusMessage):
             error = item.data.state == "error"
@@ -265,7 +286,7 @@ class Advice:
             self._advice.threshold,
             self._awaited,
             self._advice.gate,
-            "it was judged against parameters that have just been rolled back" if back else rollout.held,
+            "it was judged against parameters that have just been rolled back" if back else self._held(rollout),
         )
         judged = verdict = judge(item.data, standing)
         if verdict.accepted and self.council is not None:
@@ -296,10 +317,13 @@ class Advice:
             await self._tell(now_ns, {**data, **told}, "refused", item.source_agent)
         return verdict
 
+    def _held(self, rollout: Rollout) -> str:
+        return rollout.held or (self.chair.held if self.chair is not None else "")
+
     def take(self, now_ns: int, name: str, params: Mapping[str, float], why: str, executor: Executor) -> None:
         """Let parameters that came from no proposal go the same way: small first, and back if they do harm."""
         rollout = self.staged(executor)
-        if rollout.held:
+        if self._held(rollout):
             return
         step = rollout.accept(now_ns, name, params, now_ns, 0.0)
         self.latest = Latest(f"{name}: {why}; {step.cause}", True)

@@ -24,6 +24,8 @@ class Now:
         The command that ended it, and what became of the position; empty if none did.
     rollout, rollout_state
         The stage of the parameters in use, in words and as plain values; empty without an optimizer.
+    seat
+        Who steers, its newest action, its challenger, its sizing; empty: nobody.
     risk
         Makes up what screens show of risk; asked by those that show it, for it takes a moment.
     """
@@ -58,6 +60,7 @@ class Now:
     rollout_state: dict[str, Any] = field(default_factory=dict)
     coordination: str = ""
     shares: dict[str, float] = field(default_factory=dict)
+    seat: dict[str, Any] = field(default_factory=dict)
     risk: Callable[[], RiskNow] = RiskNow
 
     @property

@@ -19,6 +19,7 @@ from tidewright.market.tape import TapeWriter
 from tidewright.store import schema
 from tidewright.store.database import Database
 from tidewright.trading.advice import EXECUTOR, Advice
+from tidewright.trading.chair import Chair
 from tidewright.trading.commands import CommandBox
 from tidewright.trading.control import Control
 from tidewright.trading.coordinator import Coordinator
@@ -60,6 +61,8 @@ class Parts:
         Where people's commands come in, or ``None``.
     coordinator
         Makes one decision of several agents' opinions; ``None``: what the optimizer proposes and the executor accepts.
+    chair
+        Who steers the strategy; ``None``: it quotes by its parameters as they are.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Parts:
     observers: tuple[Observer, ...] = ()
     commands: CommandBox | None = None
     coordinator: Coordinator | None = None
+    chair: Chair | None = None
 
 
 class Session:
@@ -144,6 +148,8 @@ class Session:
         self._registration = await parts.cycles.register(self._settings.cycle_ns, grid_ns(resumed))
         self.control.open(self._settings.cycle_ns, self._registration.pace)
         self._instrument = await parts.venue.load()
+        if parts.chair is not None:
+            parts.chair.check(self._instrument)
         beat = await parts.cycles.next()
         await parts.feed.start(self._instrument)
         self._recorder = self._tape = parts.recorder(self._instrument)
@@ -232,6 +238,11 @@ class Session:
             self._advice.proposals = opened.accepted + opened.refused
             self._advice.rollout = opened.rollout
             self._advice.council = parts.coordinator.ratify if parts.coordinator is not None else None
+        if parts.chair is not None:
+            parts.chair.note = self._note
+            parts.chair.open(self._executor, parts.database, self._session, beat.ts)
+            if self._advice is not None:
+                self._advice.chair = parts.chair
         if parts.coordinator is not None:
             await parts.coordinator.start()
             parts.coordinator.open(beat.ts, opened.pattern)
@@ -294,6 +305,7 @@ class Session:
         self._executor.watch(market)
         self._watch(beat, market)
         self._write_equity(beat.ts)
+        self._begin_chair(beat.ts)
         self._parts.database.commit()
         await self._ask(beat.ts)
         self._show(beat, market, None)
@@ -338,10 +350,16 @@ class Session:
     def _decide(self, now: int, market: MarketNow) -> Decision | None:
         if not self._book.last_mid2:
             return None
+        self._begin_chair(now)
         account = self._account()
         age_ns = max(0, now - self._book.last_ns)
         guarded = self._guard.begin(now, account, self._manager.live(), age_ns, self._book)
         return self._executor.decide(now, market, account, guarded)
+
+    def _begin_chair(self, now: int) -> None:
+        if self._parts.chair is not None and self._book.last_mid2:
+            mid2, ledger = self._book.last_mid2, self._manager.ledger
+            self._parts.chair.begin(now, ledger.equity(mid2), mid2, ledger)
 
     def _account(self) -> AccountNow:
         ledger = self._manager.ledger
@@ -445,11 +463,12 @@ class Session:
         self._fills += write(self._parts.database, self._manager)
         self._write_equity(now)
         if decision is not None:
+            steered = self._parts.chair.journal() if self._parts.chair is not None else {}
             row = {
                 "session": self._session,
                 "ts": now,
                 "state": orjson.dumps(decision.state).decode(),
-                "quotes": orjson.dumps({"bids": decision.bids, "asks": decision.asks}).decode(),
+                "quotes": orjson.dumps({"bids": decision.bids, "asks": decision.asks, **steered}).decode(),
                 "placed": len(plan.orders),
                 "cancelled": len(plan.cancels),
                 "why": "; ".join((*decision.why, *plan.why)),
@@ -546,6 +565,8 @@ class Session:
         now.quotes = [(order.side, order.price_ticks, order.leaves_lots) for order in manager.live()]
         now.params = self._executor.params
         now.errors = self.errors
+        if self._parts.chair is not None:
+            now.seat = self._parts.chair.state()
         if self._parts.coordinator is not None:
             now.coordination = self._parts.coordinator.council.pattern
             now.shares = dict(self._parts.coordinator.shares)

@@ -13,6 +13,7 @@ from tidewright.risk.dynamic import Rules
 from tidewright.risk.limits import Limits
 from tidewright.risk.portfolio import PortfolioLimits
 from tidewright.strategies import registry
+from tidewright.trading.seat_settings import SeatSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,8 @@ class SessionSettings:
         :data:`tidewright.coordination.agent_payloads.PATTERNS`.
     agents
         Further agents, beside the executor and the optimizer.
+    seat
+        Who sits in the executor's chair, and how sizes follow its edge.
     """
 
     mode: str = "paper"
@@ -169,12 +172,15 @@ class SessionSettings:
     catch_up_s: float = 20.0
     coordination: str = "master_slave"
     agents: AgentSettings = field(default_factory=AgentSettings)
+    seat: SeatSettings = field(default_factory=SeatSettings)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "strategy", registry.strategy(self.strategy).name)
         registry.rows(self.strategy, self.params, 1)
         if self.coordination not in PATTERNS:
             raise UsageError(f"coordination must be one of {', '.join(PATTERNS)}, was {self.coordination!r}")
+        if (self.seat.challenger or self.seat.fine_tune) and self.advice is None:
+            raise UsageError("a challenger's shadow lanes run in the optimizer's process: switch the optimizer on")
         if self.cycle_ns < 100_000_000:
             raise UsageError(f"cycle must be at least 100 ms, was {self.cycle_ns / SECOND:g} s")
         for name, value in (("warm-up", self.warmup_ns), ("hours of trading", self.duration_ns)):

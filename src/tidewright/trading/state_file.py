@@ -76,6 +76,7 @@ def figures(now: Now, instrument: Instrument | None) -> dict[str, Any]:
         "params": now.params,
         "advice": now.advice,
         "rollout": now.rollout_state,
+        "seat": now.seat,
         "why": now.why,
         "risk": now.risk().to_json(),
         "paused": now.paused,

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from tidewright.strategies import registry
 from tidewright.strategies.dispatch import quote
 from tidewright.strategies.view import View, new_quotes
 
+QUANTITY: Final = "base_quantity"
 _STANDING: Final = 62  # orders of a side that the gate can match one by one, see risk.gate
 
 
@@ -108,6 +109,18 @@ class Decision:
     why: tuple[str, ...] = ()
 
 
+class Pilot(Protocol):
+    """Who writes new parameters before every decision: a learned policy, see :mod:`tidewright.agents.executor.seat`."""
+
+    def steer(self, state: F64, row: F64) -> F64:
+        """Parameters of this decision: of the eight numbers and the parameters in use, which stay as they are."""
+        ...
+
+    def wait(self) -> None:
+        """A decision time at which nothing is decided because the book is not whole."""
+        ...
+
+
 class Executor:
     """Decides for one instrument.
 
@@ -120,6 +133,13 @@ class Executor:
         here, once; a decision at which it raises or writes nonsense quotes nothing and says why.
     limits
         Risk limits.
+
+    Attributes
+    ----------
+    pilot
+        Who steers the rule; ``None``: it quotes by its parameters as they are.
+    scale
+        Share of ``base_quantity`` that is quoted, in (0, 1]: less than 1 for a canary, or by sizing.
 
     Raises
     ------
@@ -146,6 +166,8 @@ class Executor:
         self._features = features.new_state()
         self._memory: F64 = np.zeros(executor_state.MEMORY)
         self._limit_state = LimitState()
+        self.pilot: Pilot | None = None
+        self.scale = 1.0
         self.params: dict[str, float] = {}
         self._row: F64 = np.zeros(0)
         self.use(params)
@@ -161,6 +183,11 @@ class Executor:
         row = registry.rows(self.strategy.name, params, 1)[0]
         self._row = row
         self.params = dict(zip(self.strategy.names, row.tolist(), strict=True))
+
+    @property
+    def start_ns(self) -> int:
+        """Where the grid of decision times begins."""
+        return self._start_ns
 
     @property
     def volatility(self) -> float:
@@ -189,6 +216,8 @@ class Executor:
             self._limit_state.observe(now_ns, account.equity, self.limits)
             guarded = Guarded(self.limits, self._limit_state)
         if not market.whole:
+            if self.pilot is not None:
+                self.pilot.wait()
             return None
         change, volatility = self.watch(market)
         mid = market.mid2 * 0.5 * self._tick
@@ -222,7 +251,7 @@ class Executor:
             account.position_lots,
         )
         quotes = self._quotes
-        bids, asks = quote(self._rule.number, view, self._row, quotes)
+        bids, asks = quote(self._rule.number, view, self._steered(state), quotes)
         fault = self._rule.take_fault()
         kept_bids, kept_asks, mask = self._gate(guarded, market, account, mid, volatility, (bids, asks))
         return Decision(
@@ -232,6 +261,23 @@ class Executor:
             list(zip(quotes.ask_price[:kept_asks].tolist(), quotes.ask_qty[:kept_asks].tolist(), strict=True)),
             (*([fault] if fault else []), *risk.reasons(mask)),
         )
+
+    def recall(self, now_ns: int, position_lots: int, equity: float, mid2: int) -> None:
+        """Take in a decision of before a restart: the account and, where the book was whole, the mid (else 0)."""
+        executor_state.remember(self._memory, now_ns - self._start_ns, position_lots, equity)
+        if mid2 > 0:
+            features.observe_mid(self._features, mid2)
+            if self._memory[executor_state.FIRST_MID] == 0.0:
+                self._memory[executor_state.FIRST_MID] = mid2 * 0.5 * self._tick
+
+    def _steered(self, state: F64) -> F64:
+        """Parameters of this decision."""
+        row = self._row if self.pilot is None else self.pilot.steer(state, self._row)
+        names = self.strategy.names
+        if self.scale != 1.0 and QUANTITY in names:
+            row = row.copy()
+            row[names.index(QUANTITY)] *= self.scale
+        return row
 
     def _gate(
         self,

@@ -8,12 +8,14 @@ from typing import Any, Final
 import numpy as np
 
 from tidewright.agents.optimizer import regret
+from tidewright.agents.optimizer.challenge import compare
 from tidewright.agents.optimizer.change import noticed, shortened
 from tidewright.agents.optimizer.evidence import BOUND, Evidence
 from tidewright.agents.optimizer.judge import Judge, Settings, ShadowJudge
 from tidewright.agents.optimizer.memory import Forecast, Memory
 from tidewright.agents.optimizer.objective import TOO_FEW
 from tidewright.agents.optimizer.space import of_request
+from tidewright.agents.optimizer.steered import SteeredLanes
 from tidewright.agents.optimizer.study import Findings, Lane, Plan, complete, study
 from tidewright.agents.optimizer.validation import checks
 from tidewright.agents.optimizer.windows import Split, Window, split
@@ -87,9 +89,12 @@ class Optimizer:
         due = [item for item in self.memory.pending if item.until_ns <= data.until_ns]
         book = regret.of_memory(self.memory.regret)
         earlier = [item.made_ns for item in due] + ([book.until_ns] if book is not None else [])
-        earliest = min([parts.inside.start_ns, *earlier, *([data.shadow.from_ns] if data.shadow is not None else [])])
+        watched = [asked.from_ns for asked in (data.shadow, data.challenge) if asked is not None]
+        earliest = min([parts.inside.start_ns, *earlier, *watched])
         judge = self._judge_of(data, earliest)
         shadow = {} if data.shadow is None else {"shadow": _shadow(judge, data, data.shadow)}
+        if data.challenge is not None:
+            shadow["challenge"] = compare(self._judge_of, data, data.challenge, earliest)
         settled = self._settle(judge, data, due)
         change = noticed(judge, data.from_ns, data.until_ns, data.cycle_ns)
         if change is not None:
@@ -229,13 +234,22 @@ class _Shadows:
     def __init__(self, runner: Runner) -> None:
         self._last: ShadowJudge | None = None
         self._runner = runner
+        self._policies: dict[str, Runner] = {}
 
     def judge_of(self, data: OptimizeRequest, earliest_ns: int) -> Judge:
         tape = Tape.open(data.tape)
         if data.rows > len(tape):
             raise UsageError(f"rows must be at most the {len(tape)} of tape {data.tape}, was {data.rows}")
-        self._last = ShadowJudge(tape, data.rows, data.strategy, settings(data), earliest_ns, self._last, self._runner)
+        runner = self._runner if data.policy is None else self._steered(data.policy.model_dump())
+        self._last = ShadowJudge(tape, data.rows, data.strategy, settings(data), earliest_ns, self._last, runner)
         return self._last
+
+    def _steered(self, reference: dict[str, Any]) -> Runner:
+        """Lanes under a policy; the base rule's are not steered."""
+        known = self._policies.get(reference["sha256"])
+        if known is None:
+            known = self._policies[reference["sha256"]] = SteeredLanes.of(reference, self._runner)
+        return known
 
 
 def _shadow(judge: Judge, data: OptimizeRequest, asked: ShadowRequest) -> dict[str, Any]:

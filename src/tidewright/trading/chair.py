@@ -1,0 +1,340 @@
+"""The executor's chair during a session: who sits, who challenges, what is quoted of the size, and a journal of it."""
+
+import math
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from tidewright.agents.executor.canary import MARGIN
+from tidewright.agents.executor.challenge import Challenge, Step, comparison_of, step_of
+from tidewright.agents.executor.executor import Executor
+from tidewright.agents.executor.seat import BASE, STRATEGY, Seat, Sitter
+from tidewright.agents.executor.seat_fit import TUNED, doubts, mismatches, size_mismatches, sizes
+from tidewright.agents.executor.sizing import Sizer
+from tidewright.coordination.messages import Message, encode, message
+from tidewright.market.codes import UNIT
+from tidewright.market.errors import TidewrightError, UsageError
+from tidewright.market.instrument import Instrument
+from tidewright.store import schema
+from tidewright.store.database import Database, Row
+from tidewright.strategies import registry
+from tidewright.trading.ledger import Ledger
+from tidewright.trading.settings import SessionSettings
+
+FOLDER: Final = "policies"
+EXECUTOR: Final = "executor"
+_OVERRIDE: Final = "--override-examination (override_examination = true) seats it all the same"
+
+
+class Chair:
+    """Who sits in a session, and how that changes.
+
+    Parameters
+    ----------
+    folder
+        Of the session; policies are copied there, so that a restart finds those it traded with.
+
+    Attributes
+    ----------
+    seat
+        ``None``: nobody steers, only sizes follow.
+    note
+        Writes one row of the message table; the session sets it.
+    overridden
+        What spoke against the policy that sits by an operator's override.
+    """
+
+    def __init__(self, folder: Path, settings: SessionSettings) -> None:
+        self._folder, self._settings, self._told = folder, settings, settings.seat
+        self.note: Callable[..., None] = lambda **row: None
+        self.seat: Seat | None = None
+        self.overridden: list[str] = []
+        self._sitters: dict[str, Sitter] = {}
+        self.challenge: Challenge | None = None
+        self._sizer = Sizer(self._told.kelly) if self._told.sizing == "kelly" else None
+        self._sized = False
+        self._last_traded: float | None = None
+        self._refused = ""
+        if self._told.policy:
+            sitter = self._kept(load(self._told.policy))
+            self.seat = Seat(sitter)
+            self.challenge = Challenge(self._told.challenge, settings.cycle_ns, sitter.reference())
+
+    # -- the beginning -------------------------------------------------------------------------------------------------
+
+    def check(self, instrument: Instrument) -> None:
+        """Refuse a policy that does not belong here, before anything is written or sent.
+
+        Raises
+        ------
+        UsageError
+            With every reason, and what would be enough.
+        """
+        self._instrument = instrument
+        if self.seat is None:
+            return
+        self.overridden = refuse(self.seat.sitter, self._settings, instrument.maker_fee)
+
+    def open(self, executor: Executor, database: Database, session: str, now_ns: int) -> None:
+        """Sit down: at the beginning of a session, or where it broke off."""
+        self._executor = executor
+        equity = database.rows(schema.equity, session)
+        if self.seat is not None:
+            executor.pilot = self.seat
+            if equity:
+                self._size(equity[0]["equity_units"] / UNIT, equity[0]["mid2_ticks"])
+            self._restore(database.rows(schema.messages, session))
+            self._announce(now_ns, "resumed" if equity else "opened")
+        decisions = {row["ts"]: row for row in database.rows(schema.decisions, session)}
+        for row in equity:
+            self._recall(row, decisions.get(row["ts"]))
+
+    def _recall(self, row: Row, decision: Row | None) -> None:
+        """Remember a decision of before a restart."""
+        self._earned(row["realised_units"] + row["unrealised_units"] - row["fees_units"], row["equity_units"])
+        if self._executor is None or row["ts"] <= self._executor.start_ns:
+            return
+        mid2 = row["mid2_ticks"] if decision is not None else 0
+        self._executor.recall(row["ts"], row["position_lots"], row["equity_units"] / UNIT, mid2)
+        if self.seat is not None and decision is not None:
+            self.seat.recall(orjson.loads(decision["state"]))
+
+    def _restore(self, messages: list[Row]) -> None:
+        """The challenge when the session broke off, from its journal: each step and each comparison again."""
+        assert self.challenge is not None
+        for row in messages:
+            if row["message_type"] == "command" or not row["body"]:
+                continue
+            data = orjson.loads(row["body"]).get("data", {})
+            if row["direction"] == "in" and (seen := comparison_of(data)) is not None:
+                self.challenge.note(seen)
+            elif row["direction"] == "out" and (step := step_of(data, row["ts"])) is not None:
+                self.challenge.apply(step)
+        self._sit()
+
+    def _size(self, equity: float, mid2: int) -> None:
+        """Quantities in the proportions a policy learned with, unless they are set; refuse those that are far off."""
+        if self._sized or self.seat is None or mid2 <= 0 or equity <= 0.0:
+            return
+        self._sized = True
+        executor, sitter = self._executor, self.seat.sitter
+        mid = mid2 * 0.5 * float(self._instrument.tick)
+        limits = self._settings.limits
+        names, told = ("base_quantity", "max_position"), self._settings.params
+        if sitter.policy is not None and not any(name in told for name in names):
+            found = sizes(sitter, equity, mid, float(self._instrument.lot), limits.max_position_share)
+            executor.use({**executor.params, **dict(zip(names, found, strict=True))})
+            return
+        if limits.max_position_share is not None:
+            allowed = limits.max_position_share * equity / mid
+            quantity, largest = (executor.params[name] for name in names)
+            wrong = size_mismatches(sitter, quantity, largest, allowed)
+            if wrong:
+                raise UsageError(f"policy {sitter.name} does not fit: {'; '.join(wrong)}")
+
+    # -- each cycle ----------------------------------------------------------------------------------------------------
+
+    def begin(self, now_ns: int, equity: float, mid2: int, ledger: Ledger) -> None:
+        """Before a decision: sizes, and a canary that nobody watches."""
+        self._size(equity, mid2)
+        units = ledger.realised_units + ledger.unrealised_units(mid2) - ledger.fees_units(mid2)
+        self._earned(units, ledger.equity_units(mid2))
+        if self.challenge is not None and (step := self.challenge.check(now_ns)) is not None:
+            self._take(step)
+        self._scale(mid2 * 0.5 * float(self._instrument.tick))
+
+    def _earned(self, traded_units: int, equity_units: int) -> None:
+        traded = traded_units / UNIT
+        if self._sizer is not None and self._last_traded is not None:
+            share = self._executor.scale if self._executor is not None else 1.0
+            self._sizer.observe(traded - self._last_traded, equity_units / UNIT, share)
+        self._last_traded = traded
+
+    def _scale(self, mid: float) -> None:
+        """Share of ``base_quantity`` that is quoted now; never less than the venue accepts."""
+        share = self._sizer.share if self._sizer is not None else 1.0
+        if self.challenge is not None and self.challenge.canary:
+            share *= self._told.challenge.canary.fraction
+        full = self._executor.params.get("base_quantity", 0.0)
+        if share < 1.0 and full > 0.0 and mid > 0.0:
+            filters, lot = self._instrument.filters, float(self._instrument.lot)
+            worth = filters.min_notional / UNIT * MARGIN
+            least = max(filters.min_qty_lots, math.ceil(worth / (lot * mid))) * lot
+            share = min(1.0, max(share, least / full * (1.0 + 1e-9)))
+        self._executor.scale = share
+
+    def journal(self) -> dict[str, Any]:
+        """What a decision's row says of it, beside the quotes."""
+        told: dict[str, Any] = {}
+        if self.seat is not None:
+            told["seat"] = self.seat.sitter.sha256[:12] or BASE
+            if self.seat.newest is not None:
+                told["action"] = self.seat.newest.to_json()
+        if self._executor.scale != 1.0:
+            told["scale"] = self._executor.scale
+        return told
+
+    # -- the optimizer's part ------------------------------------------------------------------------------------------
+
+    @property
+    def held(self) -> str:
+        """Why no new parameters can be taken now; empty: they can."""
+        if self.challenge is not None and self.challenge.canary:
+            return f"policy {self.challenge.challenger['name']} runs as a canary"
+        return ""
+
+    def request(self, now_ns: int) -> dict[str, Any]:
+        """What a request to the optimizer says of the chair; the first one begins the challenge that was asked for."""
+        if self.seat is None or self.challenge is None:
+            return {}
+        if self._told.challenger and not self.challenge.challenge_id:
+            sitter = self._kept(load(self._told.challenger))
+            self._begin(now_ns, sitter)
+        found: dict[str, Any] = {"space": tuned_space()}
+        if self.seat.sitter.policy is not None:
+            found["policy"] = self.seat.sitter.reference()
+        asked = self.challenge.request()
+        if asked is not None:
+            found["challenge"] = asked
+        if self._told.fine_tune and self.seat.sitter.policy is not None:
+            found["fine_tune"] = True
+        return found
+
+    def heard(self, now_ns: int, item: Message, wait: str) -> None:
+        """An answer of the optimizer: evidence, and perhaps a policy it proposes.
+
+        Parameters
+        ----------
+        wait
+            Why nobody can be seated now; empty: somebody can.
+        """
+        if self.challenge is None:
+            return
+        carried = getattr(item.data, "challenge", None)
+        seen = None if carried is None else comparison_of({"challenge": carried.model_dump()})
+        if seen is not None and (step := self.challenge.observe(seen, now_ns, wait)) is not None:
+            self._take(step)
+        proposed = getattr(item.data, "policy_proposal", None)
+        if proposed is not None:
+            self._proposed(now_ns, proposed.policy.model_dump(), proposed.parent)
+
+    def _proposed(self, now_ns: int, reference: Mapping[str, str], parent: str) -> None:
+        assert self.challenge is not None and self.seat is not None
+        try:
+            sitter = self._kept(Sitter.of(reference))
+            if parent and parent != self.seat.sitter.sha256:
+                raise UsageError(f"it was trained on from {parent[:12]}, {self.seat.sitter.name} sits now")
+            self._begin(now_ns, sitter)
+        except TidewrightError as error:
+            self._refused = f"{reference.get('name', '')}: {error}"
+            self._tell(now_ns, "seat_proposal_refused", self._refused, {"policy": dict(reference)})
+
+    def _begin(self, now_ns: int, sitter: Sitter) -> None:
+        assert self.challenge is not None
+        refuse(sitter, self._settings, self._instrument.maker_fee)
+        self._take(self.challenge.begin(now_ns, f"challenge-{now_ns}", sitter.reference()))
+
+    def _take(self, step: Step) -> None:
+        self._tell(step.at_ns, f"seat_{step.stage}", step.cause, {"seat": step.data()})
+        self._sit()
+
+    def _sit(self) -> None:
+        assert self.challenge is not None and self.seat is not None
+        sits = self.challenge.sits
+        if sits["sha256"] != self.seat.sitter.sha256:
+            self.seat.sit(self._sitter(sits))
+
+    def _announce(self, now_ns: int, word: str) -> None:
+        assert self.seat is not None
+        sitter = self.seat.sitter
+        reason = f"{sitter.name} sits ({sitter.version})" if sitter.policy is not None else "the base rule sits"
+        if self.overridden:
+            reason += f"; seated by an operator's override although {'; '.join(self.overridden)}"
+        self._tell(now_ns, f"seat_{word}", reason, {"sits": sitter.reference(), "overridden": self.overridden})
+
+    def _tell(self, now_ns: int, state: str, reason: str, more: Mapping[str, Any]) -> None:
+        item = message("status", now_ns, EXECUTOR, EXECUTOR, {"state": state, "reason": reason[:4000], **more})
+        body = encode(item).decode()
+        self.note(ts=now_ns, direction="out", message_type="status", body=body, verdict="seat", why=reason)
+
+    # -- files ---------------------------------------------------------------------------------------------------------
+
+    def _kept(self, sitter: Sitter) -> Sitter:
+        """The same with its file copied into the session's folder, under its SHA-256."""
+        if sitter.policy is not None:
+            path = self._folder / FOLDER / f"{sitter.sha256}.tw"
+            if not path.is_file():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                draft = path.with_suffix(".draft")
+                shutil.copyfile(sitter.path, draft)
+                draft.replace(path)
+            sitter = Sitter.of({"name": sitter.name, "path": str(path.resolve()), "sha256": sitter.sha256})
+        self._sitters[sitter.sha256] = sitter
+        return sitter
+
+    def _sitter(self, reference: Mapping[str, str]) -> Sitter:
+        known = self._sitters.get(reference["sha256"])
+        if known is None:
+            known = self._sitters[reference["sha256"]] = Sitter.of(reference)
+        return known
+
+    # -- showing -------------------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """For ``status --json`` and displays."""
+        found: dict[str, Any] = {}
+        if self.seat is not None and self.challenge is not None:
+            sitter, newest = self.seat.sitter, self.seat.newest
+            found |= {
+                **sitter.reference(),
+                "version": sitter.version,
+                "action": None if newest is None else {**newest.to_json(), "words": newest.words()},
+                "overridden": self.overridden,
+                "challenge": self.challenge.state(),
+                "refused": self._refused,
+            }
+        if self._sizer is not None:
+            found["sizing"] = {**self._sizer.state(), "words": self._sizer.text()}
+        if found:
+            found["scale"] = self._executor.scale
+        return found
+
+
+def load(told: str) -> Sitter:
+    """Who is meant by a policy's file, or by ``"base"``.
+
+    Raises
+    ------
+    NotFoundError, DataError, UsageError
+        As :meth:`tidewright.agents.executor.seat.Sitter.load`.
+    """
+    return Sitter() if told == BASE else Sitter.load(Path(told))
+
+
+def refuse(sitter: Sitter, settings: SessionSettings, maker_fee: int) -> list[str]:
+    """What speaks against a policy and was overridden by the operator.
+
+    Raises
+    ------
+    UsageError
+        If it does not fit, or something speaks against it and nobody overrides that.
+    """
+    wrong = mismatches(sitter, settings.strategy, settings.cycle_ns)
+    if wrong:
+        raise UsageError(f"policy {sitter.name} does not fit: {'; '.join(wrong)}")
+    against = doubts(sitter, maker_fee)
+    if against and not settings.seat.override_examination:
+        raise UsageError(f"policy {sitter.name} may not sit: {'; '.join(against)}. {_OVERRIDE}")
+    return against
+
+
+def tuned_space() -> dict[str, dict[str, float | str]]:
+    """Ranges of the base rule's parameters that an optimizer tunes under a policy."""
+    known = {parameter.name: parameter for parameter in registry.strategy(STRATEGY).parameters}
+    found: dict[str, dict[str, float | str]] = {}
+    for name in TUNED:
+        found[name] = {**TUNED[name], "kind": "log" if known[name].log else "float"}
+    return found
