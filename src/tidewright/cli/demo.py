@@ -15,7 +15,9 @@ import typer
 from rich.console import Console
 
 from tidewright import bootstrap
-from tidewright.cli import paper_process
+from tidewright.agents.executor.seat import STRATEGY, Sitter
+from tidewright.agents.executor.seat_fit import sizes as learned_sizes
+from tidewright.cli import paper_process, seat_option
 from tidewright.cli.session_run import run_session
 from tidewright.cli.waiting import waiting
 from tidewright.market.clock import HOUR, MINUTE, SECOND, parse_duration
@@ -26,6 +28,8 @@ from tidewright.risk.limits import Limits
 from tidewright.strategies import registry
 from tidewright.trading import state_file
 from tidewright.trading.book import Book
+from tidewright.trading.chair import load, refuse
+from tidewright.trading.seat_settings import SeatSettings
 from tidewright.trading.settings import AdviceSettings, SessionSettings
 from tidewright.venues.paper.pacing import LOCKSTEP, parse_pace
 
@@ -35,6 +39,8 @@ POOR: Final[dict[str, dict[str, float]]] = {
     # Far too sure that narrow quotes earn more.
     "avellaneda_stoikov": {"gamma": 0.0005, "kappa": 2.0, "levels": 4, "level_spacing": 0.5},
     "glft": {"gamma": 0.001, "kappa": 2.0, "levels": 4, "level_spacing": 0.5},
+    # The base rule under a policy: sure that fills die out so fast that it must quote next to the mid.
+    "shaped": {"gamma": 0.001, "kappa": 1.0},
 }
 QUOTE_BALANCE: Final = Decimal(100_000)
 BASE_WORTH: Final = Decimal(60_000)
@@ -94,7 +100,15 @@ def demo(
         Path | None,
         typer.Option("--out", help="Folder of the run; one that broke off goes on. [default: runs/demo-DATE-TIME]"),
     ] = None,
-    strategy: Annotated[str, typer.Option("--strategy", help=registry.CHOICES)] = "grid",
+    strategy: Annotated[
+        str, typer.Option("--strategy", help=f"{registry.CHOICES} [default: a learned policy steers `shaped`]")
+    ] = "",
+    policy: Annotated[
+        str, typer.Option("--policy", help=f"{seat_option.POLICY_HELP} [default: the one that is shipped]")
+    ] = "",
+    challenger: Annotated[str, typer.Option("--challenger", help=seat_option.CHALLENGER_HELP)] = "",
+    override: Annotated[bool, typer.Option("--override-examination", help=seat_option.OVERRIDE_HELP)] = False,
+    sizing: Annotated[str, typer.Option("--sizing", help=seat_option.SIZING_HELP)] = "fixed",
     threshold: Annotated[
         float, typer.Option("--threshold", help="Least confidence (0 to 1) of a proposal that is acted on.")
     ] = 0.6,
@@ -109,7 +123,8 @@ def demo(
     `tidewright stop` ends it in order. At the end come the figures and an HTML report.
     """
     began = time.monotonic()
-    strategy = registry.strategy(strategy).name
+    seat = _seat(strategy, policy, challenger, override, sizing)
+    strategy = registry.strategy(strategy or (STRATEGY if seat.policy else "grid")).name
     if hours is not None and not 0 < hours <= 24 * 366:
         raise UsageError(f"hours must be > 0 and at most a year, was {hours}")
     console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -122,10 +137,12 @@ def demo(
     think = max(1, epoch_ns // (3 * CYCLE))
     advice = AdviceSettings(epoch_ns, answer_cycles=think, threshold=threshold, seed=seed) if optimizer else None
     limits = Limits(max_position_share=POSITION_SHARE, strict=True)
-    settings = SessionSettings(strategy=strategy, limits=limits, advice=advice)
+    settings = SessionSettings(strategy=strategy, limits=limits, advice=advice, seat=seat)
+    if seat.policy:
+        refuse(load(seat.policy), settings, None if tape is None else Tape.open(tape).instrument.maker_fee)
     folder = out or Path("runs") / f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     resumable = _resumable(folder)
-    market = _market(folder, tape, hours, seed, strategy, console)
+    market = _market(folder, tape, hours, seed, settings, console)
     settings = replace(
         settings, params=market.params, warmup_ns=market.warmup_ns, duration_ns=_whole_cycles(market.hours)
     )
@@ -137,6 +154,18 @@ def demo(
     console.print(f"report: {report.page}")
     if as_json:
         print(orjson.dumps(result).decode(), flush=True)
+
+
+def _seat(strategy: str, policy: str, challenger: str, override: bool, sizing: str) -> SeatSettings:
+    """Who sits: without a strategy of the user's choice the policy that is shipped."""
+    if not policy and not strategy and seat_option.shipped().is_file():
+        policy = seat_option.SHIPPED
+    return SeatSettings(
+        policy=seat_option.found(policy),
+        override_examination=override,
+        challenger=seat_option.found(challenger),
+        sizing=sizing,
+    )
 
 
 def _whole_cycles(hours: float) -> int:
@@ -162,8 +191,10 @@ def _resumable(folder: Path) -> dict[str, Any] | None:
     return ready
 
 
-def _market(folder: Path, tape: Path | None, hours: float | None, seed: int, strategy: str, console: Console) -> Market:
-    warmup = WARMUP_NS
+def _market(
+    folder: Path, tape: Path | None, hours: float | None, seed: int, settings: SessionSettings, console: Console
+) -> Market:
+    warmup, strategy = WARMUP_NS, settings.strategy
     if tape is None:
         hours = hours or LAST_HOURS
         tape = folder / "market"
@@ -192,6 +223,10 @@ def _market(folder: Path, tape: Path | None, hours: float | None, seed: int, str
         return max(lot, (amount / price) // lot * lot)
 
     sizes = {"base_quantity": float(lots_worth(QUOTE_SIZE)), "max_position": float(lots_worth(POSITION_SIZE))}
+    sitter = load(settings.seat.policy) if settings.seat.policy else Sitter()
+    if sitter.policy is not None:  # in the proportions it learned with
+        equity, share = float(QUOTE_BALANCE + BASE_WORTH), settings.limits.max_position_share
+        sizes = dict(zip(sizes, learned_sizes(sitter, equity, float(price), float(lot), share), strict=True))
     names = registry.strategy(strategy).names  # of which a user's own need not have max_position
     params = {**POOR.get(strategy, {}), **{name: value for name, value in sizes.items() if name in names}}
     base_amount = f"{lots_worth(BASE_WORTH).quantize(Decimal('1e-8')).normalize():f}"
@@ -277,11 +312,20 @@ def _exchange_arguments(folder: Path, market: Market, pace: float | None) -> lis
 def _notes(market: Market, settings: SessionSettings) -> tuple[str, ...]:
     params = ", ".join(f"{name} {value:g}" for name, value in settings.params.items())
     title = registry.strategy(settings.strategy).title
+    sitter = load(settings.seat.policy) if settings.seat.policy else None
+    seated = () if sitter is None else (_seated(sitter),)
     start = "poor parameters on purpose" if settings.strategy in POOR else "the strategy's own defaults"
     return (
+        *seated,
         f"starts with {start} ({title}: {params}); the optimizer shall find better ones",
         f"max_position_share is raised on purpose from 1 % to {POSITION_SHARE * 100:g} % of equity: "
         "there is more to see",
         f"account: {market.base_amount} {market.base} and {QUOTE_BALANCE} {market.quote}; "
         f"warm-up {market.warmup_ns / HOUR:g} h, then {market.hours:g} h of trading",
     )
+
+
+def _seated(sitter: Sitter) -> str:
+    if sitter.policy is None:
+        return "the base rule sits in the executor's chair: nobody shapes its quotes"
+    return f"policy {sitter.name} ({sitter.version}) sits in the executor's chair and shapes the quotes"

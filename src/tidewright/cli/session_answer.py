@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ def answer(session: Session, folder: Path, began: float) -> tuple[dict[str, Any]
         "metrics": {name: _plain(figures[name]) for name in ("sqn", "sharpe", "max_drawdown")},
         "params": now.params,
         "rollout": now.rollout_state,
+        "seat": _seat(now.seat),
         "market_from": session.started_ns,
         "market_to": now.market_ns,
         "report": str(report.page),
@@ -64,7 +66,19 @@ def facts(settings: SessionSettings) -> dict[str, Any]:
         "cycle_s": settings.cycle_ns / SECOND,
         "limits": asdict(settings.limits),
         "advisor": settings.advice is not None,
+        **({"policy": settings.seat.policy} if settings.seat.policy else {}),
     }
+
+
+def _seat(seat: Mapping[str, Any]) -> dict[str, Any]:
+    """Who sits, without the path of its file: two runs in two folders answer the same."""
+
+    def without(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: without(part) for name, part in value.items() if name != "path"}
+        return value
+
+    return {name: without(part) for name, part in seat.items() if name != "path"}
 
 
 def _plain(value: float) -> float | None:

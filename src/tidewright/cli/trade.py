@@ -18,6 +18,8 @@ from rich.console import Console
 from tidewright import bootstrap
 from tidewright.agents.executor.canary import CanaryRules
 from tidewright.agents.executor.proposals import Gate
+from tidewright.agents.executor.seat import STRATEGY
+from tidewright.cli import seat_option
 from tidewright.cli.session_run import run_session
 from tidewright.market.clock import HOUR, parse_duration
 from tidewright.market.errors import ConfigError, TidewrightError, UsageError
@@ -47,6 +49,10 @@ _TOP: Final = {
     "hours",
     "restart",
     "coordination",
+    "policy",
+    "challenger",
+    "override_examination",
+    "fine_tune",
 }
 _TABLES: Final = {
     "venue": {"state", "rest", "ws", "ws_api", "control", "pace"},
@@ -69,6 +75,8 @@ _TABLES: Final = {
     "advice": {"enabled", "epoch", "window", "answer_cycles", "threshold", "candidates", "generations", "seed"},
     "gate": {"min_deflated_sharpe", "max_overfitting", "min_stability", "min_paired_lower", "require"},
     "canary": {"fraction", "cycles", "error_rate", "block", "blind_cycles"},
+    "executor": seat_option.EXECUTOR_KEYS,
+    "challenge": seat_option.CHALLENGE_KEYS,
 }
 
 
@@ -93,6 +101,9 @@ def trade(
             help="Folder of the session; the same one again goes on with it. [default: runs/NAME-OF-FILE]",
         ),
     ] = None,
+    policy: Annotated[str, typer.Option("--policy", help=seat_option.POLICY_HELP)] = "",
+    challenger: Annotated[str, typer.Option("--challenger", help=seat_option.CHALLENGER_HELP)] = "",
+    override: Annotated[bool, typer.Option("--override-examination", help=seat_option.OVERRIDE_HELP)] = False,
     headless: Annotated[bool, typer.Option("--headless", help="Lines instead of the live display.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as one line of JSON; all else goes to stderr.")
@@ -103,7 +114,8 @@ def trade(
     A paper session needs an exchange: tidewright exchange --synthetic --state exchange.json
     """
     began = time.monotonic()
-    chosen = load(config, session_dir, os.environ)
+    given = {"policy": policy, "challenger": challenger, "override_examination": override}
+    chosen = load(config, session_dir, os.environ, given)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     result, report = asyncio.run(_run(chosen, headless, console, began))
@@ -131,8 +143,15 @@ async def _run(chosen: TradeConfig, headless: bool, console: Console, began: flo
     )
 
 
-def load(path: Path, session_dir: Path | None, environment: Mapping[str, str]) -> TradeConfig:
+def load(
+    path: Path, session_dir: Path | None, environment: Mapping[str, str], given: Mapping[str, Any] | None = None
+) -> TradeConfig:
     """Read and check a configuration.
+
+    Parameters
+    ----------
+    given
+        What the command line says of the executor's chair; it goes before the file.
 
     Raises
     ------
@@ -154,7 +173,7 @@ def load(path: Path, session_dir: Path | None, environment: Mapping[str, str]) -
     if live is not None and live != REAL_MONEY:
         raise ConfigError(f'real money needs live = "{REAL_MONEY}" in {path}, was {live!r}')
     try:
-        settings = _settings(path, data, live is not None)
+        settings = _settings(path, data, live is not None, given or {})
         folder = session_dir or Path(str(data.get("session_dir", f"runs/{path.stem}")))
         address, pace = _live(data, environment) if live is not None else _paper(path, data, environment)
     except ConfigError:
@@ -183,7 +202,7 @@ def _check_names(path: Path, data: Mapping[str, Any]) -> None:
             raise ConfigError(f"configuration {path}: unknown {name!r}; known: {known}")
 
 
-def _settings(path: Path, data: Mapping[str, Any], live: bool) -> SessionSettings:
+def _settings(path: Path, data: Mapping[str, Any], live: bool, given: Mapping[str, Any]) -> SessionSettings:
     defaults, advice = SessionSettings(), data.get("advice", {})
     limits: dict[str, Any] = {"strict": True}
     for key, value in data.get("limits", {}).items():  # false switches a limit off
@@ -191,7 +210,8 @@ def _settings(path: Path, data: Mapping[str, Any], live: bool) -> SessionSetting
     restart = data.get("restart", "adopt")
     if restart not in ("adopt", "cancel"):
         raise ConfigError(f'restart must be "adopt" or "cancel", was {restart!r}')
-    strategy = str(data.get("strategy", defaults.strategy))
+    seat = seat_option.of_table(path, data, _canary(data.get("canary", {})), given)
+    strategy = str(data.get("strategy", STRATEGY if seat.policy else defaults.strategy))
     if is_reference(strategy):  # beside the configuration, like the exchange's state
         strategy = str(path.parent.absolute() / Path(strategy).expanduser())
     registry.strategy(strategy)
@@ -221,6 +241,7 @@ def _settings(path: Path, data: Mapping[str, Any], live: bool) -> SessionSetting
         adopt=restart == "adopt",
         coordination=str(data.get("coordination", defaults.coordination)),
         agents=_agents(path, data.get("agents", {})),
+        seat=seat,
     )
 
 

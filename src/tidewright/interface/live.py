@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tidewright.interface import risk_view
+from tidewright.interface import risk_view, seat_view
 from tidewright.market.clock import HOUR, iso
 from tidewright.market.codes import BUY
 from tidewright.market.instrument import Instrument, units_text
@@ -174,6 +174,7 @@ def _advice(now: Now) -> Text:
     params = ", ".join(f"{name} {value:g}" for name, value in now.params.items())
     counts = f"{_count(now.proposals, 'proposal')}, {now.accepted} accepted, {now.refused} refused"
     return Text.assemble(
+        *(f"{name:<11} {text}\n" for name, text in seat_view.lines(now.seat)),
         f"parameters  {params}\n",
         f"stage       {now.rollout or 'steady'}\n",
         f"optimizer   {counts}\n",

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
-from tidewright.interface import risk_view
+from tidewright.interface import risk_view, seat_view
 from tidewright.market.errors import TidewrightError
 from tidewright.strategies import registry
 
@@ -28,6 +28,8 @@ def live_table(state: Mapping[str, Any], running: bool, title: str) -> Table:
     for label, name in _LIVE:
         if state.get(name) not in (None, "", False):
             table.add_row(label, _text(state[name]))
+    for label, text in seat_view.lines(state.get("seat") or {}):
+        table.add_row(label, text)
     return table
 
 
@@ -45,6 +47,8 @@ def system_table(folder: Path, state: Mapping[str, Any], running: bool, processe
     for name in ("mode", "strategy", "cycle_s", "stage", "market_time", "coordination"):
         if state.get(name) not in (None, ""):
             table.add_row(name.replace("_", " "), _text(state[name]))
+    for label, text in seat_view.lines(state.get("seat") or {}):
+        table.add_row(label, text)
     for name, value in (state.get("limits") or {}).items():
         table.add_row(f"limit {name}", "off" if value is None else f"{value:g}")
     for label, text in risk_view.lines(state.get("risk") or {}):

@@ -99,7 +99,7 @@ def shrinkage(mean: float, error: float) -> float:
         raise UsageError(f"a standard error must be >= 0, was {error}")
     if mean == 0.0:
         return 0.0
-    return 1.0 / (1.0 + (error / mean) ** 2)
+    return (mean / math.hypot(mean, error)) ** 2
 
 
 def sized(mean: float, deviation: float, error: float, fraction: float, most: float = 1.0) -> float:

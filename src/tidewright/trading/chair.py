@@ -314,8 +314,13 @@ def load(told: str) -> Sitter:
     return Sitter() if told == BASE else Sitter.load(Path(told))
 
 
-def refuse(sitter: Sitter, settings: SessionSettings, maker_fee: int) -> list[str]:
+def refuse(sitter: Sitter, settings: SessionSettings, maker_fee: int | None) -> list[str]:
     """What speaks against a policy and was overridden by the operator.
+
+    Parameters
+    ----------
+    maker_fee
+        Rate in 1e-8; ``None``: not known yet.
 
     Raises
     ------

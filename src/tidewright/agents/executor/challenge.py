@@ -187,13 +187,15 @@ class Challenge:
         over = f"over {self._cycles} cycles of the same events"
         if self._harm.harmful:
             bound = 1.0 / rules.canary.error_rate
-            why = f"{self.seated['name']} earned {-self.total:.6g} more {over}, e-value {self._harm.peak:.3g} of {bound:.3g}"
+            found = f"e-value {self._harm.peak:.3g} of {bound:.3g}"
+            why = f"{self.seated['name']} earned {-self.total:.6g} more {over}, {found}"
             if self.stage == "shadow":
                 return self._step("refused", f"refused: {why}", now_ns)
             return self._step("rolled_back", f"rolled back: {why}", now_ns)
         if self.stage == "shadow":
             if self._gain.harmful and not wait:
-                why = f"{name} earned {self.total:+.6g} more {over}, e-value {self._gain.peak:.3g} of {1 / rules.error_rate:.3g}"
+                found = f"e-value {self._gain.peak:.3g} of {1 / rules.error_rate:.3g}"
+                why = f"{name} earned {self.total:+.6g} more {over}, {found}"
                 if not rules.canary.cycles:
                     return self._step("full", f"seated: {why}", now_ns)
                 share = f"{rules.canary.fraction:g} of base_quantity"
@@ -302,6 +304,7 @@ class Challenge:
             "against": dict(self.seated),
             **self.evidence(),
             "counts": dict(self.counts),
+            "words": self.text(),
         }
 
     def text(self) -> str:

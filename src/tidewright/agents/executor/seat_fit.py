@@ -95,17 +95,16 @@ def sizes(sitter: Sitter, equity: float, mid: float, lot: float, share: float | 
     return round(found[0], 12), round(found[1], 12)
 
 
-def doubts(sitter: Sitter, maker_fee: int) -> list[str]:
+def doubts(sitter: Sitter, maker_fee: int | None) -> list[str]:
     """What speaks against a policy that could trade here: an operator may seat it all the same."""
     if sitter.policy is None or sitter.settings is None:
         return []
-    return [*may_be_seated(sitter.policy), *_fees(sitter.settings, maker_fee)]
+    fees = [] if maker_fee is None else _fees(sitter.settings, maker_fee)
+    return [*may_be_seated(sitter.policy), *fees]
 
 
 def _fees(settings: TapeSettings, maker_fee: int) -> list[str]:
     known = settings.random.maker_fees
     if not known or min(known) <= maker_fee <= max(known):
         return []
-    return [
-        f"the maker fee is {maker_fee / 1e4:g} bp, it learned with {min(known) / 1e4:g} to {max(known) / 1e4:g} bp"
-    ]
+    return [f"the maker fee is {maker_fee / 1e4:g} bp, it learned with {min(known) / 1e4:g} to {max(known) / 1e4:g} bp"]
