@@ -25,11 +25,13 @@ from tidewright.market.tape import Columns, TapeWriter
 from tidewright.store.database import Database
 from tidewright.strategies.custom import is_reference
 from tidewright.trading.advice import EXECUTOR, OPTIMIZER, Advice
+from tidewright.trading.capital import Capital
 from tidewright.trading.chair import Chair
 from tidewright.trading.commands import FOLDER, CommandBox
 from tidewright.trading.coordinator import Coordinator
 from tidewright.trading.cycles import ControlCycles, Cycles, Registration, WallCycles
 from tidewright.trading.now import Observer
+from tidewright.trading.replay_journal import relearn
 from tidewright.trading.session import Parts, Session
 from tidewright.trading.settings import AdviceSettings, AgentSettings, SessionSettings
 from tidewright.venues.binance.client import BinanceConfig
@@ -188,7 +190,10 @@ def _coordinator(settings: SessionSettings, resources: "Resources", clock: Clock
     agents = settings.agents
     advisors = (OPTIMIZER,) if settings.advice is not None else ()
     threshold = settings.advice.threshold if settings.advice is not None else AdviceSettings().threshold
-    council = Council((EXECUTOR, *advisors, *agents.members), settings.coordination, threshold)
+    members = tuple(agents.strategies) or (EXECUTOR, *advisors, *agents.members)
+    learned, told = relearn(resources.folder / JOURNAL, members)
+    council = learned or Council(members, settings.coordination, threshold)
+    council.switch(settings.coordination)
     journal = resources.journal()
     line = None
     if agents.members:
@@ -196,7 +201,14 @@ def _coordinator(settings: SessionSettings, resources: "Resources", clock: Clock
             name: ChildAgent(name, command, EXECUTOR, journal, clock) for name, command in agents.commands.items()
         }
         line = Lines(children, _nats(agents, resources, clock) if agents.nats else None)
-    return Coordinator(council, journal, threshold, line, agents.round_cycles, agents.members)
+    coordinator = (
+        Capital(council, journal, threshold, agents.round_cycles)
+        if agents.strategies
+        else Coordinator(council, journal, threshold, line, agents.round_cycles, agents.members)
+    )
+    for each in told:
+        coordinator.remember(each)
+    return coordinator
 
 
 def _nats(agents: AgentSettings, resources: "Resources", clock: Clock) -> NatsBus:

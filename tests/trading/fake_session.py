@@ -27,9 +27,10 @@ class FakeFeed:
     def __init__(self) -> None:
         self.coming: list[Columns] = []
         self.waits = 0
+        self.begins = START
 
     async def start(self, instrument: Instrument) -> None:
-        self.quote(START, 5_999_000, 6_001_000, snapshot=True)
+        self.quote(self.begins, 5_999_000, 6_001_000, snapshot=True)
 
     def quote(self, ts: int, bid: int, ask: int, *, snapshot: bool = False) -> None:
         flag = SNAPSHOT if snapshot else 0

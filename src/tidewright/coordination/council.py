@@ -64,6 +64,11 @@ class Council:
         """Who has spoken since the last decision."""
         return set(self._heard)
 
+    @property
+    def opinions(self) -> dict[str, Opinion]:
+        """The newest opinion of everybody who has spoken since the last decision."""
+        return {agent: opinions[-1] for agent, opinions in self._heard.items()}
+
     def switch(self, pattern: str) -> str:
         """Put another pattern in force; it has learned from all results so far.
 

@@ -3,7 +3,7 @@
 What a session means to do is in the file before the venue hears of it; a killed session finds its orders there.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +29,11 @@ class Database:
     path
         The SQLite file; made if it is not there, unless ``readonly``.
 
+    Attributes
+    ----------
+    fence
+        Called first in every writing transaction; what it raises undoes it all. ``None``: anybody may write.
+
     Raises
     ------
     NotFoundError
@@ -48,6 +53,7 @@ class Database:
             self._engine.dispose()
             raise DataError(f"{path} is not a session database: {error.orig}") from None
         self._pending: list[tuple[str, Table, Sequence[Row]]] = []
+        self.fence: Callable[[Connection], None] | None = None
 
     def _check(self, readonly: bool) -> None:
         found = inspect(self._engine).has_table("schema_version")
@@ -62,7 +68,8 @@ class Database:
         if version != schema.SCHEMA_VERSION:
             raise DataError(f"{self.path} has schema version {version}, this version reads {schema.SCHEMA_VERSION}")
         if not readonly:
-            schema.limit_states.create(self._engine, checkfirst=True)  # a file of before there was this table
+            for table in schema.LATER:
+                table.create(self._engine, checkfirst=True)
 
     # -- writing: collect, then one transaction ----------------------------------------------------------------------
 
@@ -75,16 +82,23 @@ class Database:
         """Write everything collected in one transaction; all of it or, after an error, nothing."""
         if not self._pending:
             return
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             for _, table, rows in self._pending:
                 connection.execute(_replace(table), list(rows))
         self._pending.clear()
 
     def end_session(self, session: str, ended_ns: int) -> None:
         """Note that a session ended in good order."""
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             row = schema.sessions
             connection.execute(update(row).where(row.c.session == session).values(ended_ns=ended_ns))
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with self._engine.begin() as connection:
+            if self.fence is not None:
+                self.fence(connection)
+            yield connection
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -95,7 +109,9 @@ class Database:
             yield connection
 
     def rows(self, table: Table, session: str) -> list[Row]:
-        """All rows of a session in a table, in the order of their keys."""
+        """All rows of a session in a table, in the order of their keys; none where an old file lacks the table."""
+        if table in schema.LATER and not inspect(self._engine).has_table(table.name):
+            return []
         with self._engine.connect() as connection:
             query = select(table).where(table.c.session == session).order_by(*table.primary_key.columns)
             return [dict(row._mapping) for row in connection.execute(query)]
@@ -146,8 +162,10 @@ class Database:
 
     def close(self) -> None:
         """Write what is pending and close the file."""
-        self.commit()
-        self._engine.dispose()
+        try:
+            self.commit()
+        finally:
+            self._engine.dispose()
 
 
 _STATEMENTS: dict[str, Any] = {}

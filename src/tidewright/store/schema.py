@@ -108,5 +108,60 @@ limit_states = Table(
     Column("state", Text, nullable=False),  # JSON of risk.limit_state
 )
 
+# -- several strategies on one account, see trading.several ----------------------------------------------------------
+
+order_owners = Table(
+    "order_owners",
+    metadata,
+    Column("client_order_id", Text, primary_key=True),
+    Column("session", Text, nullable=False),
+    Column("owners", Text, nullable=False),  # JSON list of [agent, lots], together the order's quantity
+)
+
+sub_trades = Table(
+    "sub_trades",
+    metadata,
+    Column("session", Text, primary_key=True),
+    Column("number", BigInteger, primary_key=True),  # 1, 2, ... in the order of booking
+    Column("ts", BigInteger, nullable=False),
+    Column("agent", Text, nullable=False),
+    Column("side", Integer, nullable=False),
+    Column("price_ticks", BigInteger, nullable=False),
+    Column("lots", BigInteger, nullable=False),
+    Column("fee_units", BigInteger, nullable=False),
+    Column("fee_asset", Text, nullable=False),
+    Column("trade_id", BigInteger, nullable=False),  # of the fill it is a part of; -1: a trade inside
+    Column("other", Text, nullable=False),  # the agent it was made with inside; empty: the venue
+)
+
+sub_accounts = Table(
+    "sub_accounts",
+    metadata,
+    Column("session", Text, primary_key=True),
+    Column("ts", BigInteger, primary_key=True),
+    Column("agent", Text, primary_key=True),
+    Column("capital_units", BigInteger, nullable=False),
+    Column("position_lots", BigInteger, nullable=False),
+    Column("cash", BigInteger, nullable=False),  # tick * lots
+    Column("gain_units", BigInteger, nullable=False),  # what it has earned after fees, 1e-8 quote
+    Column("realised_units", BigInteger, nullable=False),
+    Column("fees_units", BigInteger, nullable=False),
+    Column("fills", Integer, nullable=False),  # its parts of fills, and its trades inside
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),  # what is leased: "executor"
+    Column("token", BigInteger, nullable=False),  # the greatest fencing token there has been
+    Column("holder", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("beat", BigInteger, nullable=False),  # rises with every sign of life
+    Column("ts", BigInteger, nullable=False),  # market time of the newest
+)
+
+LATER: Final = (limit_states, order_owners, sub_trades, sub_accounts, leases)
+"""Tables that a file of before does not have; they are made when it is opened for writing."""
+
 Index("orders_by_session", orders.c.session, orders.c.state)
 Index("fills_by_session", fills.c.session, fills.c.ts)

@@ -9,9 +9,11 @@ from tidewright.agents.executor.proposals import Verdict
 from tidewright.coordination.council import Council
 from tidewright.coordination.journal import Journal
 from tidewright.coordination.messages import Message, message
+from tidewright.coordination.patterns.losses import Losses
 from tidewright.coordination.patterns.opinion import Opinion, Outcome, Result
 from tidewright.market.errors import UsageError
 from tidewright.strategies import registry
+from tidewright.trading.shadow import Shadow
 
 EXECUTOR, ALL, JOURNAL = "executor", "agents", "journal"
 OPENED: Final = "council"
@@ -52,6 +54,13 @@ class Coordinator:
         Members that live in other processes.
     votes_s
         Wall seconds that a round waits for them in lockstep.
+
+    Attributes
+    ----------
+    shadow
+        Accounts of the members, which show what each one's numbers would have earned; ``None``: nothing is learned.
+    shares
+        Of the capital, as decided last.
     """
 
     def __init__(
@@ -69,6 +78,13 @@ class Coordinator:
         self._votes_s = votes_s
         self._outside, self._silent = tuple(outside), set[str]()
         self.shares: Mapping[str, float] = {}
+        self.shadow: Shadow | None = None
+        self._losses = Losses()
+        self._said: dict[str, float] = {}
+
+    def remember(self, told: Mapping[str, Any]) -> None:
+        """Take in what a decision of before a restart was made of: the usual size of differences."""
+        self._losses.of(_numbers(told.get("gains", {})))
 
     def open(self, now_ns: int, pattern: str = "") -> None:
         """Write down who sits at the table, so that the journal can be replayed.
@@ -80,7 +96,12 @@ class Coordinator:
         """
         if pattern:
             self.council.switch(pattern)
-        about = {"members": list(self.council.members), "pattern": self.council.pattern, "threshold": self._threshold}
+        about = {
+            "members": list(self.council.members),
+            "pattern": self.council.pattern,
+            "threshold": self._threshold,
+            "rounds": self.council.rounds,  # more than 0: it goes on with what it had learned
+        }
         self._sent(now_ns, message("status", now_ns, EXECUTOR, JOURNAL, {"state": OPENED, **about}))
 
     def switch(self, pattern: str, now_ns: int) -> str:
@@ -176,13 +197,41 @@ class Coordinator:
     def _decide(
         self, now_ns: int, strategy: str, incumbent: Mapping[str, float], results: Mapping[str, Result]
     ) -> Outcome:
+        gains = {} if results or self.shadow is None else self.shadow.gains()
+        known = dict(results) or self._learn(gains)
         self.council.say(Opinion(EXECUTOR))
-        outcome = self.council.decide(incumbent, results)
-        record = self.council.record(incumbent, results, outcome)
-        data = {"in_reply_to": self.round_name, "accepted": True, "council": record}
-        self._sent(now_ns, message("decision", now_ns, EXECUTOR, ALL, data))
+        spoken = self.council.opinions
+        outcome = self.council.decide(incumbent, known)
+        self._follow(strategy, incumbent, spoken)
+        self._tell_decision(now_ns, incumbent, known, outcome, gains=gains)
         self.shares = outcome.shares
         return Outcome(fitted(strategy, incumbent, outcome.params), outcome.stance, outcome.shares, outcome.why)
+
+    def _tell_decision(
+        self, now_ns: int, incumbent: Mapping[str, float], known: Mapping[str, Result], outcome: Outcome, **more: Any
+    ) -> None:
+        record = self.council.record(incumbent, known, outcome)
+        data = {"in_reply_to": self.round_name, "accepted": True, "council": record, **more}
+        self._sent(now_ns, message("decision", now_ns, EXECUTOR, ALL, data))
+
+    def _learn(self, gains: Mapping[str, float]) -> dict[str, Result]:
+        """Results of the members' shadow accounts; a confidence is that one's numbers beat the executor's."""
+        if len(gains) < 2:
+            return {}
+        found, own = {}, gains[EXECUTOR]
+        for agent, loss in self._losses.of(gains).items():
+            said = self._said.get(agent) if gains[agent] != own else None  # the same numbers: nothing to be right about
+            found[agent] = Result(loss, said, gains[agent] > own if said is not None else None)
+        return found
+
+    def _follow(self, strategy: str, incumbent: Mapping[str, float], spoken: Mapping[str, Opinion]) -> None:
+        """Let every member's shadow trade what it has said, and the executor's what trades."""
+        self._said = {agent: opinion.confidence for agent, opinion in spoken.items() if agent != EXECUTOR}
+        if self.shadow is None:
+            return
+        self.shadow.use(EXECUTOR, incumbent)
+        for agent in self._said:
+            self.shadow.use(agent, fitted(strategy, incumbent, spoken[agent].params))
 
     def _sent(self, now_ns: int, item: Message) -> None:
         """Written down before it is acted on."""
@@ -203,6 +252,10 @@ def fitted(strategy: str, incumbent: Mapping[str, float], params: Mapping[str, f
     except UsageError:  # numbers that are possible one by one and not together
         return dict(incumbent)
     return found
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    return {str(agent): float(value) for agent, value in values.items()}
 
 
 def summary(coordinator: "Coordinator | None") -> dict[str, Any]:

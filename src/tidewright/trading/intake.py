@@ -1,6 +1,7 @@
 """What a session hears up to each beat, market and own reports, and what it asks for when some were lost."""
 
 import logging
+from collections.abc import Callable
 
 import numpy as np
 
@@ -35,6 +36,8 @@ class Intake:
         The market as it is known.
     errors
         Holes and unanswered questions so far.
+    listener
+        Hears every row that is recorded; ``None``: nobody.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Intake:
         self._stale = False
         self.book = Book()
         self.errors = 0
+        self.listener: Callable[[Columns], None] | None = None
 
     async def hear(self, beat: Beat) -> None:
         """Wait until everything that belongs to the beat is in, and take it in: market first, then our own events.
@@ -96,12 +100,17 @@ class Intake:
             return
         if self._after_hole:  # what came between the last published row and now is missing
             first = int(rows.ts[0])
-            self._tape.append(columns([(first, first, GAP, PACKET_END, 0, 0)]))
+            self._keep(columns([(first, first, GAP, PACKET_END, 0, 0)]))
             self._after_hole = False
         # A row that came in this cycle was known after the last decision and by this one, whatever its own stamp.
         if self._exact_receipts:
             rows = rows._replace(ts_local=np.clip(rows.ts_local, since + 1, ts))
+        self._keep(rows)
+
+    def _keep(self, rows: Columns) -> None:
         self._tape.append(rows)
+        if self.listener is not None:
+            self.listener(rows)
 
     async def _refresh(self, beat: Beat) -> None:
         """After a hole in the user stream: ask for every order and every fill."""

@@ -82,21 +82,9 @@ class Ledger:
             Commission, 1e-8 units of ``fee_asset``; negative for a rebate.
         """
         signed = qty_lots if side == BUY else -qty_lots
-        value = signed * price_ticks
-        self.cash -= value
-        if self.position_lots * signed >= 0:
-            self.position_lots += signed
-            self.cost += value
-        else:
-            closed = min(abs(signed), abs(self.position_lots)) * (1 if signed > 0 else -1)
-            # The closed part's cost is rounded down; the rest stays with the position, so nothing is lost.
-            freed = self.cost * -closed // self.position_lots
-            self.realised += -closed * price_ticks - freed
-            self.position_lots += closed
-            self.cost -= freed
-            opened = signed - closed
-            self.position_lots += opened
-            self.cost += opened * price_ticks
+        self.cash -= signed * price_ticks
+        self.position_lots, self.cost, gain = by_average_cost(self.position_lots, self.cost, signed, price_ticks)
+        self.realised += gain
         self.fees[fee_asset] = self.fees.get(fee_asset, 0) + fee_units
 
     # -- what follows from the books --------------------------------------------------------------------------------
@@ -178,3 +166,22 @@ class Ledger:
                     f"difference {units_text(theirs - ours)}"
                 )
         return "; ".join(parts)
+
+
+def by_average_cost(position_lots: int, cost: int, signed_lots: int, price_ticks: int) -> tuple[int, int, int]:
+    """Position and cost after a trade, and what its closed part has earned: lots and tick*lots, exact.
+
+    Parameters
+    ----------
+    position_lots, cost
+        Before it; the cost has the position's sign.
+    signed_lots
+        Positive for a buy.
+    """
+    if position_lots * signed_lots >= 0:
+        return position_lots + signed_lots, cost + signed_lots * price_ticks, 0
+    closed = min(abs(signed_lots), abs(position_lots)) * (1 if signed_lots > 0 else -1)
+    # The closed part's cost is rounded down; the rest stays with the position, so nothing is lost.
+    freed = cost * -closed // position_lots
+    opened = signed_lots - closed
+    return position_lots + signed_lots, cost - freed + opened * price_ticks, -closed * price_ticks - freed

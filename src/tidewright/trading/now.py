@@ -8,6 +8,34 @@ from tidewright.trading.guard import RiskNow
 from tidewright.venues.interface import FillUpdate
 
 
+@dataclass(frozen=True, slots=True)
+class AgentNow:
+    """One of several strategies on the account.
+
+    Attributes
+    ----------
+    share
+        Of the capital, in [0, 1].
+    capital_units, gain_units, fees_units
+        What it was given, what it has earned after fees, and these, 1e-8 quote.
+    trades
+        Its parts of fills and its trades with other agents.
+    fault
+        Why it wants nothing; empty: it speaks.
+    """
+
+    name: str
+    strategy: str
+    share: float
+    capital_units: int
+    position_lots: int
+    gain_units: int
+    fees_units: int
+    trades: int
+    fault: str
+    params: dict[str, float]
+
+
 @dataclass(slots=True)
 class Now:
     """What a display shows, after each cycle.
@@ -26,6 +54,8 @@ class Now:
         The stage of the parameters in use, in words and as plain values; empty without an optimizer.
     seat
         Who steers, its newest action, its challenger, its sizing; empty: nobody.
+    agents
+        Those that trade, where there are several.
     risk
         Makes up what screens show of risk; asked by those that show it, for it takes a moment.
     """
@@ -61,6 +91,7 @@ class Now:
     coordination: str = ""
     shares: dict[str, float] = field(default_factory=dict)
     seat: dict[str, Any] = field(default_factory=dict)
+    agents: list[AgentNow] = field(default_factory=list)
     risk: Callable[[], RiskNow] = RiskNow
 
     @property

@@ -6,7 +6,9 @@ It does no I/O. What it changes it marks, and the session writes the marked rows
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
+
+from sqlalchemy import Table
 
 from tidewright.market.codes import BUY, LIMIT, POST_ONLY, SELL
 from tidewright.market.errors import DataError
@@ -14,6 +16,7 @@ from tidewright.trading.ledger import Ledger
 from tidewright.trading.order_table import Event, State, step
 from tidewright.venues.interface import (
     Answer,
+    Balances,
     FillUpdate,
     OrderRequest,
     OrderUpdate,
@@ -87,6 +90,26 @@ class Plan(NamedTuple):
     why: tuple[str, ...] = ()
 
 
+class Owners(Protocol):
+    """Whose an order is, where several strategies trade on one account; see :mod:`tidewright.trading.several`."""
+
+    def stands(self, order: TrackedOrder) -> bool:
+        """Whether an order at a wanted price still belongs to those who want it."""
+        ...
+
+    def sent(self, order: TrackedOrder) -> None:
+        """A new order is about to be sent."""
+        ...
+
+    def filled(self, order: TrackedOrder, fill: FillUpdate, now_ns: int) -> None:
+        """A fill has been booked; the order does not count it yet."""
+        ...
+
+    def take_rows(self) -> list[tuple[Table, list[dict[str, Any]]]]:
+        """Rows for the store since the last call, by table."""
+        ...
+
+
 class OrderManager:
     """All orders of one session.
 
@@ -98,6 +121,13 @@ class OrderManager:
         Where fills are booked.
     next_number
         Number of the next order.
+
+    Attributes
+    ----------
+    owners
+        Whose the orders are; ``None``: the session's own.
+    told
+        Balances as the user stream stated them last, free and locked together, 1e-8 units by asset.
     """
 
     def __init__(self, session: str, ledger: Ledger, next_number: int = 1) -> None:
@@ -110,6 +140,8 @@ class OrderManager:
         self.foreign: list[UserEvent] = []  # events of orders that are not ours
         self.recent_fills: list[FillUpdate] = []  # the last few, for display
         self.newest_trade_id = -1
+        self.owners: Owners | None = None
+        self.told: dict[str, int] = {}
         self._booked: set[int] = set()
         self._changed: dict[str, None] = {}
         self._live: dict[str, TrackedOrder] = {}
@@ -143,7 +175,7 @@ class OrderManager:
             if order.cancel_sent:
                 continue
             key = (order.side, order.price_ticks)
-            if wanted.get(key) == order.qty_lots:
+            if wanted.get(key) == order.qty_lots and (self.owners is None or self.owners.stands(order)):
                 del wanted[key]
                 kept.append(order)
             else:
@@ -174,6 +206,8 @@ class OrderManager:
             )
             self.adopt(order)
             self._changed[order.client_order_id] = None
+            if self.owners is not None:
+                self.owners.sent(order)
         self.next_number += len(plan.orders)
         self.placed += len(plan.orders)
         self.cancels_sent += len(plan.cancels)
@@ -206,6 +240,8 @@ class OrderManager:
             self.on_fill(event, now_ns)
         elif isinstance(event, OrderUpdate):
             self._on_update(event, now_ns)
+        elif isinstance(event, Balances):
+            self.told.update({asset: event.total(asset) for asset in event.free})
 
     def on_fill(self, fill: FillUpdate, now_ns: int) -> bool:
         """Book a fill once, whichever way and however often it is heard of; whether it was new.
@@ -227,6 +263,8 @@ class OrderManager:
                 f"{order.filled_lots + fill.qty_lots} lots by trade {fill.trade_id}"
             )
         self._booked.add(fill.trade_id)
+        if self.owners is not None:
+            self.owners.filled(order, fill, now_ns)
         self._number(order, order.order_id or fill.order_id)
         order.filled_lots += fill.qty_lots
         if not order.missing_lots:
@@ -280,6 +318,11 @@ class OrderManager:
     def lose(self, client_order_id: str, now_ns: int) -> None:
         """Note that the answer to what was sent will never come."""
         self._step(self.orders[client_order_id], Event.ANSWER_LOST, now_ns, "the answer was lost")
+
+    @property
+    def certain(self) -> bool:
+        """Whether no order's fate and no fill is being asked about."""
+        return not self._lacking and all(order.state is not State.UNKNOWN for order in self._live.values())
 
     def unresolved(self, before_ns: int) -> list[str]:
         """Orders whose state has been unknown since before a time, and those that lack fills they are said to have."""

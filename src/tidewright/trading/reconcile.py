@@ -147,6 +147,9 @@ def write(database: Database, manager: OrderManager) -> int:
     orders, fills = manager.take_rows()
     database.add(schema.orders, orders)
     database.add(schema.fills, fills)
+    if manager.owners is not None:
+        for table, rows in manager.owners.take_rows():
+            database.add(table, rows)
     return len(fills)
 
 

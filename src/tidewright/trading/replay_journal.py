@@ -1,6 +1,6 @@
 """A journal read again: the same proposals must be accepted, the same decisions come out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,21 @@ class Replayed:
     differences: list[str] = field(default_factory=list)
 
 
+def relearn(path: Path, members: Sequence[str]) -> tuple[Council | None, list[dict[str, Any]]]:
+    """A council as a journal leaves it, and what its decisions were made of; ``None`` where others sat in it last.
+
+    Raises
+    ------
+    DataError
+        As :func:`tidewright.coordination.journal.read`.
+    """
+    again = _Replay()
+    if path.is_file():
+        again.run(read(path))
+    council = again.council
+    return (council, again.told) if council is not None and council.members == tuple(members) else (None, [])
+
+
 def replay(path: Path) -> Replayed:
     """Make every decision of a journal again.
 
@@ -58,7 +73,8 @@ def replay(path: Path) -> Replayed:
 class _Replay:
     def __init__(self) -> None:
         self.result = Replayed()
-        self._council: Council | None = None
+        self.council: Council | None = None
+        self.told: list[dict[str, Any]] = []
         self._proposals: dict[str, ParameterUpdateMessage] = {}
         self._commands: dict[str, CommandMessage] = {}
         self._seen: set[tuple[str, str]] = set()
@@ -81,7 +97,11 @@ class _Replay:
             self._received(entry, item)
         elif isinstance(item, StatusMessage) and item.data.state == OPENED:
             told = item.data.model_extra or {}
-            self._council = Council(told["members"], told["pattern"], told["threshold"])
+            goes_on = self.council is not None and told.get("rounds", 0) > 0
+            if goes_on and self.council is not None and list(self.council.members) == told["members"]:
+                self.council.switch(told["pattern"])
+            else:
+                self.council, self.told = Council(told["members"], told["pattern"], told["threshold"]), []
             self._seen.clear()
         elif isinstance(item, DecisionMessage):
             self._decided(entry, item)
@@ -96,21 +116,22 @@ class _Replay:
                 if name:
                     self._proposals[name] = item
                     break
-        elif isinstance(item, VoteMessage) and self._council is not None:
-            self._council.hear(item)
+        elif isinstance(item, VoteMessage) and self.council is not None:
+            self.council.hear(item)
         elif isinstance(item, CommandMessage):
             self._commands[item.data.command_id] = item
 
     def _decided(self, entry: Entry, item: DecisionMessage) -> None:
         extra = item.data.model_extra or {}
         if "council" in extra:
-            self._round(entry, extra["council"])
+            if self._round(entry, extra["council"]):
+                self.told.append({"gains": extra.get("gains", {}), "council": {"said": extra["council"]["said"]}})
         elif "judged" in extra:
             self._verdict(entry, item, extra["judged"])
-        elif item.data.in_reply_to in self._commands and item.data.accepted and self._council is not None:
+        elif item.data.in_reply_to in self._commands and item.data.accepted and self.council is not None:
             pattern = self._commands[item.data.in_reply_to].data.pattern
             if pattern is not None:
-                self._council.switch(pattern)
+                self.council.switch(pattern)
                 self.result.switches += 1
 
     def _verdict(self, entry: Entry, item: DecisionMessage, judged: dict[str, Any]) -> None:
@@ -126,18 +147,19 @@ class _Replay:
         if (again.accepted, list(again.reasons), dict(again.params)) != before:
             self._differ(entry, f"the verdict on {item.data.in_reply_to} is another: {'; '.join(again.reasons)}")
 
-    def _round(self, entry: Entry, told: dict[str, Any]) -> None:
-        if self._council is None:
+    def _round(self, entry: Entry, told: dict[str, Any]) -> bool:
+        if self.council is None:
             raise DataError("a council decided before it was opened")
-        if told["round"] < self._council.rounds:
-            return  # sent to several: the same round again
+        if told["round"] < self.council.rounds:
+            return False  # sent to several: the same round again
         for opinion in told["said"]:
-            self._council.say(Opinion(**opinion))
+            self.council.say(Opinion(**opinion))
         results = {agent: Result(**result) for agent, result in told["results"].items()}
-        outcome = outcome_record(self._council.decide(told["incumbent"], results))
+        outcome = outcome_record(self.council.decide(told["incumbent"], results))
         self.result.rounds += 1
-        if outcome != told["outcome"] or self._council.pattern != told["pattern"]:
+        if outcome != told["outcome"] or self.council.pattern != told["pattern"]:
             self._differ(entry, f"round {told['round']} comes out as {outcome}")
+        return True
 
     def _differ(self, entry: Entry, words: str) -> None:
         self.result.differences.append(f"line {entry.seq}: {words}")

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 import orjson
 
-from tidewright.agents.executor.executor import AccountNow, Decision, Executor, MarketNow
+from tidewright.agents.executor.executor import AccountNow, Decision, MarketNow
 from tidewright.coordination.messages import encode, message
 from tidewright.market.clock import HOUR, Clock
 from tidewright.market.errors import TidewrightError, TimedOutError
@@ -32,6 +32,8 @@ from tidewright.trading.opening import Opened, grid_ns, open_again, open_new, un
 from tidewright.trading.orders import Plan, Quote
 from tidewright.trading.reconcile import Reconciliation, write
 from tidewright.trading.settings import SessionSettings
+from tidewright.trading.several import Desk
+from tidewright.trading.table import VenueCheck, open_shadows, take_seats
 from tidewright.venues.interface import MarketFeed, Outcome, TradingVenue
 
 _T = TypeVar("_T")
@@ -218,9 +220,9 @@ class Session:
             catch_up_s=settings.catch_up_s,
         )
         self._book = self._ears.book
-        self._executor = Executor(
-            self._instrument, opened.started_ns, settings.cycle_ns, settings.strategy, opened.params, settings.limits
-        )
+        self._executor = take_seats(parts.coordinator, settings, self._instrument, opened, parts.database)
+        self._desk = self._executor if isinstance(self._executor, Desk) else None
+        self._check = VenueCheck(parts.venue, opened.manager)
         self._guard = Guard(
             self._instrument,
             settings.limits,
@@ -246,6 +248,10 @@ class Session:
         if parts.coordinator is not None:
             await parts.coordinator.start()
             parts.coordinator.open(beat.ts, opened.pattern)
+            shadow = open_shadows(
+                parts.coordinator, settings, self._instrument, self._registration, opened, self._executor, self._tape
+            )
+            self._ears.listener = shadow.feed if shadow is not None else None
         beat = await self._warm_up(beat)
         await self._loop(beat)
         await self._finish()
@@ -313,6 +319,8 @@ class Session:
     async def _cycle(self, beat: Beat, ending: bool) -> None:
         await self._ears.hear(beat)
         await self._ears.resolve(beat.ts)
+        if self._desk is not None:
+            await self._check()
         market = self._book.now()
         self.control.obey(beat.ts, self._executor, self._note)
         await self._take_advice(beat.ts)
@@ -325,6 +333,8 @@ class Session:
         plan = Plan([], [], 0)
         if decision is not None and self.control.paused:
             decision = replace(decision, bids=[], asks=[], why=(*decision.why, "paused"))
+        elif decision is not None and self._desk is not None:
+            self._desk.settle(beat.ts)
         if decision is not None:
             quotes = [Quote(0, price, lots) for price, lots in decision.bids]
             quotes += [Quote(1, price, lots) for price, lots in decision.asks]
@@ -501,6 +511,8 @@ class Session:
             self.now.start_equity_units = row["equity_units"]
         self.now.equity_units = row["equity_units"]
         self._parts.database.add(schema.equity, [row])
+        if self._desk is not None:
+            self._parts.database.add(schema.sub_accounts, self._desk.curve(now, mid2))
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -570,6 +582,8 @@ class Session:
         if self._parts.coordinator is not None:
             now.coordination = self._parts.coordinator.council.pattern
             now.shares = dict(self._parts.coordinator.shares)
+        if self._desk is not None and mid2:
+            now.agents = self._desk.figures(mid2)
         now.paused, now.ended_by = self.control.paused, self.control.ended_by
         if self._advice is not None:
             now.proposals, now.accepted = self._advice.proposals, self._advice.accepted

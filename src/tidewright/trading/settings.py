@@ -1,8 +1,9 @@
 """What a session is told: plain values, checked once, kept in the store without secrets."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from tidewright.agents.executor.canary import CanaryRules
 from tidewright.agents.executor.proposals import Gate
@@ -14,6 +15,8 @@ from tidewright.risk.limits import Limits
 from tidewright.risk.portfolio import PortfolioLimits
 from tidewright.strategies import registry
 from tidewright.trading.seat_settings import SeatSettings
+
+_AGENT: Final = re.compile(r"[A-Za-z0-9_-]{1,40}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +85,33 @@ class RiskSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class AgentSettings:
-    """Agents of other processes that vote with the executor and the optimizer.
+class StrategyAgent:
+    """A strategy that is an agent of its own, with a sub-account on the session's account.
 
     Attributes
     ----------
+    strategy
+        As :attr:`SessionSettings.strategy`.
+    params
+        Parameters it would trade the whole capital with; its sizes are scaled by its share of it.
+    """
+
+    strategy: str
+    params: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "strategy", registry.strategy(self.strategy).name)
+        registry.rows(self.strategy, self.params, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """Agents of other processes that vote with the executor and the optimizer, or several strategies on one account.
+
+    Attributes
+    ----------
+    strategies
+        Agents that trade, by name, the master first; empty: one strategy trades.
     names
         Who may be heard over NATS.
     commands
@@ -111,8 +136,19 @@ class AgentSettings:
     ca: str = ""
     certificate: str = ""
     key: str = ""
+    strategies: Mapping[str, StrategyAgent] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if len(self.strategies) == 1:
+            raise UsageError("several agents trade from two on; with one, name it as the session's strategy")
+        if self.strategies and self.members:
+            raise UsageError(
+                f"agents that trade share capital, agents of other processes ({', '.join(self.members)}) vote on one "
+                "strategy's numbers: a session has one or the other"
+            )
+        for name in self.strategies:
+            if not _AGENT.fullmatch(name):
+                raise UsageError(f"an agent's name is 1 to 40 letters, digits, _ or -, was {name!r}")
         if self.round_cycles < 1:
             raise UsageError(f"a round has at least 1 cycle, was {self.round_cycles}")
         if self.names and not self.nats:
@@ -186,6 +222,8 @@ class SessionSettings:
         for name, value in (("warm-up", self.warmup_ns), ("hours of trading", self.duration_ns)):
             if value < 0:
                 raise UsageError(f"{name} must be >= 0, was {value / HOUR:g} h")
+        if self.advice is not None and self.agents.strategies:
+            raise UsageError("the optimizer tunes one strategy: with several agents that trade, switch it off")
         if self.advice is not None:
             advice = self.advice
             if advice.epoch_ns < self.cycle_ns or advice.epoch_ns % self.cycle_ns:

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 
 from tidewright.market.codes import BUY, SELL
 from tidewright.market.errors import DataError, UsageError
+from tidewright.market.instrument import Instrument
+from tidewright.trading.ledger import Ledger, LedgerState, by_average_cost
 
 
 @dataclass(slots=True)
@@ -32,18 +34,29 @@ class SubAccount:
         Commission by asset, integer 1e-8 units.
     capital_units
         Quote capital it may use, integer 1e-8 units; set by allocation.
+    cost, realised
+        As :class:`tidewright.trading.ledger.LedgerState`: ``cash + cost == realised`` always holds.
     """
 
     position_lots: int = 0
     cash: int = 0
     fees: dict[str, int] = field(default_factory=dict)
     capital_units: int = 0
+    cost: int = 0
+    realised: int = 0
 
     def book(self, side: int, price_ticks: int, lots: int) -> None:
         """One trade."""
-        sign = 1 if side == BUY else -1
-        self.position_lots += sign * lots
-        self.cash -= sign * lots * price_ticks
+        signed = lots if side == BUY else -lots
+        self.cash -= signed * price_ticks
+        self.position_lots, self.cost, gain = by_average_cost(self.position_lots, self.cost, signed, price_ticks)
+        self.realised += gain
+
+    def ledger(self, instrument: Instrument) -> Ledger:
+        """The same books as a ledger that began with nothing: its equity is what this agent has earned."""
+        return Ledger(
+            instrument, LedgerState(0, 0, self.position_lots, self.cash, self.cost, self.realised, dict(self.fees))
+        )
 
     def worth(self, mid2_ticks: int) -> int:
         """Cash and position at the mid, twice: integer tick * lots * 2, without fees."""
@@ -74,6 +87,18 @@ class Netted:
     price_ticks: int
     lots: int
     owners: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """An agent's part of a fill: lots, and commission in 1e-8 units of its asset."""
+
+    agent: str
+    side: int
+    price_ticks: int
+    lots: int
+    fee_units: int
+    fee_asset: str
 
 
 class SubAccounts:
@@ -108,18 +133,22 @@ class SubAccounts:
             account.capital_units = min(left, int(capital_units * min(1.0, shares.get(agent, 0.0))))
             left -= account.capital_units
 
-    def net(self, quotes: Mapping[str, Sequence[tuple[int, int, int]]]) -> tuple[list[Netted], list[Cross]]:
+    def net(
+        self, quotes: Mapping[str, Sequence[tuple[int, int, int]]], *, book: bool = True
+    ) -> tuple[list[Netted], list[Cross]]:
         """Make one set of orders of all agents' quotes.
 
         Parameters
         ----------
         quotes
             (side, price in ticks, lots) by agent.
+        book
+            Book the trades inside at once; else :meth:`cross` does, when it is certain that they happen.
 
         Returns
         -------
         tuple[list[Netted], list[Cross]]
-            Orders for the venue, best first, no bid at or above an ask; and the trades inside, already booked.
+            Orders for the venue, best first, no bid at or above an ask; and the trades inside.
         """
         sides: dict[int, list[list[int | str]]] = {BUY: [], SELL: []}
         for order, agent in enumerate(self.accounts):
@@ -131,26 +160,20 @@ class SubAccounts:
                 sides[side].append([price, order, agent, lots])
         bids = sorted(sides[BUY], key=lambda quote: (-int(quote[0]), int(quote[1])))
         asks = sorted(sides[SELL], key=lambda quote: (int(quote[0]), int(quote[1])))
-        crosses = self._cross(bids, asks)
+        crosses = _crosses(bids, asks)
+        if book:
+            self.cross(crosses)
         return _by_price(BUY, bids) + _by_price(SELL, asks), crosses
 
-    def _cross(self, bids: list[list[int | str]], asks: list[list[int | str]]) -> list[Cross]:
-        crosses = []
-        while bids and asks and int(bids[0][0]) >= int(asks[0][0]):
-            bid, ask = bids[0], asks[0]
-            lots = min(int(bid[3]), int(ask[3]))
-            if bid[2] != ask[2]:  # an agent's own two quotes are taken off each other without a trade
-                price = (int(bid[0]) + int(ask[0])) // 2
-                self.accounts[str(bid[2])].book(BUY, price, lots)
-                self.accounts[str(ask[2])].book(SELL, price, lots)
-                crosses.append(Cross(str(bid[2]), str(ask[2]), price, lots))
-            for quote, book in ((bid, bids), (ask, asks)):
-                quote[3] = int(quote[3]) - lots
-                if quote[3] == 0:
-                    book.pop(0)
-        return crosses
+    def cross(self, crosses: Sequence[Cross]) -> None:
+        """Book trades between agents."""
+        for one in crosses:
+            self.accounts[one.buyer].book(BUY, one.price_ticks, one.lots)
+            self.accounts[one.seller].book(SELL, one.price_ticks, one.lots)
 
-    def fill(self, order: Netted, price_ticks: int, lots: int, fee_units: int, fee_asset: str, before: int = 0) -> None:
+    def fill(
+        self, order: Netted, price_ticks: int, lots: int, fee_units: int, fee_asset: str, before: int = 0
+    ) -> list[Part]:
         """Deal a fill of a netted order out to its owners.
 
         Parameters
@@ -159,6 +182,11 @@ class SubAccounts:
             Commission of this fill, integer 1e-8 of ``fee_asset``; may be negative (a rebate).
         before
             Lots of the order that had been filled before this fill.
+
+        Returns
+        -------
+        list[Part]
+            What each owner got, those left out who got nothing.
 
         Raises
         ------
@@ -172,12 +200,21 @@ class SubAccounts:
         parts = [b - a for a, b in zip(was, now, strict=True)]
         fees = dealt(abs(fee_units), parts)
         sign = -1 if fee_units < 0 else 1
-        for (agent, _), part, fee in zip(order.owners, parts, fees, strict=True):
-            account = self.accounts[agent]
-            if part:
-                account.book(order.side, price_ticks, part)
-            if fee:
-                account.fees[fee_asset] = account.fees.get(fee_asset, 0) + sign * fee
+        dealt_out = [
+            Part(agent, order.side, price_ticks, part, sign * fee, fee_asset)
+            for (agent, _), part, fee in zip(order.owners, parts, fees, strict=True)
+            if part
+        ]
+        for one in dealt_out:
+            self.take(one)
+        return dealt_out
+
+    def take(self, part: Part) -> None:
+        """Book an agent's part of a trade."""
+        account = self.accounts[part.agent]
+        account.book(part.side, part.price_ticks, part.lots)
+        if part.fee_units:
+            account.fees[part.fee_asset] = account.fees.get(part.fee_asset, 0) + part.fee_units
 
     def total(self) -> SubAccount:
         """All sub-accounts added up: what the venue account must show."""
@@ -185,6 +222,8 @@ class SubAccounts:
         for account in self.accounts.values():
             whole.position_lots += account.position_lots
             whole.cash += account.cash
+            whole.cost += account.cost
+            whole.realised += account.realised
             whole.capital_units += account.capital_units
             for asset, units in account.fees.items():
                 whole.fees[asset] = whole.fees.get(asset, 0) + units
@@ -211,6 +250,21 @@ def dealt(amount: int, weights: Sequence[int]) -> list[int]:
         parts.append(upto - given)
         given = upto
     return parts
+
+
+def _crosses(bids: list[list[int | str]], asks: list[list[int | str]]) -> list[Cross]:
+    """The trades inside; what is traded is taken off the quotes."""
+    crosses = []
+    while bids and asks and int(bids[0][0]) >= int(asks[0][0]):
+        bid, ask = bids[0], asks[0]
+        lots = min(int(bid[3]), int(ask[3]))
+        if bid[2] != ask[2]:  # an agent's own two quotes are taken off each other without a trade
+            crosses.append(Cross(str(bid[2]), str(ask[2]), (int(bid[0]) + int(ask[0])) // 2, lots))
+        for quote, book in ((bid, bids), (ask, asks)):
+            quote[3] = int(quote[3]) - lots
+            if quote[3] == 0:
+                book.pop(0)
+    return crosses
 
 
 def _by_price(side: int, quotes: list[list[int | str]]) -> list[Netted]:

@@ -251,15 +251,14 @@ class Executor:
             account.position_lots,
         )
         quotes = self._quotes
-        bids, asks = quote(self._rule.number, view, self._steered(state), quotes)
-        fault = self._rule.take_fault()
+        bids, asks, faults = self._wanted(view, state)
         kept_bids, kept_asks, mask = self._gate(guarded, market, account, mid, volatility, (bids, asks))
         return Decision(
             now_ns,
             tuple(state.tolist()),
             list(zip(quotes.bid_price[:kept_bids].tolist(), quotes.bid_qty[:kept_bids].tolist(), strict=True)),
             list(zip(quotes.ask_price[:kept_asks].tolist(), quotes.ask_qty[:kept_asks].tolist(), strict=True)),
-            (*([fault] if fault else []), *risk.reasons(mask)),
+            (*faults, *risk.reasons(mask)),
         )
 
     def recall(self, now_ns: int, position_lots: int, equity: float, mid2: int) -> None:
@@ -278,6 +277,12 @@ class Executor:
             row = row.copy()
             row[names.index(QUANTITY)] *= self.scale
         return row
+
+    def _wanted(self, view: View, state: F64) -> tuple[int, int, tuple[str, ...]]:
+        """Write what is wanted into the buffers, before any limit: how many bids and asks, and what went wrong."""
+        bids, asks = quote(self._rule.number, view, self._steered(state), self._quotes)
+        fault = self._rule.take_fault()
+        return int(bids), int(asks), (fault,) if fault else ()
 
     def _gate(
         self,

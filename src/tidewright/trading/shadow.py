@@ -1,0 +1,187 @@
+"""Shadow accounts beside a live session: what each agent would have earned with the whole capital, followed or not.
+
+Every agent is a lane of the engine, fed the very rows the session records, with its latencies, fees, limits and cycle.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tidewright.engine.replay import Replay, ReplayConfig
+from tidewright.market.codes import PACKET_END, RESET
+from tidewright.market.errors import TidewrightError, UsageError
+from tidewright.market.instrument import Instrument
+from tidewright.market.tape import Columns, Tape, TapeWriter, columns, concatenate
+from tidewright.risk.limits import OFF, Limits
+from tidewright.strategies import registry
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What shadow lanes share with the session.
+
+    Attributes
+    ----------
+    start_ns, cycle_ns
+        Decisions are at ``start_ns + k * cycle_ns``.
+    entry_ns, response_ns, feed_ns
+        Latencies as the venue states them.
+    base_units, quote_units
+        What each lane starts with, 1e-8 units: all that the account held at the session's start.
+    """
+
+    start_ns: int
+    cycle_ns: int
+    entry_ns: int
+    response_ns: int
+    feed_ns: int
+    base_units: int
+    quote_units: int
+    limits: Limits
+
+
+@dataclass(slots=True)
+class _Lane:
+    replay: Replay
+    row: int
+    strategy: str
+    params: dict[str, float]
+    equity: float | None = None  # when it was last asked
+
+
+class Shadow:
+    """Lanes of agents, by name.
+
+    Parameters
+    ----------
+    agents
+        Strategy and parameters, by agent.
+    """
+
+    def __init__(
+        self, instrument: Instrument, terms: Terms, agents: Mapping[str, tuple[str, Mapping[str, float]]]
+    ) -> None:
+        self._instrument, self._terms = instrument, terms
+        self._lanes: dict[str, _Lane] = {}
+        self._rest: list[Columns] = []
+        self.broken = ""
+        by_strategy: dict[str, list[str]] = {}
+        for name, (strategy, _) in agents.items():
+            by_strategy.setdefault(registry.strategy(strategy).name, []).append(name)
+        for strategy, names in by_strategy.items():
+            self._open(strategy, names, [dict(agents[name][1]) for name in names])
+
+    def _open(self, strategy: str, names: Sequence[str], params: Sequence[Mapping[str, float]]) -> None:
+        terms, chosen = self._terms, registry.strategy(strategy)
+        rows = np.concatenate([registry.rows(strategy, each, 1) for each in params])
+        columns = {name: rows[:, index] for index, name in enumerate(chosen.names)}
+        config = ReplayConfig(
+            start_ns=terms.start_ns,
+            cycle_ns=terms.cycle_ns,
+            entry_ns=terms.entry_ns,
+            response_ns=terms.response_ns,
+            feed_ns=terms.feed_ns,
+            limits=None if terms.limits == OFF else terms.limits,
+        )
+        replay = Replay(
+            self._instrument,
+            config,
+            strategy,
+            columns,
+            len(names),
+            terms.base_units,
+            terms.quote_units,
+            check_balance=True,
+        )
+        for index, name in enumerate(names):
+            known = dict(zip(chosen.names, rows[index].tolist(), strict=True))
+            self._lanes[name] = _Lane(replay, index, strategy, known)
+
+    # -- the market ----------------------------------------------------------------------------------------------------
+
+    def catch_up(self, tape: Tape, rows: int) -> None:
+        """Feed what a broken-off session had recorded; gains count from here on."""
+        if rows:
+            self.feed(tape.data.rows(0, rows))
+            self.gains()
+
+    def feed(self, rows: Columns) -> None:
+        """Feed recorded rows; a packet that is not whole waits for its end. It never ends the session: what cannot be
+        replayed leaves the lanes where they are, and :attr:`broken` says why.
+        """
+        if self.broken or len(rows.ts) == 0:
+            return
+        self._rest.append(rows)
+        if not rows.flags[-1] & PACKET_END:
+            return
+        data, self._rest = concatenate(self._rest), []
+        try:
+            for replay in {id(lane.replay): lane.replay for lane in self._lanes.values()}.values():
+                replay.feed(data)
+        except TidewrightError as error:
+            self.broken = str(error)
+            logger.warning("shadow results end here: %s", error)
+
+    # -- agents --------------------------------------------------------------------------------------------------------
+
+    def use(self, name: str, params: Mapping[str, float]) -> None:
+        """An agent's parameters from the next decision on; names that are absent keep their values.
+
+        Raises
+        ------
+        UsageError
+            If the agent is unknown, or a value is out of range.
+        """
+        if name not in self._lanes:
+            raise UsageError(f"there is no shadow account of {name}; there are {', '.join(self._lanes)}")
+        lane = self._lanes[name]
+        new = {**lane.params, **{key: value for key, value in params.items() if key in lane.params}}
+        if new == lane.params:
+            return
+        row = registry.rows(lane.strategy, new, 1)[0]
+        names = registry.strategy(lane.strategy).names
+        if "levels" in names and row[names.index("levels")] > self._most_levels(lane):
+            row[names.index("levels")] = self._most_levels(lane)  # its orders have no more room
+        lane.replay.parameters[lane.row] = row
+        lane.params = new
+
+    def _most_levels(self, lane: _Lane) -> float:
+        column = registry.strategy(lane.strategy).names.index("levels")
+        return float(max(1.0, lane.replay.parameters[:, column].max()))
+
+    def gains(self) -> dict[str, float]:
+        """What each has gained since the last call, or the start, quote; nothing where it cannot be told."""
+        if self.broken:
+            return {}
+        found, told = {}, {}
+        for name, lane in self._lanes.items():
+            if id(lane.replay) not in told:
+                told[id(lane.replay)] = lane.replay.statistics()
+            figures = told[id(lane.replay)]
+            if not figures["n_samples"][lane.row]:
+                continue
+            equity = float(figures["equity_end"][lane.row])
+            before = float(figures["equity_start"][lane.row]) if lane.equity is None else lane.equity
+            found[name], lane.equity = equity - before, equity
+        return found
+
+
+def open_shadow(
+    instrument: Instrument,
+    terms: Terms,
+    agents: Mapping[str, tuple[str, Mapping[str, float]]],
+    tape: TapeWriter,
+) -> Shadow:
+    """Shadow accounts that have seen what the session's tape holds already.
+
+    The engine is compiled, or loaded, here: not while quotes stand.
+    """
+    Shadow(instrument, terms, agents).feed(columns([(0, 0, RESET, PACKET_END, 0, 0)]))
+    shadow = Shadow(instrument, terms, agents)
+    if tape.rows:
+        shadow.catch_up(Tape.open(tape.path), tape.rows)
+    return shadow

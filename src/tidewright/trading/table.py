@@ -1,0 +1,123 @@
+"""Who sits at a session's table: one strategy or a desk of several, their shadow accounts, the venue's own word."""
+
+from typing import Final
+
+from tidewright.agents.executor.executor import Executor
+from tidewright.market.instrument import Instrument
+from tidewright.market.tape import TapeWriter
+from tidewright.store.database import Database
+from tidewright.trading.capital import Capital
+from tidewright.trading.coordinator import EXECUTOR, Coordinator
+from tidewright.trading.cycles import Registration
+from tidewright.trading.opening import Opened
+from tidewright.trading.orders import OrderManager
+from tidewright.trading.reconcile import DoesNotBalanceError
+from tidewright.trading.settings import SessionSettings
+from tidewright.trading.several import Desk, open_desk
+from tidewright.trading.shadow import Shadow, Terms, open_shadow
+from tidewright.venues.interface import TradingVenue
+
+_PATIENCE: Final = 3
+
+
+def take_seats(
+    coordinator: Coordinator | None,
+    settings: SessionSettings,
+    instrument: Instrument,
+    opened: Opened,
+    database: Database,
+) -> Executor:
+    """The executor of a session: of one strategy, or the desk of several."""
+    agents = settings.agents.strategies
+    if not agents:
+        return Executor(
+            instrument, opened.started_ns, settings.cycle_ns, settings.strategy, opened.params, settings.limits
+        )
+    desk = open_desk(
+        instrument,
+        opened.started_ns,
+        settings.cycle_ns,
+        agents,
+        settings.limits,
+        opened.manager,
+        database,
+        opened.params,
+    )
+    if isinstance(coordinator, Capital):
+        coordinator.seat(desk)
+    return desk
+
+
+def open_shadows(
+    coordinator: Coordinator | None,
+    settings: SessionSettings,
+    instrument: Instrument,
+    registration: Registration,
+    opened: Opened,
+    executor: Executor,
+    tape: TapeWriter,
+) -> Shadow | None:
+    """Shadow accounts of the council's members; ``None`` where no pattern could learn from them.
+
+    A session of the executor and the optimizer alone in ``master_slave`` keeps none: nobody asks for what it could
+    learn, and the engine has to be compiled for it.
+    """
+    if coordinator is None:
+        return None
+    ledger, members = opened.manager.ledger, coordinator.council.members
+    if settings.agents.strategies:
+        assert isinstance(executor, Desk)
+        agents = {name: (agent.executor.strategy.name, agent.params) for name, agent in executor.agents.items()}
+    elif settings.agents.members or (len(members) > 1 and coordinator.council.pattern != "master_slave"):
+        agents = dict.fromkeys((EXECUTOR, *members[1:]), (executor.strategy.name, executor.params))
+    else:
+        return None
+    terms = Terms(
+        opened.started_ns,
+        settings.cycle_ns,
+        registration.entry_ns,
+        registration.response_ns,
+        registration.feed_ns,
+        ledger.start_base,
+        ledger.start_quote,
+        settings.limits,
+    )
+    coordinator.shadow = open_shadow(instrument, terms, agents, tape)
+    return coordinator.shadow
+
+
+class VenueCheck:
+    """Holds the books against what the venue states on the user stream, every cycle.
+
+    A fill and the balance after it are two messages: a difference counts from the third cycle in a row on, and then the
+    venue is asked outright before it is believed.
+    """
+
+    def __init__(self, venue: TradingVenue, manager: OrderManager) -> None:
+        self._venue, self._manager = venue, manager
+        self._wrong = 0
+
+    async def __call__(self) -> None:
+        """Check.
+
+        Raises
+        ------
+        DoesNotBalanceError
+            If books and account differ.
+        TimedOutError
+            If the venue does not answer.
+        """
+        ledger, told = self._manager.ledger, self._manager.told
+        base, quote = ledger.instrument.base, ledger.instrument.quote
+        difference = ledger.difference(told.get(base, ledger.base_units), told.get(quote, ledger.quote_units))
+        self._wrong = self._wrong + 1 if difference and self._manager.certain else 0
+        if self._wrong < _PATIENCE:
+            return
+        balances = await self._venue.balances()
+        difference = ledger.difference(balances.total(base), balances.total(quote))
+        if difference:
+            raise DoesNotBalanceError(
+                f"the ledger of session {self._manager.session} does not balance with the account: {difference}"
+            )
+        told.clear()
+        self._wrong = 0
