@@ -1,5 +1,6 @@
 """Several strategies on one account: capital, quotes, fills and books of each, over kills and restarts."""
 
+import itertools
 import json
 
 import numpy as np
@@ -189,7 +190,7 @@ def test_who_has_no_capital_only_leaves_what_it_holds(tmp_path):
     stage(tmp_path, 60, switches).run()
     for name in ("wide", "glft"):
         sizes = [abs(each[name]) for each in held[22:]]
-        assert all(b <= a for a, b in zip(sizes, sizes[1:], strict=False))
+        assert all(b <= a for a, b in itertools.pairwise(sizes))
 
 
 def test_money_that_moves_behind_our_back_stops_several_strategies_within_cycles(tmp_path):
@@ -259,5 +260,3 @@ def test_settings_say_what_does_not_go_together():
         AgentSettings(strategies=AGENTS, commands={"voter": ("x",)})
     with pytest.raises(UsageError, match="switch it off"):
         SessionSettings(agents=AgentSettings(strategies=AGENTS))
-
-

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,7 +18,7 @@ from rich.console import Console
 from tidewright import bootstrap
 from tidewright.agents.executor.seat import STRATEGY, Sitter
 from tidewright.agents.executor.seat_fit import sizes as learned_sizes
-from tidewright.cli import paper_process, seat_option
+from tidewright.cli import agents_option, paper_process, seat_option
 from tidewright.cli.session_run import run_session
 from tidewright.cli.waiting import waiting
 from tidewright.market.clock import HOUR, MINUTE, SECOND, parse_duration
@@ -30,7 +31,7 @@ from tidewright.trading import state_file
 from tidewright.trading.book import Book
 from tidewright.trading.chair import load, refuse
 from tidewright.trading.seat_settings import SeatSettings
-from tidewright.trading.settings import AdviceSettings, SessionSettings
+from tidewright.trading.settings import AdviceSettings, AgentSettings, SessionSettings, StrategyAgent
 from tidewright.venues.paper.pacing import LOCKSTEP, parse_pace
 
 POOR: Final[dict[str, dict[str, float]]] = {
@@ -103,6 +104,8 @@ def demo(
     strategy: Annotated[
         str, typer.Option("--strategy", help=f"{registry.CHOICES} [default: a learned policy steers `shaped`]")
     ] = "",
+    agents: Annotated[str, typer.Option("--agents", help=agents_option.AGENTS_HELP)] = "",
+    coordination: Annotated[str, typer.Option("--coordination", help=agents_option.COORDINATION_HELP)] = "master_slave",
     policy: Annotated[
         str, typer.Option("--policy", help=f"{seat_option.POLICY_HELP} [default: the one that is shipped]")
     ] = "",
@@ -123,6 +126,10 @@ def demo(
     `tidewright stop` ends it in order. At the end come the figures and an HTML report.
     """
     began = time.monotonic()
+    team = agents_option.parse(agents)
+    if team and strategy:
+        raise UsageError(f"either --strategy {strategy} trades, or --agents {agents}")
+    strategy = team[0] if team else strategy
     seat = _seat(strategy, policy, challenger, override, sizing)
     strategy = registry.strategy(strategy or (STRATEGY if seat.policy else "grid")).name
     if hours is not None and not 0 < hours <= 24 * 366:
@@ -135,16 +142,26 @@ def demo(
     epoch_ns = parse_duration(epoch)
     # A third of an epoch to think in, beside the trading: waiting for it at once would be waiting at every epoch.
     think = max(1, epoch_ns // (3 * CYCLE))
-    advice = AdviceSettings(epoch_ns, answer_cycles=think, threshold=threshold, seed=seed) if optimizer else None
+    advice = AdviceSettings(epoch_ns, answer_cycles=think, threshold=threshold, seed=seed)
     limits = Limits(max_position_share=POSITION_SHARE, strict=True)
-    settings = SessionSettings(strategy=strategy, limits=limits, advice=advice, seat=seat)
+    settings = SessionSettings(
+        strategy=strategy,
+        limits=limits,
+        advice=advice if optimizer and not team else None,
+        seat=seat,
+        coordination=coordination,
+    )
     if seat.policy:
         refuse(load(seat.policy), settings, None if tape is None else Tape.open(tape).instrument.maker_fee)
     folder = out or Path("runs") / f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     resumable = _resumable(folder)
     market = _market(folder, tape, hours, seed, settings, console)
     settings = replace(
-        settings, params=market.params, warmup_ns=market.warmup_ns, duration_ns=_whole_cycles(market.hours)
+        settings,
+        params=market.params,
+        warmup_ns=market.warmup_ns,
+        duration_ns=_whole_cycles(market.hours),
+        agents=AgentSettings(strategies=_team(team, market.params)),
     )
     try:
         result, report = asyncio.run(_run(folder, market, settings, speed, headless, resumable, console, began))
@@ -166,6 +183,12 @@ def _seat(strategy: str, policy: str, challenger: str, override: bool, sizing: s
         challenger=seat_option.found(challenger),
         sizing=sizing,
     )
+
+
+def _team(names: Sequence[str], params: Mapping[str, float]) -> dict[str, StrategyAgent]:
+    """Agents with their strategies' own defaults, and the demo's sizes."""
+    sizes = {name: value for name, value in params.items() if name in ("base_quantity", "max_position")}
+    return {name: agents_option.of(name, sizes) for name in names}
 
 
 def _whole_cycles(hours: float) -> int:
@@ -314,10 +337,22 @@ def _notes(market: Market, settings: SessionSettings) -> tuple[str, ...]:
     title = registry.strategy(settings.strategy).title
     sitter = load(settings.seat.policy) if settings.seat.policy else None
     seated = () if sitter is None else (_seated(sitter),)
+    if settings.agents.strategies:
+        return (
+            f"{len(settings.agents.strategies)} agents on one account: {', '.join(settings.agents.strategies)}; "
+            f"their capital is shared out by the pattern {settings.coordination}",
+            *_account_notes(market),
+        )
     start = "poor parameters on purpose" if settings.strategy in POOR else "the strategy's own defaults"
     return (
         *seated,
         f"starts with {start} ({title}: {params}); the optimizer shall find better ones",
+        *_account_notes(market),
+    )
+
+
+def _account_notes(market: Market) -> tuple[str, ...]:
+    return (
         f"max_position_share is raised on purpose from 1 % to {POSITION_SHARE * 100:g} % of equity: "
         "there is more to see",
         f"account: {market.base_amount} {market.base} and {QUOTE_BALANCE} {market.quote}; "

@@ -11,6 +11,7 @@ from tidewright import bootstrap
 from tidewright.interface.session_report import Report, write_report
 from tidewright.market.clock import SECOND
 from tidewright.market.codes import UNIT
+from tidewright.trading import state_file
 from tidewright.trading.session import Session
 from tidewright.trading.settings import SessionSettings
 
@@ -42,6 +43,8 @@ def answer(session: Session, folder: Path, began: float) -> tuple[dict[str, Any]
         "traded": now.traded_units / UNIT,
         "metrics": {name: _plain(figures[name]) for name in ("sqn", "sharpe", "max_drawdown")},
         "params": now.params,
+        "coordination": now.coordination,
+        "agents": state_file.figures(now, session.instrument)["agents"],
         "rollout": now.rollout_state,
         "seat": _seat(now.seat),
         "market_from": session.started_ns,

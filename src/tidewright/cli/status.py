@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tidewright.interface import risk_view, seat_view
+from tidewright.interface import agents_view, risk_view, seat_view
 from tidewright.market.errors import NotRunningError
 from tidewright.trading import state_file
 
@@ -44,7 +44,7 @@ def show(path: Path, state: dict[str, Any], as_json: bool) -> None:
     for name in _SHOWN:
         if state.get(name) not in (None, "", False):
             table.add_row(name.replace("_", " "), str(state[name]))
-    for name, text in seat_view.lines(state.get("seat") or {}):
+    for name, text in (*seat_view.lines(state.get("seat") or {}), *agents_view.lines(state.get("agents") or [])):
         table.add_row(name, text)
     for name, text in risk_view.lines(state.get("risk") or {}):
         table.add_row(name, text)

@@ -6,7 +6,7 @@ import math
 import os
 import time
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -19,7 +19,7 @@ from tidewright import bootstrap
 from tidewright.agents.executor.canary import CanaryRules
 from tidewright.agents.executor.proposals import Gate
 from tidewright.agents.executor.seat import STRATEGY
-from tidewright.cli import seat_option
+from tidewright.cli import agents_option, seat_option
 from tidewright.cli.session_run import run_session
 from tidewright.market.clock import HOUR, parse_duration
 from tidewright.market.errors import ConfigError, TidewrightError, UsageError
@@ -68,6 +68,7 @@ _TABLES: Final = {
         "ca",
         "certificate",
         "key",
+        "strategies",
     },
     "limits": {field.name for field in fields(Limits)},
     "portfolio": {field.name.removesuffix("_ns") for field in fields(PortfolioLimits)},
@@ -101,6 +102,7 @@ def trade(
             help="Folder of the session; the same one again goes on with it. [default: runs/NAME-OF-FILE]",
         ),
     ] = None,
+    agent: Annotated[list[str] | None, typer.Option("--agent", help=agents_option.AGENT_HELP)] = None,
     policy: Annotated[str, typer.Option("--policy", help=seat_option.POLICY_HELP)] = "",
     challenger: Annotated[str, typer.Option("--challenger", help=seat_option.CHALLENGER_HELP)] = "",
     override: Annotated[bool, typer.Option("--override-examination", help=seat_option.OVERRIDE_HELP)] = False,
@@ -114,7 +116,7 @@ def trade(
     A paper session needs an exchange: tidewright exchange --synthetic --state exchange.json
     """
     began = time.monotonic()
-    given = {"policy": policy, "challenger": challenger, "override_examination": override}
+    given = {"policy": policy, "challenger": challenger, "override_examination": override, "agents": agent or []}
     chosen = load(config, session_dir, os.environ, given)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
@@ -151,7 +153,7 @@ def load(
     Parameters
     ----------
     given
-        What the command line says of the executor's chair; it goes before the file.
+        What the command line says of the executor's chair, which goes before the file, and of agents that trade.
 
     Raises
     ------
@@ -214,12 +216,14 @@ def _settings(path: Path, data: Mapping[str, Any], live: bool, given: Mapping[st
     strategy = str(data.get("strategy", STRATEGY if seat.policy else defaults.strategy))
     if is_reference(strategy):  # beside the configuration, like the exchange's state
         strategy = str(path.parent.absolute() / Path(strategy).expanduser())
-    registry.strategy(strategy)
+    agents = _agents(path, data.get("agents", {}), data.get("params", {}), given.get("agents", ()))
+    several = list(agents.strategies.values())
+    strategy = registry.strategy(several[0].strategy if several else strategy).name
     base = AdviceSettings()
     return SessionSettings(
         mode="live" if live else "paper",
         strategy=strategy,
-        params=dict(data.get("params", {})),
+        params=dict(several[0].params if several else data.get("params", {})),
         limits=Limits(**limits),
         risk=_risk(data),
         cycle_ns=parse_duration(data.get("cycle", "30s")),
@@ -236,11 +240,11 @@ def _settings(path: Path, data: Mapping[str, Any], live: bool, given: Mapping[st
             gate=_gate(data.get("gate", {}), live),
             canary=_canary(data.get("canary", {})),
         )
-        if advice.get("enabled", True)
+        if advice.get("enabled", not several)
         else None,
         adopt=restart == "adopt",
         coordination=str(data.get("coordination", defaults.coordination)),
-        agents=_agents(path, data.get("agents", {})),
+        agents=agents,
         seat=seat,
     )
 
@@ -288,8 +292,8 @@ def _risk(data: Mapping[str, Any]) -> RiskSettings:
     return RiskSettings(PortfolioLimits(**told[0]), dynamic)
 
 
-def _agents(path: Path, table: Mapping[str, Any]) -> AgentSettings:
-    """Agents of other processes; files are looked for beside the configuration."""
+def _agents(path: Path, table: Mapping[str, Any], params: Mapping[str, Any], given: Sequence[str]) -> AgentSettings:
+    """Agents that trade, or agents of other processes; files are looked for beside the configuration."""
     values = dict(table)
     commands = {}
     for name, command in dict(values.pop("commands", {})).items():
@@ -302,7 +306,8 @@ def _agents(path: Path, table: Mapping[str, Any]) -> AgentSettings:
     for file in ("keys", "ca", "certificate", "key"):
         if file in values:
             values[file] = str((path.parent / str(values[file])).resolve())
-    return AgentSettings(names=tuple(names), commands=commands, **values)
+    strategies = agents_option.of_table(path, dict(values.pop("strategies", {})), params, given)
+    return AgentSettings(names=tuple(names), commands=commands, strategies=strategies, **values)
 
 
 def _number(value: object, name: str) -> float:

@@ -11,11 +11,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tidewright.interface import risk_view, seat_view
+from tidewright.interface import agents_view, risk_view, seat_view
 from tidewright.market.clock import HOUR, iso
 from tidewright.market.codes import BUY
 from tidewright.market.instrument import Instrument, units_text
 from tidewright.trading.now import Now
+from tidewright.trading.state_file import agent_figures
 
 _FILLS_SHOWN = 5
 _REFRESH_S = 0.2
@@ -112,7 +113,8 @@ def render(now: Now, instrument: Instrument | None, title: str, notes: tuple[str
     """The display of one moment."""
     head = Text.assemble((title, "bold"), "\n", *(f"{note}\n" for note in notes))
     # The fills come last: they are what a low terminal can do without.
-    return Group(head, _figures(now, instrument, speed), _risk(now), _advice(now), _fills(now, instrument))
+    own = _agents(now, instrument) if now.agents else _advice(now)
+    return Group(head, _figures(now, instrument, speed), _risk(now), own, _fills(now, instrument))
 
 
 def _figures(now: Now, instrument: Instrument | None, speed: float) -> Table:
@@ -167,6 +169,14 @@ def _fills(now: Now, instrument: Instrument | None) -> Table:
             "maker" if fill.maker else "taker",
             f"fee {units_text(fill.fee_units)} {fill.fee_asset}",
         )
+    return table
+
+
+def _agents(now: Now, instrument: Instrument | None) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_row(Text("coordination", "dim"), now.coordination)
+    for name, text in agents_view.lines([agent_figures(agent, instrument) for agent in now.agents]):
+        table.add_row(Text(name, "dim"), text)
     return table
 
 

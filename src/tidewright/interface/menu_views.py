@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
-from tidewright.interface import risk_view, seat_view
+from tidewright.interface import agents_view, risk_view, seat_view
 from tidewright.market.errors import TidewrightError
 from tidewright.strategies import registry
 
@@ -28,7 +28,7 @@ def live_table(state: Mapping[str, Any], running: bool, title: str) -> Table:
     for label, name in _LIVE:
         if state.get(name) not in (None, "", False):
             table.add_row(label, _text(state[name]))
-    for label, text in seat_view.lines(state.get("seat") or {}):
+    for label, text in (*seat_view.lines(state.get("seat") or {}), *agents_view.lines(state.get("agents") or [])):
         table.add_row(label, text)
     return table
 
@@ -47,7 +47,7 @@ def system_table(folder: Path, state: Mapping[str, Any], running: bool, processe
     for name in ("mode", "strategy", "cycle_s", "stage", "market_time", "coordination"):
         if state.get(name) not in (None, ""):
             table.add_row(name.replace("_", " "), _text(state[name]))
-    for label, text in seat_view.lines(state.get("seat") or {}):
+    for label, text in (*seat_view.lines(state.get("seat") or {}), *agents_view.lines(state.get("agents") or [])):
         table.add_row(label, text)
     for name, value in (state.get("limits") or {}).items():
         table.add_row(f"limit {name}", "off" if value is None else f"{value:g}")
@@ -70,15 +70,24 @@ def parameter_table(state: Mapping[str, Any]) -> Table:
     for heading in ("name", "value", "allowed", "meaning"):
         table.add_column(heading, justify="right" if heading == "value" else "left")
     params: Mapping[str, float] = state.get("params") or {}
-    try:
-        known = {parameter.name: parameter for parameter in registry.strategy(str(state.get("strategy"))).parameters}
-    except TidewrightError:  # a file that has moved since: its names and values are still there
-        known = {}
+    agents = state.get("agents") or []
+    known = {
+        f"{prefix}{parameter.name}": parameter
+        for prefix, strategy in [(f"{a['name']}.", a["strategy"]) for a in agents] or [("", state.get("strategy"))]
+        for parameter in _parameters(str(strategy))
+    }
     for name, value in params.items():
         parameter = known.get(name)
         allowed = f"{parameter.low:g} to {parameter.high:g}" if parameter else ""
         table.add_row(name, f"{value:g}", allowed, parameter.meaning if parameter else "")
     return table
+
+
+def _parameters(strategy: str) -> tuple[registry.Parameter, ...]:
+    try:
+        return tuple(registry.strategy(strategy).parameters)
+    except TidewrightError:  # a file that has moved since: its names and values are still there
+        return ()
 
 
 def _plain(title: str) -> Table:

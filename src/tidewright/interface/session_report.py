@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from tidewright.interface import advice_report
+from tidewright.interface import advice_report, agents_view
 from tidewright.market.clock import DAY, MILLISECOND, SECOND, iso
 from tidewright.market.codes import UNIT
 from tidewright.market.detail import Detail, detail_of
@@ -114,7 +114,14 @@ def load_session(path: Path, session: str | None = None) -> ReportData:
         head = _session_row(database, path, session)
         tables = {
             table.name: database.rows(table, head["session"])
-            for table in (schema.orders, schema.fills, schema.equity, schema.decisions, schema.messages)
+            for table in (
+                schema.orders,
+                schema.fills,
+                schema.equity,
+                schema.decisions,
+                schema.messages,
+                schema.sub_accounts,
+            )
         }
     finally:
         database.close()
@@ -132,6 +139,7 @@ def load_session(path: Path, session: str | None = None) -> ReportData:
     else:
         assumptions += (("Mark-outs", "not given: the session's tape is not there"),)
     assumptions += _advisor_assumptions(tables["messages"])
+    assumptions += agents_view.notes(tables["sub_accounts"], instrument)
     assumptions += _risk_notes(tables["decisions"], tables["messages"])
     orders, cycle_ns = tables["orders"], _cycle_ns(settings, tables["decisions"])
     facts = SessionFacts(

@@ -119,6 +119,11 @@ class Session:
         return self._opened is not None or unfinished(self._parts.database) is not None
 
     @property
+    def instrument(self) -> Instrument:
+        """What it trades, once it trades."""
+        return self._instrument
+
+    @property
     def reconciliation(self) -> Reconciliation:
         """What was found at the start."""
         return self._opened.reconciliation if self._opened is not None else Reconciliation()

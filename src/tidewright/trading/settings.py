@@ -222,6 +222,10 @@ class SessionSettings:
         for name, value in (("warm-up", self.warmup_ns), ("hours of trading", self.duration_ns)):
             if value < 0:
                 raise UsageError(f"{name} must be >= 0, was {value / HOUR:g} h")
+        if self.seat.used and self.agents.strategies:
+            raise UsageError(
+                "a policy or sizing is of one strategy's chair: with several agents that trade, leave it out"
+            )
         if self.advice is not None and self.agents.strategies:
             raise UsageError("the optimizer tunes one strategy: with several agents that trade, switch it off")
         if self.advice is not None:

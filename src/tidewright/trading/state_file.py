@@ -12,7 +12,7 @@ from tidewright.coordination.alive import is_alive
 from tidewright.market.clock import iso
 from tidewright.market.errors import DataError, NotFoundError, NotRunningError, TimedOutError
 from tidewright.market.instrument import Instrument, units_text
-from tidewright.trading.now import Now
+from tidewright.trading.now import AgentNow, Now
 
 NAME: Final = "session.json"
 _EVERY_S: Final = 0.5
@@ -83,6 +83,26 @@ def figures(now: Now, instrument: Instrument | None) -> dict[str, Any]:
         "ended_by": now.ended_by,
         "coordination": now.coordination,
         "shares": now.shares,
+        "agents": [agent_figures(agent, instrument) for agent in now.agents],
+    }
+
+
+def agent_figures(agent: AgentNow, instrument: Instrument | None) -> dict[str, Any]:
+    """One of several strategies on the account as plain JSON values, money as decimal text."""
+    lots = str(agent.position_lots)
+    if instrument is not None:
+        lots = f"{'-' if agent.position_lots < 0 else ''}{instrument.qty_text(abs(agent.position_lots))}"
+    return {
+        "name": agent.name,
+        "strategy": agent.strategy,
+        "share": agent.share,
+        "capital": units_text(agent.capital_units),
+        "position": lots,
+        "gain": units_text(agent.gain_units),
+        "fees": units_text(agent.fees_units),
+        "trades": agent.trades,
+        "fault": agent.fault,
+        "params": agent.params,
     }
 
 

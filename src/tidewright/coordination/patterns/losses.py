@@ -35,6 +35,4 @@ class Losses:
         usual = math.sqrt(self._squares / self._weight)
         if usual <= 0.0:
             return dict.fromkeys(gains, 0.5)
-        return {
-            agent: min(1.0, max(0.0, 0.5 - (gain - mean) / (2 * _WIDTH * usual))) for agent, gain in gains.items()
-        }
+        return {agent: min(1.0, max(0.0, 0.5 - (gain - mean) / (2 * _WIDTH * usual))) for agent, gain in gains.items()}

@@ -1,0 +1,82 @@
+"""Options of commands and configuration files about several strategies that trade on one account."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from tidewright.market.errors import ConfigError, UsageError
+from tidewright.strategies import registry
+from tidewright.strategies.custom import is_reference
+from tidewright.trading.settings import StrategyAgent
+
+AGENT_HELP: Final = "A strategy that trades as an agent of its own on the account; name two or more (docs/agents.md)."
+AGENTS_HELP: Final = (
+    "Strategies that trade together on one account, separated by commas: grid,glft,mean_reversion. "
+    "[default: one strategy]"
+)
+COORDINATION_HELP: Final = "Pattern in which the agents decide: master_slave, peer_to_peer, hierarchical, democratic."
+
+
+def of_table(
+    path: Path, table: Mapping[str, Any], params: Mapping[str, Any], given: Sequence[str]
+) -> dict[str, StrategyAgent]:
+    """Agents of ``[agents.strategies.NAME]`` and of the command line, which go after the file's.
+
+    Parameters
+    ----------
+    path
+        The configuration; files of strategies are looked for beside it.
+    table
+        By agent: its parameters, and ``strategy`` where it is not the agent's name.
+    params
+        ``[params]``: what holds for every agent whose strategy has such a parameter.
+
+    Raises
+    ------
+    ConfigError
+        If an agent is no table.
+    UsageError
+        If a strategy or a parameter is not there, or an agent is named twice.
+    """
+    found: dict[str, StrategyAgent] = {}
+    for name, value in table.items():
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"agent {name} must be a table: [agents.strategies.{name}], was {value!r}")
+        own = dict(value)
+        strategy = str(own.pop("strategy", name))
+        if is_reference(strategy):
+            strategy = str(path.parent.absolute() / Path(strategy).expanduser())
+        found[name] = of(strategy, {**_known(strategy, params), **own})
+    for name in given:
+        if name in found:
+            raise UsageError(f"agent {name} is named twice")
+        found[name] = of(name, _known(name, params))
+    return found
+
+
+def parse(text: str) -> tuple[str, ...]:
+    """Names of strategies, separated by commas.
+
+    Raises
+    ------
+    UsageError
+        If one is unknown or named twice, or there is only one.
+    """
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    if text and len(names) < 2:
+        raise UsageError(f"several agents trade from two on, was {text!r}; with one, name it as --strategy")
+    for name in names:
+        registry.strategy(name)
+        if names.count(name) > 1:
+            raise UsageError(f"agent {name} is named twice")
+    return names
+
+
+def of(strategy: str, params: Mapping[str, Any]) -> StrategyAgent:
+    """An agent that quotes by a strategy."""
+    return StrategyAgent(strategy, {name: float(value) for name, value in params.items()})
+
+
+def _known(strategy: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    names = registry.strategy(strategy).names
+    return {name: value for name, value in params.items() if name in names}
