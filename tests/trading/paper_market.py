@@ -27,6 +27,28 @@ max_position_share = 0.05
 enabled = false
 """
 
+SEVERAL = """
+coordination = "hierarchical"
+warmup = "2m"
+restart = "{restart}"
+[venue]
+state = "exchange.json"
+[params]
+levels = 3
+base_quantity = 0.01
+max_position = 0.05
+[agents]
+round_cycles = 2
+[agents.strategies.grid]
+spread_percentage = 0.03
+[agents.strategies.near]
+strategy = "grid"
+spread_percentage = 0.02
+[agents.strategies.mean_reversion]
+[limits]
+max_position_share = 0.2
+"""
+
 
 def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "tidewright.cli.main", *arguments]
@@ -58,12 +80,14 @@ class PaperMarket:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def start_session(self, name: str = "run", restart: str = "adopt") -> "subprocess.Popen[str]":
+    def start_session(
+        self, name: str = "run", restart: str = "adopt", text: str = SESSION, *more: str
+    ) -> "subprocess.Popen[str]":
         """``tidewright trade`` in a process of its own, in ``folder/name``."""
         config = self.folder / f"{name}.toml"
-        config.write_text(SESSION.format(restart=restart))
+        config.write_text(text.format(restart=restart))
         return subprocess.Popen(
-            command("trade", "-c", str(config), "--session-dir", str(self.folder / name), "--headless", "--json"),
+            command("trade", "-c", str(config), "--session-dir", str(self.folder / name), "--headless", "--json", *more),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
