@@ -87,7 +87,9 @@ class PaperMarket:
         config = self.folder / f"{name}.toml"
         config.write_text(text.format(restart=restart))
         return subprocess.Popen(
-            command("trade", "-c", str(config), "--session-dir", str(self.folder / name), "--headless", "--json", *more),
+            command(
+                "trade", "-c", str(config), "--session-dir", str(self.folder / name), "--headless", "--json", *more
+            ),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -32,9 +32,7 @@ def sub_books(market: PaperMarket) -> tuple[SubAccounts, list]:
     database.close()
     made = SubAccounts(AGENTS)
     for row in rows:
-        made.take(
-            Part(row["agent"], row["side"], row["price_ticks"], row["lots"], row["fee_units"], row["fee_asset"])
-        )
+        made.take(Part(row["agent"], row["side"], row["price_ticks"], row["lots"], row["fee_units"], row["fee_asset"]))
     return made, curve
 
 
