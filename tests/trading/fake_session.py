@@ -12,6 +12,7 @@ from tidewright.market.instrument import Instrument
 from tidewright.market.tape import Columns, TapeWriter, columns, concatenate
 from tidewright.risk.limits import OFF
 from tidewright.store.database import Database
+from tidewright.trading.chair import Chair
 from tidewright.trading.cycles import Beat, Registration
 from tidewright.trading.session import Parts, Session
 from tidewright.trading.settings import SessionSettings
@@ -89,16 +90,19 @@ class Stage:
         self.database = Database(folder / "session.db")
         self.seen: list[tuple[str, int, int]] = []
         options = {"strategy": "grid", "params": GRID, "limits": OFF, "warmup_ns": 0, "advice": None}
+        line = settings.pop("line", None)
+        chosen = SessionSettings(**{**options, **settings})
         parts = Parts(
             "s",
-            SessionSettings(**{**options, **settings}),
+            chosen,
             self.venue,
             self.feed,
             self.cycles,
             self.database,
             lambda instrument: TapeWriter(folder / "tape", instrument, growing=True, resume=True),
-            settings.pop("line", None),
+            line,
             (lambda now: self.seen.append((now.stage, now.cycle, len(now.quotes))),),
+            chair=Chair(folder, chosen) if chosen.seat.used else None,
         )
         self.session = Session(parts)
 

@@ -25,6 +25,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "optimize": ("tidewright.cli.optimize", "app", "search parameters on a tape, in and out of sample"),
     "compare": ("tidewright.cli.compare", "compare", "bots on held-out windows, paired on the same events"),
     "train": ("tidewright.cli.train", "train", "learn a policy by reinforcement on tapes"),
+    "evolve": ("tidewright.cli.evolve", "evolve", "learn a policy without torch: each lane tries one of its own"),
     "limits": ("tidewright.cli.limits", "limits", "what limits remember; release a halt"),
     "stress": ("tidewright.cli.stress", "stress", "past crises and your own scenarios, on a book and on tapes"),
     "evaluate": ("tidewright.cli.evaluate", "evaluate", "what a learned policy is worth, and does when"),

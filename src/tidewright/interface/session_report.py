@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from tidewright.interface import advice_report, agents_view
+from tidewright.interface import advice_report, agents_view, seat_report
 from tidewright.market.clock import DAY, MILLISECOND, SECOND, iso
 from tidewright.market.codes import UNIT
 from tidewright.market.detail import Detail, detail_of
@@ -174,6 +174,7 @@ def load_session(path: Path, session: str | None = None) -> ReportData:
         reliability=_reliability(tables["messages"]),
         stages=advice_report.stages(tables["messages"]),
         regret=advice_report.regret(tables["messages"]),
+        seat=seat_report.account(path.parent, tables["decisions"], tables["messages"]),
     )
 
 

@@ -138,6 +138,19 @@ def inventory_chart(data: ReportData) -> Figure:
     return {"data": [steps], "layout": figure_layout(190, data.facts.base, data)}
 
 
+def actions_chart(data: ReportData) -> Figure | None:
+    """Levels, stance, skew and spread of a policy over time; ``None`` where none steered."""
+    if data.seat is None or len(data.seat.ts) < 2:
+        return None
+    lines = [
+        _line(data.seat.ts, data.seat.actions[:, part], name, colour, line={"shape": "hv", "width": 1})
+        for part, (name, colour) in enumerate(
+            (("levels", GREY), ("stance", ORANGE), ("skew, half spreads", GREEN), ("spread over the base rule's", BLUE))
+        )
+    ]
+    return {"data": lines, "layout": figure_layout(220, "", data)}
+
+
 def price_chart(data: ReportData) -> Figure | None:
     """Mid and fills; ``None`` where neither is known."""
     traces: list[Figure] = []

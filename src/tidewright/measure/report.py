@@ -17,6 +17,7 @@ from tidewright.measure.mids import MidSeries
 from tidewright.measure.presentation import Samples, unknown
 from tidewright.measure.regret import History
 from tidewright.measure.reliability import Reliability, assess
+from tidewright.measure.seat_section import SeatAccount
 from tidewright.measure.trades import Fills, closed_trades, fill_activity
 
 F64 = npt.NDArray[np.float64]
@@ -139,6 +140,8 @@ class ReportData:
         What became of proposals step by step, oldest first.
     regret
         What the best parameters would have earned; ``None``: no epoch was judged.
+    seat
+        Who steered, and what it did when; ``None``: nobody.
     """
 
     facts: SessionFacts
@@ -160,6 +163,7 @@ class ReportData:
     reliability: Reliability | None = None
     stages: tuple[Stage, ...] = ()
     regret: History | None = None
+    seat: SeatAccount | None = None
 
     def __post_init__(self) -> None:
         if self.untouched is not None and len(self.untouched) != len(self.equity):
@@ -346,6 +350,7 @@ def to_json(data: ReportData, summary: Summary) -> dict[str, Any]:
         },
         "stages": [{**asdict(item), "time": iso(item.ts)} for item in data.stages],
         "regret": None if data.regret is None else data.regret.account.to_json(),
+        **({} if data.seat is None else {"seat": data.seat.to_json()}),
         "assumptions": dict(data.assumptions),
         "definitions": {name: DEFINITIONS[name].formula for name in summary.figures},
     }

@@ -24,6 +24,7 @@ from tidewright.measure.report_table import (
     uptime_text,
     verdict,
 )
+from tidewright.measure.seat_section import seat_html
 from tidewright.measure.validation_sections import regret_chart, regret_html, stages_html
 
 _CARDS: Final = ("total_return", "sharpe", "sqn", "max_drawdown", "win_rate", "fees", "fills", "average_trade_duration")
@@ -87,6 +88,7 @@ def page(data: ReportData, summary: Summary) -> str:
         "markouts": charts.markout_chart(summary),
         "reliability": charts.reliability_chart(summary),
         "regret": regret_chart(data),
+        "actions": charts.actions_chart(data),
     }
     shown = {name: figure for name, figure in figures.items() if figure is not None}
     title = f"{facts.symbol} · {facts.strategy} · session {facts.session}"
@@ -108,6 +110,7 @@ def page(data: ReportData, summary: Summary) -> str:
         _markouts(summary, shown),
         _proposals(data, summary, shown),
         stages_html(data.stages),
+        seat_html(data.seat, _chart("actions", "What the policy does", shown)),
         regret_html(data.regret, facts.quote),
         "<h2>Figures, what they mean and what they rest on</h2>",
         _figure_table(data, summary),

@@ -84,21 +84,38 @@ class Chair:
         equity = database.rows(schema.equity, session)
         if self.seat is not None:
             executor.pilot = self.seat
+            messages = database.rows(schema.messages, session)
+            began = self._began(messages)
             if equity:
                 self._size(equity[0]["equity_units"] / UNIT, equity[0]["mid2_ticks"])
-            self._restore(database.rows(schema.messages, session))
-            self._announce(now_ns, "resumed" if equity else "opened")
+            self._restore(messages)
+            self._announce(now_ns, "resumed" if began else "opened")
         decisions = {row["ts"]: row for row in database.rows(schema.decisions, session)}
         for row in equity:
             self._recall(row, decisions.get(row["ts"]))
 
+    def _began(self, messages: list[Row]) -> bool:
+        """Whether the session began with the policy it is started with now; one that began otherwise is refused."""
+        assert self.seat is not None
+        for row in messages:
+            if row["message_type"] == "status" and row["direction"] == "out":
+                data = orjson.loads(row["body"])["data"]
+                if data["state"] != "seat_opened":
+                    continue
+                if data["sits"]["sha256"] != self.seat.sitter.sha256:
+                    told = f"{data['sits']['name']} ({data['sits']['sha256'][:12]})"
+                    raise UsageError(f"the session was begun with policy {told}: go on with it, or begin another one")
+                return True
+        return False
+
     def _recall(self, row: Row, decision: Row | None) -> None:
         """Remember a decision of before a restart."""
         self._earned(row["realised_units"] + row["unrealised_units"] - row["fees_units"], row["equity_units"])
-        if self._executor is None or row["ts"] <= self._executor.start_ns:
-            return
-        mid2 = row["mid2_ticks"] if decision is not None else 0
+        whole = decision is not None or row["ts"] <= self._executor.start_ns
+        mid2 = row["mid2_ticks"] if whole else 0
         self._executor.recall(row["ts"], row["position_lots"], row["equity_units"] / UNIT, mid2)
+        if decision is not None:
+            self._executor.scale = float(orjson.loads(decision["quotes"]).get("scale", 1.0))
         if self.seat is not None and decision is not None:
             self.seat.recall(orjson.loads(decision["state"]))
 
@@ -149,7 +166,7 @@ class Chair:
     def _earned(self, traded_units: int, equity_units: int) -> None:
         traded = traded_units / UNIT
         if self._sizer is not None and self._last_traded is not None:
-            share = self._executor.scale if self._executor is not None else 1.0
+            share = self._executor.scale
             self._sizer.observe(traded - self._last_traded, equity_units / UNIT, share)
         self._last_traded = traded
 

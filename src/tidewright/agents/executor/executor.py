@@ -262,11 +262,13 @@ class Executor:
         )
 
     def recall(self, now_ns: int, position_lots: int, equity: float, mid2: int) -> None:
-        """Take in a decision of before a restart: the account and, where the book was whole, the mid (else 0)."""
-        executor_state.remember(self._memory, now_ns - self._start_ns, position_lots, equity)
+        """Take in a cycle of before a restart: the account and, where the book was whole, the mid (else 0)."""
+        decided = now_ns > self._start_ns  # at the start itself the market is only watched
+        if decided:
+            executor_state.remember(self._memory, now_ns - self._start_ns, position_lots, equity)
         if mid2 > 0:
             features.observe_mid(self._features, mid2)
-            if self._memory[executor_state.FIRST_MID] == 0.0:
+            if decided and self._memory[executor_state.FIRST_MID] == 0.0:
                 self._memory[executor_state.FIRST_MID] = mid2 * 0.5 * self._tick
 
     def _steered(self, state: F64) -> F64:

@@ -1,0 +1,192 @@
+"""``tidewright evolve``: learn a policy without torch, each lane of the engine trying one of its own."""
+
+import csv
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from tidewright import __version__
+from tidewright.cli.waiting import waiting
+from tidewright.market.clock import parse_duration
+from tidewright.market.codes import UNIT
+from tidewright.market.errors import UsageError
+from tidewright.market.tape import Tape
+
+if TYPE_CHECKING:
+    from tidewright.agents.executor.environment_tape import TapeSettings
+    from tidewright.agents.executor.learning.evolution import Evolution, Generation
+
+BP = UNIT // 10_000  # a basis point as a rate of 1e-8
+EVERY = 5  # generations between checkpoints
+RULE = ("base_rule", "gamma", "kappa", "intensity", "horizon_s")
+
+
+def evolve(
+    out: Annotated[Path, typer.Option("--out", help="The policy's file, NAME.tw.")],
+    tape: Annotated[list[Path] | None, typer.Option("--tape", help="A tape to learn on; may be repeated.")] = None,
+    synthetic: Annotated[bool, typer.Option("--synthetic", help="Learn on synthetic markets instead.")] = False,
+    hours: Annotated[float, typer.Option(help="Length of each synthetic market.")] = 12.0,
+    markets: Annotated[int, typer.Option(min=1, help="How many synthetic markets.")] = 8,
+    generations: Annotated[int, typer.Option(min=1, help="Steps.")] = 100,
+    lanes: Annotated[int, typer.Option(min=4, help="Policies tried in each, an even number.")] = 160,
+    stretches: Annotated[int, typer.Option(min=1, help="Stretches of market on which each is judged.")] = 12,
+    episode: Annotated[int, typer.Option(min=1, help="Decisions of a stretch.")] = 480,
+    sigma: Annotated[float, typer.Option(help="Deviation of the weights tried.")] = 0.06,
+    rate: Annotated[float, typer.Option(help="Learning rate at the start.")] = 0.02,
+    hidden: Annotated[str, typer.Option(help="Sizes of the hidden layers, separated by commas.")] = "16",
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, trials and stretches.")] = 0,
+    cycle: Annotated[str, typer.Option(help="Market time between decisions.")] = "30s",
+    latency: Annotated[
+        str, typer.Option(help="Latencies of orders and answers, drawn for each stretch.")
+    ] = "20ms,50ms,200ms",
+    fees: Annotated[str, typer.Option(help="Maker fees, basis points, drawn for each stretch.")] = "0,1,2,4",
+    queues: Annotated[str, typer.Option(help="Queue models, drawn for each stretch.")] = "risk_averse,prob",
+    capital: Annotated[float, typer.Option(help="What a lane starts with, quote.")] = 40_000.0,
+    risk: Annotated[float, typer.Option(min=0.0, help="Weight of what is held, in the reward.")] = 0.002,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help=f"Of the base rule: {', '.join(RULE)}."),
+    ] = None,
+    work: Annotated[Path | None, typer.Option(help="Folder of checkpoint and log; else OUT.training.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")] = False,
+) -> None:
+    """Learn a policy for the strategy `shaped` by evolution strategies; a second call goes on with a stopped one."""
+    if bool(tape) == synthetic:
+        raise UsageError("give either --tape (one or more) or --synthetic")
+    if not out.absolute().parent.is_dir():
+        raise UsageError(f"cannot write {out}: there is no folder {out.absolute().parent}")
+    from tidewright.agents.executor.environment_tape import Randomisation, TapeSettings
+    from tidewright.agents.executor.learning.evolution import Evolution, EvolutionSettings
+    from tidewright.agents.executor.reward import Reward
+
+    first, *others = (parse_duration(text) for text in latency.split(","))
+    trading = TapeSettings(
+        cycle_ns=parse_duration(cycle),
+        decisions=episode,
+        entry_ns=first,
+        response_ns=first,
+        queue=queues.split(",")[0],
+        capital=capital,
+        random=Randomisation(_rates(fees), (first, *others), tuple(queues.split(","))),
+        reward=Reward(beta=risk, gamma=0.0),
+        **_rule(setting or []),
+    )
+    settings = EvolutionSettings(generations, lanes, stretches, sigma, rate, _sizes(hidden))
+    words: dict[str, Any] = {
+        "--generations": generations, "--lanes": lanes, "--stretches": stretches, "--episode": episode,
+        "--sigma": sigma, "--rate": rate, "--hidden": hidden, "--seed": seed, "--cycle": cycle, "--latency": latency,
+        "--fees": fees, "--queues": queues, "--capital": f"{capital:g}", "--risk": risk,
+    }  # fmt: skip
+    source = [word for path in tape or [] for word in ("--tape", str(path))]
+    if synthetic:
+        source = ["--synthetic", "--hours", f"{hours:g}", "--markets", str(markets)]
+    command = shlex.join(
+        ["tidewright", "evolve", "--out", out.name, *source]
+        + [str(word) for pair in words.items() for word in pair]
+        + [word for pair in setting or [] for word in ("--set", pair)]
+    )
+    console = Console(stderr=True, highlight=False)
+    with waiting("the markets", console):
+        tapes = [Tape.open(path) for path in tape] if tape else _markets(hours, markets)
+        evolution = Evolution(tapes, trading, settings, seed)
+    newest = _evolve(console, evolution, work or Path(f"{out}.training"))
+    evolution.policy(_header(command, trading, tapes, settings.to_json(), seed)).save(out)
+    console.print(f"written: {out}")
+    if as_json:
+        print(orjson.dumps({"policy": str(out), "command": command, "newest": newest}).decode())
+
+
+def _markets(hours: float, count: int) -> list[Tape]:
+    from tidewright.market.synthetic import synthesize
+
+    return [synthesize(None, hours, 1 + k) for k in range(count)]
+
+
+def _header(
+    command: str, trading: "TapeSettings", tapes: list[Tape], learner: dict[str, Any], seed: int
+) -> dict[str, Any]:
+    """What the policy's file says of how it was made."""
+    from tidewright.agents.executor.policy_run import tape_hash
+
+    data = [{"source": one.meta["source"], "rows": len(one), "sha256": tape_hash(one)} for one in tapes]
+    return {
+        "version": __version__,
+        "command": command,
+        "environment": trading.to_json(),
+        "data": data,
+        "learner": {"method": "evolution", **learner},
+        "seeds": [seed],
+    }
+
+
+def _evolve(console: Console, evolution: "Evolution", folder: Path) -> dict[str, Any]:
+    """All generations, with a checkpoint and a log; the newest one's figures."""
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint, log = folder / "evolution.npz", folder / "evolution.csv"
+    if checkpoint.is_file():
+        evolution.resume(checkpoint)
+    kept = _logged(log, evolution.number)
+    total = evolution.settings.generations
+    told = TextColumn("reward {task.fields[reward]:+.4f}, base {task.fields[base]:+.4f}")
+    columns = (BarColumn(), MofNCompleteColumn(), told, TimeElapsedColumn(), TimeRemainingColumn())
+    newest: dict[str, Any] = {}
+    with log.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerows(kept)
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+            job = bar.add_task("", total=total, completed=evolution.number, reward=0.0, base=0.0)
+            while evolution.number < total:
+                done: Generation = evolution.generation()
+                newest = done._asdict()
+                if not kept:
+                    kept.append(list(newest))
+                    writer.writerow(newest)
+                writer.writerow(newest.values())
+                file.flush()
+                if done.number % EVERY == 0 or done.number == total:
+                    evolution.save(checkpoint)
+                bar.update(job, completed=done.number, reward=done.reward, base=done.base)
+                if not console.is_terminal and done.number % EVERY == 0:
+                    console.print(f"generation {done.number}: reward {done.reward:+.4f}, base rule {done.base:+.4f}")
+    return newest
+
+
+def _logged(log: Path, generations: int) -> list[list[str]]:
+    """Rows of a log up to a generation, with its head; nothing if there are none."""
+    if generations == 0 or not log.is_file():
+        return []
+    with log.open(newline="", encoding="utf-8") as file:
+        return [row for index, row in enumerate(csv.reader(file)) if index <= generations]
+
+
+def _rates(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(round(float(part) * BP) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--fees takes basis points separated by commas, was {text!r}") from None
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--hidden takes whole numbers separated by commas, was {text!r}") from None
+
+
+def _rule(pairs: list[str]) -> dict[str, Any]:
+    """Parameters of the base rule."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        if not sign or name not in RULE:
+            raise UsageError(f"--set takes NAME=VALUE with one of {', '.join(RULE)}, was {pair!r}")
+        try:
+            found[name] = int(value) if name == "base_rule" else float(value)
+        except ValueError:
+            raise UsageError(f"{name} must be a number, was {value!r}") from None
+    return found
