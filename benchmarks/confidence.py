@@ -20,7 +20,7 @@ import numpy.typing as npt
 import orjson
 
 from benchmarks.confidence_epochs import Course, epochs, to_json
-from tidewright.agents.optimizer.calibration import Recalibrator
+from tidewright.agents.optimizer.calibration import CALIBRATED_BOUND, Recalibrator
 from tidewright.agents.optimizer.evidence import BOUND, Pair, paired
 from tidewright.market.clock import HOUR, SECOND
 from tidewright.market.synthetic import synthesize
@@ -108,7 +108,8 @@ def corrected(raw: F64, outcomes: F64) -> F64:
     """Forecasts corrected by the outcomes before them, as the optimizer corrects its own."""
     learner, found = Recalibrator(), np.empty(len(raw))
     for index, (forecast, came) in enumerate(zip(raw, outcomes, strict=True)):
-        found[index] = np.clip(learner.calibration().apply(float(forecast)), BOUND, 1.0 - BOUND)
+        said = learner.calibration().apply(float(forecast))
+        found[index] = np.clip(said, CALIBRATED_BOUND, 1.0 - CALIBRATED_BOUND)
         learner.tell(float(forecast), float(came))
     return found
 

@@ -57,6 +57,8 @@ class Epoch:
         How the incumbent came to be, of ``KINDS``.
     inside, outside, after
         Differences in sample, out of sample, and over the next epochs (the first epoch's are the outcome's).
+    kept
+        Over the next epochs what the incumbent itself earned, quote, a cycle each.
     drift_inside, drift_outside
         The part of them that is position times change of the mid.
     """
@@ -76,6 +78,7 @@ class Epoch:
     outside: list[float]
     drift_outside: list[float]
     after: list[float]
+    kept: list[float]
 
 
 class Listener:
@@ -142,6 +145,7 @@ def epochs(tape: Tape, source: str, strategy: str, course: Course, seed: int, fi
                 outside=_plain(_pair(outside.increments, found.chosen)),
                 drift_outside=_plain(_pair(outside.drift, found.chosen)),
                 after=_plain(came[:, 0] - came[:, 1]),
+                kept=_plain(came[:, 1]),
             )
             if kind == "good" or (kind != "fixed" and not found.reason and found.evidence.confidence >= THRESHOLD):
                 incumbent = dict(candidate)

@@ -1,8 +1,10 @@
-"""Does the optimizer beside it make the session's cycle late? Beats kept with and without it, in turns.
+"""Does the optimizer beside it make the session's cycle late? Beats kept with and without it, in short turns.
 
 A beat every 50 ms: from the moment it is due until the decision is made and its line is written. That holds both what
-the cycle costs and how late the system lets it begin. The optimizer is the real process, asked again as soon as it has
-answered: far more than a session asks of it.
+the cycle costs and how late the system lets it begin. The optimizers are the real processes, one for each way of
+bounding it, and idle unless their turn has come; then one is asked again as soon as it has answered: far more than a
+session asks of it. Before each such turn comes one of the same length in which none is asked, so that other work on the
+machine disturbs both alike. Intervals resample these pairs of turns.
 """
 
 import argparse
@@ -14,9 +16,11 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Final
+from types import TracebackType
+from typing import IO, Any, Final, Self
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 
 from tidewright.agents.executor.executor import AccountNow, Executor, MarketNow
@@ -28,10 +32,13 @@ from tidewright.market.tape import Tape
 from tidewright.market.touch import WHOLE, touches
 from tidewright.risk.limits import Limits
 
+F64 = npt.NDArray[np.float64]
+
 BEAT_S: Final = 0.05
 CYCLE: Final = 30 * SECOND
+SETTLE: Final = 10  # beats of each turn that are left out: the turn before may still be ending
+DRAWS: Final = 4000
 MODES: Final = {
-    "alone": None,
     "bounded, as in a session": Bounds(),
     "bounded, a quarter of a core": Bounds(cpu_share=0.25),
     "unbounded, all cores": Bounds(nice=0, memory_mb=0, threads=len(os.sched_getaffinity(0))),
@@ -39,7 +46,7 @@ MODES: Final = {
 
 
 class Beside:
-    """An optimizer process that is kept busy."""
+    """An optimizer process that is kept busy while it is told to."""
 
     def __init__(self, bounds: Bounds, tape: Tape) -> None:
         command = [sys.executable, "-m", "tidewright.agents.optimizer", *bounds.arguments()]
@@ -57,11 +64,9 @@ class Beside:
             "candidates": 512,
         }
         self._line = encode(message("optimize_request", until, "session", "optimizer", content))
-        self._going = True
+        self._going = False
         self.answers = 0
         self._ask()  # the first answer shows that the engine is loaded and compiled
-        self._thread = threading.Thread(target=self._keep_busy, daemon=True)
-        self._thread.start()
 
     def _ask(self) -> None:
         channel_in, channel_out = self._child.stdin, self._child.stdout
@@ -74,60 +79,130 @@ class Beside:
         while self._going:
             self._ask()
 
-    def close(self) -> None:
-        """End it."""
+    def __enter__(self) -> Self:
+        self._going = True
+        self._thread = threading.Thread(target=self._keep_busy, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._going = False
         self._thread.join()
+
+    def close(self) -> None:
+        """End it."""
         assert self._child.stdin is not None
         self._child.stdin.close()
         self._child.wait()
 
 
-def beats(tape: Tape, seconds: float, journal: IO[bytes]) -> np.ndarray:
-    """Milliseconds from each beat's due time until its decision was made and written."""
-    found = touches(tape.data)
-    rows = found.row[found.state == WHOLE]
-    bids, asks = found.bid[found.state == WHOLE], found.ask[found.state == WHOLE]
-    executor = Executor(tape.instrument, 0, CYCLE, "grid", {}, Limits())
-    account = AccountNow(0, 0, 100_000.0, 0.0)
-    executor.decide(CYCLE, MarketNow(True, int(bids[0]), int(asks[0]), 1000, 1000), account)
-    count = int(seconds / BEAT_S)
-    late = np.empty(count)
-    begun = time.perf_counter() + BEAT_S
-    for beat in range(count):
-        due = begun + beat * BEAT_S
-        if (wait := due - time.perf_counter()) > 0:
-            time.sleep(wait)
-        at = beat * 37 % len(rows)
-        market = MarketNow(True, int(bids[at]), int(asks[at]), 1000, 1000)
-        decision = executor.decide((beat + 2) * CYCLE, market, account)
+class Session:
+    """What a session does at a beat: one decision, one line."""
+
+    def __init__(self, tape: Tape, journal: IO[bytes]) -> None:
+        found = touches(tape.data)
+        whole = found.state == WHOLE
+        self._bids, self._asks, self._journal = found.bid[whole], found.ask[whole], journal
+        self._executor = Executor(tape.instrument, 0, CYCLE, "grid", {}, Limits())
+        self._account = AccountNow(0, 0, 100_000.0, 0.0)
+        self._beat = 0
+        self.decide()
+
+    def decide(self) -> None:
+        """The next decision."""
+        at = self._beat * 37 % len(self._bids)
+        market = MarketNow(True, int(self._bids[at]), int(self._asks[at]), 1000, 1000)
+        self._beat += 1
+        decision = self._executor.decide(self._beat * CYCLE, market, self._account)
         assert decision is not None
-        journal.write(orjson.dumps({"ts": decision.now_ns, "bids": decision.bids, "asks": decision.asks}) + b"\n")
-        journal.flush()
-        late[beat] = (time.perf_counter() - due) * 1e3
-    return late
+        self._journal.write(orjson.dumps({"ts": decision.now_ns, "bids": decision.bids, "asks": decision.asks}) + b"\n")
+        self._journal.flush()
+
+    def beats(self, seconds: float) -> F64:
+        """Milliseconds from each beat's due time until its decision was made and written."""
+        count = int(seconds / BEAT_S)
+        late = np.empty(count)
+        begun = time.perf_counter() + BEAT_S
+        for beat in range(count):
+            due = begun + beat * BEAT_S
+            if (wait := due - time.perf_counter()) > 0:
+                time.sleep(wait)
+            self.decide()
+            late[beat] = (time.perf_counter() - due) * 1e3
+        return late[SETTLE:]
+
+
+def measure(out: Path, rounds: int, seconds: float, say: Callable[[str], None]) -> None:
+    """Append the turns of some rounds, a line for each pair of turns: without, then with."""
+    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "journal").open("wb") as journal:
+        tape = synthesize(Path(folder) / "tape", hours=4.0, seed=5)
+        session = Session(tape, journal)
+        beside = {name: Beside(bounds, tape) for name, bounds in MODES.items()}
+        for number in range(rounds):
+            for name, optimizer in beside.items():
+                without = session.beats(seconds)
+                before = optimizer.answers
+                with optimizer:
+                    time.sleep(0.2)
+                    busy = session.beats(seconds)
+                row = {
+                    "mode": name,
+                    "load": os.getloadavg()[0],
+                    "answers": optimizer.answers - before,
+                    "without": [round(float(value), 3) for value in without],
+                    "with": [round(float(value), 3) for value in busy],
+                }
+                with out.open("ab") as file:
+                    file.write(orjson.dumps(row) + b"\n")
+            say(f"round {number + 1} of {rounds}")
+        for optimizer in beside.values():
+            optimizer.close()
+
+
+def difference(pairs: list[tuple[F64, F64]], level: float, rng: np.random.Generator) -> tuple[float, float, float]:
+    """Quantile with the optimizer less that without it, and the 95 % interval over resampled pairs of turns."""
+
+    def gap(chosen: list[tuple[F64, F64]]) -> float:
+        without, busy = (np.concatenate(column) for column in zip(*chosen, strict=True))
+        return float(np.quantile(busy, level) - np.quantile(without, level))
+
+    draws = [gap([pairs[i] for i in rng.integers(0, len(pairs), len(pairs))]) for _ in range(DRAWS)]
+    lower, upper = np.quantile(draws, [0.025, 0.975])
+    return gap(pairs), float(lower), float(upper)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Quantiles with and without, and the difference of the 99 % ones."""
+    lines = [
+        f"{'optimizer':30} {'beats':>6} {'median':>15} {'p99':>15} {'p99.9':>15}   difference of p99, 95 %",
+        f"{'':30} {'':6} {'without  with':>15} {'without  with':>15} {'without  with':>15}   ms",
+    ]
+    for name in MODES:
+        pairs = [(np.array(row["without"]), np.array(row["with"])) for row in rows if row["mode"] == name]
+        if not pairs:
+            continue
+        sides = [np.concatenate(column) for column in zip(*pairs, strict=True)]
+        cells = [
+            f"{np.quantile(sides[0], level):7.2f} {np.quantile(sides[1], level):7.2f}" for level in (0.5, 0.99, 0.999)
+        ]
+        gap, lower, upper = difference(pairs, 0.99, np.random.default_rng(1))
+        lines.append(f"{name:30} {len(sides[0]):6} {' '.join(cells)}   {gap:+.2f} ({lower:+.2f} to {upper:+.2f})")
+    return "\n".join(lines)
 
 
 def main(say: Callable[[str], None] = print) -> None:
-    """Measure in turns and print the quantiles."""
+    """Measure in turns and print the quantiles of all turns in the file."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cycle_latency", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each turn")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=6.0, help="of each turn")
+    parser.add_argument("--rounds", type=int, default=12, help="to add to the file; 0: only the table")
+    parser.add_argument(
+        "--out", type=Path, default=Path(".bench") / "cycle_latency.jsonl", help="one line a pair of turns"
+    )
     options = parser.parse_args()
-    found: dict[str, list[np.ndarray]] = {name: [] for name in MODES}
-    with tempfile.TemporaryDirectory() as folder:
-        tape = synthesize(Path(folder) / "tape", hours=4.0, seed=5)
-        with (Path(folder) / "journal").open("wb") as journal:
-            for _ in range(options.rounds):
-                for name, bounds in MODES.items():
-                    beside = None if bounds is None else Beside(bounds, tape)
-                    found[name].append(beats(tape, options.seconds, journal))
-                    if beside is not None:
-                        beside.close()
-    say(f"{'optimizer':32} {'beats':>6} {'median':>8} {'p99':>8} {'p99.9':>8} {'most':>8}   ms from due to written")
-    for name, parts in found.items():
-        q = np.quantile(np.concatenate(parts), [0.5, 0.99, 0.999, 1.0])
-        say(f"{name:32} {sum(map(len, parts)):6} {q[0]:8.2f} {q[1]:8.2f} {q[2]:8.2f} {q[3]:8.2f}")
+    options.out.parent.mkdir(exist_ok=True)
+    if options.rounds:
+        measure(options.out, options.rounds, options.seconds, lambda text: print(text, file=sys.stderr, flush=True))
+    say(table([orjson.loads(line) for line in options.out.read_bytes().splitlines()]))
 
 
 if __name__ == "__main__":

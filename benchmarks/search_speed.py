@@ -1,19 +1,25 @@
 """Time to a good parameter set: ``python -m benchmarks.search_speed --tape TAPE``.
 
 The same events, the same grid, the same objective (profit at the last mid, after fees; hftbacktest's matching rules on
-both sides) and the same two-parameter space. Ours: ``tw.Search`` with batches of lanes. Beside it: Optuna's TPE driving
-hftbacktest, one trial at a time. Measured: candidates a second, and seconds until the objective has come 95 % of the
-way from the median of random parameter sets to the best known of both sides. Where the peer does not get there within
-its trials, its time is given as a lower bound.
+both sides) and the same two-parameter space. Ours: ``tw.Search`` with batches of lanes in two threads. Beside it:
+Optuna's TPE driving hftbacktest, as many trials at a time as there are threads, a process each. Measured: candidates a
+second, and seconds until the objective has come 95 % of the way from the median of random parameter sets to the best
+known, which a long search of ours finds first. A run ends at that level, or at its budget: then its time is a lower
+bound; so the time to what the peer reached at its best is told as well. Runs are made in turns, one seed after the
+other, and appended to a file as they end; what is there is not run again. Imports, compiling, reading the tape and
+starting the peer's processes are not timed.
 """
 
 import argparse
 import json
 import subprocess
 import sys
+import threading
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Final
 
 import numpy as np
@@ -22,6 +28,7 @@ import numpy.typing as npt
 from benchmarks import peers
 from benchmarks.peers import ROOT, WORK
 from benchmarks.run import market as describe
+from benchmarks.search import append, done
 from tidewright.agents.optimizer.search import Search
 from tidewright.engine import sweep
 from tidewright.engine.replay import ReplayConfig
@@ -31,6 +38,24 @@ from tidewright.market.tape import Tape
 F64 = npt.NDArray[np.float64]
 SECOND: Final = 1_000_000_000
 SPACE: Final = {"spread": (0.05, 3.0, "log"), "levels": (1, 6, "int")}
+RESULTS: Final = WORK / "search_speed.jsonl"
+SHARE: Final = 0.95  # of the way from the median of random sets to the best known
+REFERENCE: Final = 8192  # candidates of each search for the best known
+PEER: Final = "optuna"
+FIRST_SEED: Final = 10  # the batch was chosen while looking at smaller ones
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """What is to be reached: profit of the best known, of the median random set, and the level between."""
+
+    best: float
+    median: float
+
+    @property
+    def profit(self) -> float:
+        """The level."""
+        return self.median + SHARE * (self.best - self.median)
 
 
 class Ours:
@@ -65,76 +90,99 @@ class Ours:
         return np.asarray(found["equity_end"] - found["equity_start"], np.float64)
 
 
-def our_run(judge: Ours, candidates: int, batch: int, seed: int) -> list[tuple[float, float]]:
-    """(seconds since the start, best profit so far) after each batch."""
-    search = Search(SPACE, {"profit": "max"}, seed=seed)
-    began, best, path = time.perf_counter(), -np.inf, []
-    while len(search) < candidates:
+def our_run(judge: Ours, sampler: str, candidates: int, batch: int, seed: int, level: float) -> dict[str, Any]:
+    """One search until the level or the budget."""
+    began, cpu = time.perf_counter(), time.process_time()
+    search = Search(SPACE, {"profit": "max"}, sampler=sampler, seed=seed)
+    best, judging = -np.inf, 0.0
+    path: list[tuple[float, float]] = []
+    while len(search) < candidates and best < level:
         points = search.ask(batch)
+        asked = time.perf_counter()
         profit = judge.profit(points)
+        judging += time.perf_counter() - asked
         search.tell(points, profit)
-        best = max(best, float(profit.max()))
-        path.append((time.perf_counter() - began, best))
-    return path
+        if profit.max() > best:
+            best = float(profit.max())
+            path.append((time.perf_counter() - began, best))
+    return {
+        "seconds": time.perf_counter() - began,
+        "cpu_seconds": time.process_time() - cpu,
+        "judging_seconds": judging,
+        "judged": len(search),
+        "best": best,
+        "reached": best >= level,
+        "path": path,
+    }
 
 
-def peer_run(python: Path, spec: dict[str, Any], trials: int, seed: int) -> tuple[list[tuple[float, float]], F64]:
-    """The same of Optuna driving hftbacktest, and the seconds of each backtest."""
+class Backtester:
+    """A process of the peer that judges one parameter set at a time."""
+
+    def __init__(self, python: Path, file: Path) -> None:
+        command = [str(python), "benchmarks/peer_hftbacktest_trials.py", str(file)]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        self._process.stdout.readline()  # it has compiled
+
+    def judge(self, spread: float, levels: int) -> dict[str, float]:
+        """Profit, fills and seconds of one backtest."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"spread": spread, "levels": levels}) + "\n")
+        self._process.stdin.flush()
+        answer: dict[str, float] = json.loads(self._process.stdout.readline())
+        return answer
+
+    def close(self) -> None:
+        """End it."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def peer_run(free: "SimpleQueue[Backtester]", workers: int, trials: int, seed: int, level: float) -> dict[str, Any]:
+    """The same of Optuna driving hftbacktest."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    file = WORK / "speed.json"
-    file.write_text(json.dumps(spec), encoding="utf-8")
-    command = [str(python), "benchmarks/peer_hftbacktest_trials.py", str(file)]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdin is not None and process.stdout is not None
-    process.stdout.readline()
+    lock, best, each = threading.Lock(), -np.inf, []
     path: list[tuple[float, float]] = []
-    seconds: list[float] = []
-    began = time.perf_counter()
 
     def objective(trial: Any) -> float:
-        asked = {
-            "spread": trial.suggest_float("spread", 0.05, 3.0, log=True),
-            "levels": trial.suggest_int("levels", 1, 6),
-        }
-        process.stdin.write(json.dumps(asked) + "\n")
-        process.stdin.flush()
-        answer = json.loads(process.stdout.readline())
-        seconds.append(answer["seconds"])
-        best = max(answer["profit"], path[-1][1] if path else -np.inf)
-        path.append((time.perf_counter() - began, best))
-        return float(answer["profit"])
+        nonlocal best
+        spread = trial.suggest_float("spread", *SPACE["spread"][:2], log=True)
+        levels = trial.suggest_int("levels", *SPACE["levels"][:2])
+        backtester = free.get()
+        answer = backtester.judge(spread, levels)
+        free.put(backtester)
+        with lock:
+            each.append(answer["seconds"])
+            if answer["profit"] > best:
+                best = answer["profit"]
+                path.append((time.perf_counter() - began, best))
+            if best >= level:
+                study.stop()
+        return answer["profit"]
 
+    began = time.perf_counter()
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
-    study.optimize(objective, n_trials=trials)
-    process.stdin.close()
-    process.wait()
-    return path, np.array(seconds)
+    study.optimize(objective, n_trials=trials, n_jobs=workers)
+    return {
+        "seconds": path[-1][0] if best >= level else time.perf_counter() - began,
+        "judging_seconds": float(np.sum(each)) / workers,
+        "judged": len(each),
+        "best": best,
+        "reached": best >= level,
+        "path": path,
+    }
 
 
-def reached(path: list[tuple[float, float]], level: float) -> float | None:
-    """Seconds to a level; ``None``: never."""
-    return next((seconds for seconds, best in path if best >= level), None)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Measure both, print one JSON line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.search_speed", description=__doc__)
-    parser.add_argument("--tape", type=Path, required=True)
-    parser.add_argument("--candidates", type=int, default=1024)
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--trials", type=int, default=40, help="of the peer, a seed")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--maker-fee", type=float, default=0.0)
-    chosen = parser.parse_args(arguments)
-    tape = Tape.open(chosen.tape)
-    WORK.mkdir(exist_ok=True)
-    found = describe(tape, "speed") | {"maker_fee": chosen.maker_fee}
+def specification(tape: Tape, maker_fee: float) -> dict[str, Any]:
+    """What both sides are told."""
+    found = describe(tape, "speed") | {"maker_fee": maker_fee}
     price = float(np.median(tape.data.price[tape.data.price > 0])) * found["tick"]
     quantity = max(1.0, np.ceil(10.0 / price / found["lot"])) * found["lot"]
-    spec = {
+    return {
         "market": found,
         "cycle_ns": 30 * SECOND,
         "latency_ns": 50_000_000,
@@ -142,37 +190,135 @@ def main(arguments: list[str] | None = None) -> None:
         "max_position": 20 * quantity,
         "warm": 0.3,
     }
-    judge = Ours(tape, spec, chosen.threads)
-    random = Search(SPACE, {"profit": "max"}, seed=99).ask(256)
-    judge.profit({name: column[:2] for name, column in random.items()})  # compiles
-    began = time.perf_counter()
-    median = float(np.median(judge.profit(random)))
-    rate = 256 / (time.perf_counter() - began)
-    python = peers.python_of(peers.HFTBACKTEST, lambda text: print(text, file=sys.stderr))
-    ours, theirs, each = [], [], []
-    for seed in range(chosen.seeds):  # in turns
-        ours.append(our_run(judge, chosen.candidates, chosen.batch, seed))
-        path, seconds = peer_run(python, spec, chosen.trials, seed)
-        theirs.append(path)
-        each.append(seconds)
-        print(f"seed {seed}: ours {ours[-1][-1]}, theirs {theirs[-1][-1]}", file=sys.stderr, flush=True)
-    best = max(path[-1][1] for path in (*ours, *theirs))
-    level = median + 0.95 * (best - median)
-    result = {
-        "tape": tape.name if hasattr(tape, "name") else chosen.tape.name,
-        "events": len(tape),
-        "best": best,
-        "median_of_random": median,
-        "level": level,
-        "our_candidates_per_second": round(rate, 1),
-        "their_candidates_per_second": round(1.0 / float(np.mean(np.concatenate(each))), 3),
-        "our_seconds": [reached(path, level) for path in ours],
-        "their_seconds": [reached(path, level) for path in theirs],
-        "their_seconds_in_all": [path[-1][0] for path in theirs],
-        "trials": chosen.trials,
+
+
+def level_of(judge: Ours, rows: list[dict[str, Any]], results: Path, say: Callable[[str], None]) -> Level:
+    """The best known: of the file, or of long searches with seeds that no measured run has."""
+    known = next((row for row in rows if row["kind"] == "level"), None)
+    if known is None:
+        random = Search(SPACE, {"profit": "max"}, seed=99).ask(256)
+        median = float(np.median(judge.profit(random)))
+        found = [our_run(judge, "genetic", REFERENCE, 512, 1000 + number, np.inf)["best"] for number in range(3)]
+        known = {"kind": "level", "best": max(found), "median": median, "found": found}
+        append(results, known)
+    level = Level(known["best"], known["median"])
+    say(f"best known {level.best:.4f}, median of random sets {level.median:.4f}, level {level.profit:.4f}")
+    return level
+
+
+def rate_of(judge: Ours, lanes: int) -> float:
+    """Candidates a second, judged ``lanes`` at a time: the median of five."""
+    points = Search(SPACE, {"profit": "max"}, seed=98).ask(lanes)
+    seconds = []
+    for _ in range(5):
+        began = time.perf_counter()
+        judge.profit(points)
+        seconds.append(time.perf_counter() - began)
+    return lanes / float(np.median(seconds))
+
+
+def first(path: list[list[float]], value: float) -> float:
+    """Seconds until a run had found as much; infinite: never."""
+    return next((seconds for seconds, best in path if best >= value), np.inf)
+
+
+def _ratios(pairs: list[tuple[float, float]]) -> dict[str, Any]:
+    """The peer's seconds over ours, seed by seed."""
+    each = [theirs / own for theirs, own in pairs]
+    low, middle, high = (round(float(value), 1) for value in np.quantile(each, [0.25, 0.5, 0.75]))
+    return {
+        "ours": [round(own, 3) for _, own in pairs],
+        "theirs": [round(theirs, 1) for theirs, _ in pairs],
+        "times_less": [round(value, 1) for value in each],
+        "median": middle,
+        "quartiles": [low, high],
+        "of_totals": round(sum(theirs for theirs, _ in pairs) / sum(own for _, own in pairs), 1),
     }
-    (WORK / "search_speed.json").write_text(json.dumps(result, indent=2), encoding="utf-8")
-    print(json.dumps(result))
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Time to the level of each side, seed by seed, and the peer's time over ours."""
+    runs = [row for row in rows if row["kind"] == "run"]
+    found: dict[str, Any] = {"level": next(row for row in rows if row["kind"] == "level")}
+    theirs = {row["seed"]: row for row in runs if row["side"] == PEER}
+    for side in dict.fromkeys(row["side"] for row in runs):
+        own = [row for row in runs if row["side"] == side]
+        seconds = [row["seconds"] for row in own]
+        found[side] = {
+            "runs": len(own),
+            "reached": sum(row["reached"] for row in own),
+            "seconds": [round(value, 3) for value in seconds],
+            "median_seconds": round(float(np.median(seconds)), 3),
+            "judged": [row["judged"] for row in own],
+            "judged_a_second": round(sum(row["judged"] for row in own) / sum(seconds), 1),
+            "judged_a_second_of_judging": round(
+                sum(row["judged"] for row in own) / sum(row["judging_seconds"] for row in own), 1
+            ),
+            "best": [round(row["best"], 3) for row in own],
+        }
+        pairs = [(theirs[row["seed"]], row) for row in own if row["seed"] in theirs]
+        if side != PEER and pairs:
+            found[side]["to_the_level"] = _ratios([(peer["seconds"], row["seconds"]) for peer, row in pairs])
+            found[side]["to_what_the_peer_reached"] = _ratios(
+                [(peer["path"][-1][0], first(row["path"], peer["best"])) for peer, row in pairs]
+            )
+    for row in rows:
+        if row["kind"] == "rate":
+            found.setdefault("rates", []).append({name: row[name] for name in row if name != "kind"})
+    return found
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure both, print one JSON line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.search_speed", description=__doc__)
+    parser.add_argument("--tape", type=Path, required=True)
+    parser.add_argument("--samplers", default="genetic,ensemble", help="of our search")
+    parser.add_argument("--candidates", type=int, default=4096, help="of ours at most, a run")
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--trials", type=int, default=1500, help="of the peer at most, a run")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2, help="of ours, and processes of the peer")
+    parser.add_argument("--maker-fee", type=float, default=0.0)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    chosen = parser.parse_args(arguments)
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    tape = Tape.open(chosen.tape)
+    WORK.mkdir(exist_ok=True)
+    spec = specification(tape, chosen.maker_fee)
+    judge = Ours(tape, spec, chosen.threads)
+    rows = done(chosen.results)
+    for sampler in chosen.samplers.split(","):
+        our_run(judge, sampler, 3 * chosen.batch, chosen.batch, 997, np.inf)  # compiles and imports
+    level = level_of(judge, rows, chosen.results, say)
+    file = WORK / "speed.json"
+    file.write_text(json.dumps(spec), encoding="utf-8")
+    python = peers.python_of(peers.HFTBACKTEST, say)
+    free: SimpleQueue[Backtester] = SimpleQueue()
+    started = [Backtester(python, file) for _ in range(chosen.threads)]
+    for backtester in started:
+        free.put(backtester)
+    peer_run(free, chosen.threads, 15, 997, np.inf)  # imports
+    known = {(row.get("side"), row.get("seed")) for row in rows}
+    for seed in range(FIRST_SEED, FIRST_SEED + chosen.seeds):  # in turns
+        for side in (*chosen.samplers.split(","), PEER):
+            if (side, seed) in known:
+                continue
+            if side == PEER:
+                found = peer_run(free, chosen.threads, chosen.trials, seed, level.profit)
+            else:
+                found = our_run(judge, side, chosen.candidates, chosen.batch, seed, level.profit)
+            append(chosen.results, {"kind": "run", "side": side, "seed": seed, **found})
+            say(f"seed {seed}, {side}: {found['seconds']:.2f} s, {found['judged']} judged, best {found['best']:.3f}")
+        append(
+            chosen.results,
+            {"kind": "rate", "seed": seed, **{f"{n}_lanes": round(rate_of(judge, n), 1) for n in (128, 1024)}},
+        )
+    for backtester in started:
+        backtester.close()
+    print(json.dumps({"tape": chosen.tape.name, "events": len(tape), **summary(done(chosen.results))}))
 
 
 if __name__ == "__main__":

@@ -52,6 +52,17 @@ def test_any_experience_gives_a_monotone_map_to_probabilities(past: list[tuple[f
     assert 0.0 <= found.apply(p * 0.5) <= found.apply(p) + 1e-12 <= 1.0 + 1e-12
 
 
+def test_what_no_smooth_curve_follows_is_learned_with_enough_outcomes() -> None:
+    draw = rng(9)
+    said = draw.random(4000)
+    came = (draw.random(4000) < np.where(said > 0.6, 0.8, 0.3)).astype(float)  # a step, not a curve
+    many, few = calibrate(said, came), calibrate(said[:40], came[:40])
+    assert many.apply(0.55) == pytest.approx(0.3, abs=0.05)
+    assert many.apply(0.65) == pytest.approx(0.8, abs=0.07)
+    smooth = Calibration(few.shift, few.rise, few.fall)
+    assert max(abs(few.apply(p) - smooth.apply(p)) for p in np.linspace(0.02, 0.98, 25)) < 0.06
+
+
 def stream(count: int, slope: float, shift: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     draw = rng(seed)
     x = draw.normal(0.0, 1.2, count)

@@ -168,6 +168,10 @@ def test_earlier_proposals_are_judged_by_what_came() -> None:
     assert told["proposal_id"] == f"optimizer-{made}" and told["sent"] and told["outcome"] == 1.0
     assert told["confidence_score"] == confidence and told["difference"] > 0
     assert agent.memory.calibration().apply(0.8) > 0.8  # one success makes it a little surer
+    ahead = data["next_epoch"]
+    assert ahead["lower"] < ahead["expected"] < ahead["upper"] and ahead["level"] == 0.9
+    assert ahead["n"] == 1 and len(agent.memory.errors) == 1
+    assert ahead["expected"] == pytest.approx(60 * data["paired"]["edge"])
 
 
 def test_a_market_that_turns_makes_it_less_sure() -> None:

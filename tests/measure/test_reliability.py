@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidewright.market.errors import UsageError
-from tidewright.measure.reliability import assess, perfect_band, plain, skill_interval
+from tidewright.measure.reliability import assess, of_plain, perfect_band, plain, skill_interval
 
 
 def test_published_vector() -> None:
@@ -89,3 +89,20 @@ def test_plain_values_for_a_message() -> None:
     told = plain(assess([0.1] * 10 + [0.9] * 10, [1] + [0] * 9 + [1] * 8 + [0] * 2))
     assert told["n"] == 20 and told["bins"][1] == {"forecast": 0.9, "frequency": 0.8, "n": 10}
     assert told["skill"] == pytest.approx(1 - told["brier"] / 0.25, abs=1e-6)
+
+
+def test_what_a_message_says_is_read_back_as_it_was() -> None:
+    rng = np.random.default_rng(2)
+    said = rng.random(200)
+    found = assess(said, (rng.random(200) < said).astype(float))
+    assert found is not None
+    back = of_plain(plain(found))
+    assert back is not None and back.count == 200 and len(back.bins) == len(found.bins)
+    for name in ("brier", "base_rate", "reliability", "resolution", "uncertainty", "calibration_error", "skill"):
+        assert getattr(back, name) == pytest.approx(getattr(found, name), abs=1e-5)
+
+
+@pytest.mark.parametrize("told", [None, 3, {}, {"n": 0, "brier": None}, {"n": 5}, {"n": "many", "brier": 0.2}])
+def test_a_score_without_outcomes_or_malformed_is_none(told: object) -> None:
+    assert of_plain(told) is None
+    assert of_plain(plain(None)) is None

@@ -219,6 +219,14 @@ def test_text_from_outside_cannot_leave_its_place(data: ReportData) -> None:
     assert hostile not in text
 
 
+def test_a_proposal_shows_where_its_difference_should_lie(data: ReportData) -> None:
+    ranged = replace(data.proposals[-1], ahead=(-1.25, 3.5, 0.9))
+    endless = replace(data.proposals[0], ahead=(-math.inf, 2.0, 0.9))
+    shown = replace(data, proposals=(endless, *data.proposals[1:-1], ranged))
+    text = page(shown, summarise(shown))
+    assert "\u22121.250 to 3.500 (90 %)" in text and "? to 2.000 (90 %)" in text
+
+
 def test_page_is_written_whole_or_not_at_all(tmp_path: Path, data: ReportData) -> None:
     summary = summarise(data)
     target = write_page(tmp_path / "sub" / "report.html", data, summary)

@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from tidewright.agents.optimizer.memory import Memory
 from tidewright.agents.optimizer.objective import TOO_FEW
 from tidewright.agents.optimizer.optimize import Optimization
 from tidewright.agents.optimizer.optimize import optimize as search
@@ -244,6 +245,11 @@ def _print(console: Console, plan: Plan, found: Findings) -> None:
             f"best against incumbent out of sample: {evidence.mean:+.6g} a cycle "
             f"[{evidence.lower:+.6g}, {evidence.upper:+.6g}], confidence {evidence.confidence:.2f} "
             f"for the next {evidence.horizon} cycles"
+        )
+        ahead = Memory().interval(evidence.expected, evidence.deviation)
+        console.print(
+            f"over these {evidence.horizon} cycles together: {ahead.expected:+.6g} expected, "
+            f"{100 * ahead.level:.0f} % between {ahead.lower:+.6g} and {ahead.upper:+.6g} (no epoch was seen yet)"
         )
     if found.validation is not None:
         console.print(validation_table(found.validation, None if found.steady is None else found.steady.to_json()))

@@ -1,5 +1,6 @@
 """What a session's messages tell of its advice: the stages of accepted proposals, and the account of regret."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,6 +46,17 @@ def regret(rows: list[Row]) -> History | None:
     params = newest.get("best_fixed", {}).get("params", {})
     text = ", ".join(f"{name} {value:.4g}" for name, value in params.items() if isinstance(value, int | float))
     return History(np.array(times, np.int64), account(ours, incumbent, fixed, best), text)
+
+
+def ahead(content: Mapping[str, Any]) -> tuple[float, float, float] | None:
+    """The interval a proposal foretells for its difference over the next epoch: lower, upper, level."""
+    told = content.get("next_epoch")
+    if not isinstance(told, Mapping) or not isinstance(level := told.get("level"), int | float):
+        return None
+    lower, upper = told.get("lower"), told.get("upper")
+    low = float(lower) if isinstance(lower, int | float) else -math.inf
+    high = float(upper) if isinstance(upper, int | float) else math.inf
+    return low, high, float(level)
 
 
 def _data(row: Row) -> dict[str, Any]:

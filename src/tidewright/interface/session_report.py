@@ -21,7 +21,7 @@ from tidewright.market.instrument import Instrument, units_text
 from tidewright.market.tape import Tape
 from tidewright.measure.mids import MidSeries, tape_mids
 from tidewright.measure.presentation import duration_text, number_text
-from tidewright.measure.reliability import Bin, Reliability
+from tidewright.measure.reliability import Reliability, of_plain
 from tidewright.measure.report import Proposal, ReportData, SessionFacts, Summary, Verdict, summarise
 from tidewright.measure.report_page import write_page
 from tidewright.measure.trades import Fills
@@ -309,6 +309,7 @@ def _proposals(rows: list[Row]) -> tuple[Proposal, ...]:
                 params=_numbers(data.get("optimized_params")),
                 metrics=_numbers(data.get("performance_metrics")),
                 outcome=outcomes.get(str(data.get("proposal_id"))),
+                ahead=advice_report.ahead(data),
             )
         )
     return tuple(found)
@@ -327,25 +328,8 @@ def _outcomes(rows: list[Row]) -> dict[str, float]:
 
 def _reliability(rows: list[Row]) -> Reliability | None:
     """The score the optimizer keeps of its own forecasts, from its last message that carries one."""
-    for row in reversed(rows):
-        score = _data(row).get("reliability") if row["direction"] == "in" else None
-        if not isinstance(score, dict) or not score.get("n"):
-            continue
-        number = _numbers(score)
-        if "brier" not in number:
-            continue
-        bins = tuple(
-            Bin(b["forecast"], b["frequency"], int(b["n"]))
-            for b in map(_numbers, score.get("bins") or [])
-            if {"forecast", "frequency", "n"} <= set(b)
-        )
-        count = sum(b.count for b in bins)
-        base = sum(b.outcome * b.count for b in bins) / count if count else math.nan
-        miss, apart, unsure, ece = (
-            number.get(name, math.nan) for name in ("reliability", "resolution", "uncertainty", "ece")
-        )
-        return Reliability(int(number["n"]), number["brier"], base, miss, apart, unsure, ece, bins)
-    return None
+    found = (of_plain(_data(row).get("reliability")) for row in reversed(rows) if row["direction"] == "in")
+    return next((score for score in found if score is not None), None)
 
 
 # -- assumptions -------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ held against the band that perfect forecasts of the same values would show (:fun
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -116,6 +117,37 @@ def plain(found: Reliability | None) -> dict[str, Any]:
     }
     curve = [{"forecast": round(b.forecast, 6), "frequency": round(b.outcome, 6), "n": b.count} for b in found.bins]
     return {"n": found.count, **{name: round(value, 6) for name, value in figures.items()}, "bins": curve}
+
+
+def of_plain(told: object) -> Reliability | None:
+    """What :func:`plain` said, read back from a message; ``None`` where nothing was judged or it is malformed."""
+    if not isinstance(told, Mapping):
+        return None
+    number = _numbers(told)
+    count = int(number.get("n", 0.0))
+    if count < 1 or "brier" not in number:
+        return None
+    listed = told.get("bins")
+    parts = [_numbers(part) for part in listed if isinstance(part, Mapping)] if isinstance(listed, list) else []
+    bins = tuple(
+        Bin(part["forecast"], part["frequency"], int(part["n"]))
+        for part in parts
+        if {"forecast", "frequency", "n"} <= set(part)
+    )
+    known = sum(b.count for b in bins)
+    base = sum(b.outcome * b.count for b in bins) / known if known else math.nan
+    miss, apart, unsure, error = (
+        number.get(name, math.nan) for name in ("reliability", "resolution", "uncertainty", "ece")
+    )
+    return Reliability(count, number["brier"], base, miss, apart, unsure, error, bins)
+
+
+def _numbers(told: Mapping[Any, Any]) -> dict[str, float]:
+    return {
+        str(name): float(value)
+        for name, value in told.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
 
 
 def assess(forecasts: npt.ArrayLike, outcomes: npt.ArrayLike) -> Reliability | None:

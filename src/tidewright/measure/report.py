@@ -74,6 +74,9 @@ class Proposal:
         What was proposed, and the figures that came with it.
     outcome
         Whether it did beat the incumbent over the epoch that followed: 1 yes, 0 no, 0.5 a tie; ``None``: not known.
+    ahead
+        Where its difference to the incumbent was foretold to lie over that epoch, quote: lower end, upper end, and the
+        share of epochs that shall lie within; ``None``: not told.
     """
 
     ts: int
@@ -84,6 +87,7 @@ class Proposal:
     params: Mapping[str, float] = field(default_factory=dict)
     metrics: Mapping[str, float | None] = field(default_factory=dict)
     outcome: float | None = None
+    ahead: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

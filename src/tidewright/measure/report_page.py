@@ -12,7 +12,7 @@ from plotly.offline import get_plotlyjs
 from tidewright.market.clock import SECOND, iso
 from tidewright.measure import charts
 from tidewright.measure.presentation import duration_text, number_text
-from tidewright.measure.report import ReportData, Summary
+from tidewright.measure.report import Proposal, ReportData, Summary
 from tidewright.measure.report_table import (
     ORDER,
     markout_values,
@@ -247,7 +247,8 @@ def _proposals(data: ReportData, summary: Summary, shown: dict[str, charts.Figur
         confidence = number_text(item.confidence) if math.isfinite(item.confidence) else "n/a"
         came = "" if item.outcome is None else _OUTCOMES.get(item.outcome, "a tie")
         rows.append(
-            f'<tr><td class="num">{iso(item.ts)[5:16].replace("T", " ")}</td><td class="num">{confidence}</td>'
+            f'<tr><td class="num">{iso(item.ts)[5:16].replace("T", " ")}</td><td class="num">{confidence}'
+            f'<div class="dim small">{_ahead(item)}</div></td>'
             f'<td class="{item.verdict or "open"}">{item.verdict or "open"}'
             f'<div class="dim small">{came}</div></td><td>{escape(item.why)}'
             f'<div class="dim small">{escape(params)}</div></td></tr>'
@@ -260,9 +261,19 @@ def _proposals(data: ReportData, summary: Summary, shown: dict[str, charts.Figur
     return (
         f"<h2>Proposals: {summary.accepted} accepted, {summary.refused} refused</h2>"
         '<p class="dim small">A confidence score is the probability that the proposal beats the parameters in use over '
-        f"the next epoch, out of sample. Reliability: {escape(reliability_text(summary))}.</p>"
+        "the next epoch, out of sample; under it the interval in which its difference to them should lie, in quote. "
+        f"Reliability: {escape(reliability_text(summary))}.</p>"
         f"{_chart('confidence', 'Confidence of each proposal', shown)}{reliability}{table}"
     )
+
+
+def _ahead(item: Proposal) -> str:
+    """Where its difference was foretold to lie."""
+    if item.ahead is None:
+        return ""
+    lower, upper, level = item.ahead
+    ends = " to ".join(number_text(end, 3) if math.isfinite(end) else "?" for end in (lower, upper))
+    return f"{ends} ({100 * level:.0f} %)"
 
 
 def _proposal_rows(rows: list[str]) -> str:

@@ -8,9 +8,10 @@ from typing import Any, Final
 import numpy as np
 
 from tidewright.agents.optimizer import regret
+from tidewright.agents.optimizer.calibration import CALIBRATED_BOUND
 from tidewright.agents.optimizer.challenge import compare
 from tidewright.agents.optimizer.change import noticed, shortened
-from tidewright.agents.optimizer.evidence import BOUND, Evidence
+from tidewright.agents.optimizer.evidence import Evidence
 from tidewright.agents.optimizer.judge import Judge, Settings, ShadowJudge
 from tidewright.agents.optimizer.memory import Forecast, Memory
 from tidewright.agents.optimizer.objective import TOO_FEW
@@ -175,7 +176,7 @@ class Optimizer:
     ) -> Message:
         data = request.data
         calibrated = self.memory.calibration().apply(evidence.confidence)
-        confidence = round(min(max(calibrated, BOUND), 1.0 - BOUND), 4)
+        confidence = round(min(max(calibrated, CALIBRATED_BOUND), 1.0 - CALIBRATED_BOUND), 4)
         chosen = found.outside[found.chosen]
         proposal_id = f"{request.target_agent}-{data.until_ns}"
         self.memory.pending.append(
@@ -189,6 +190,8 @@ class Optimizer:
                 raw=evidence.confidence,
                 confidence=confidence,
                 sent=not found.reason,
+                expected=evidence.expected,
+                deviation=evidence.deviation,
             )
         )
         record = {**self._record(found, plan, evidence), **told}
@@ -221,6 +224,7 @@ class Optimizer:
                 record[name] = {"candidate": _shown(lanes[max(found.chosen, 0)]), "incumbent": _shown(lanes[-1])}
         if evidence is not None:
             record["paired"] = _paired(evidence)
+            record["next_epoch"] = self.memory.interval(evidence.expected, evidence.deviation).to_json()
             record["deflated_sharpe"] = None if found.deflated is None else asdict(found.deflated)
             record["validation"] = None if found.validation is None else found.validation.to_json()
             record["stability"] = None if found.steady is None else found.steady.to_json()

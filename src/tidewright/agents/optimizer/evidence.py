@@ -42,6 +42,8 @@ class Evidence:
     edge, z
         What is thought to last of the difference, a cycle, quote, from both windows; and the same over the horizon in
         deviations of the sum that is foretold.
+    expected, deviation
+        That sum over the horizon, and its deviation, quote: what the conformal interval is built on.
     confidence
         The forecast before what came true corrects it, a probability.
     cycles, block, horizon
@@ -56,6 +58,8 @@ class Evidence:
     probability: float
     edge: float
     z: float
+    expected: float
+    deviation: float
     confidence: float
     cycles: int
     block: int
@@ -172,7 +176,7 @@ def paired(
     mean = float(outside.difference.mean())
     scale = _ROUNDING * float(np.abs(outside.difference).sum()) * max(1.0, horizon / cycles)
     lower, upper = np.quantile(means, [0.025, 0.975])
-    edge, z = _lasting(outside, inside, horizon, choices)
+    edge, z, deviation = _lasting(outside, inside, horizon, choices)
     return Evidence(
         mean=mean,
         lower=float(lower),
@@ -180,6 +184,8 @@ def paired(
         probability=_share_above(ahead + horizon * (means - mean), scale),
         edge=edge,
         z=z,
+        expected=horizon * edge,
+        deviation=deviation,
         confidence=float(np.clip(1.0 / (1.0 + np.exp(-SLOPE * np.arcsinh(z))), BOUND, 1.0 - BOUND)),
         cycles=cycles,
         block=block,
@@ -188,8 +194,8 @@ def paired(
     )
 
 
-def _lasting(outside: Pair, inside: Pair | None, horizon: int, choices: float) -> tuple[float, float]:
-    """Edge a cycle and z."""
+def _lasting(outside: Pair, inside: Pair | None, horizon: int, choices: float) -> tuple[float, float, float]:
+    """Edge a cycle, z, and the deviation of the sum over the horizon."""
     windows = [outside] if inside is None else [inside, outside]
     difference = np.concatenate([pair.difference for pair in windows])
     drift = np.concatenate([pair.drift for pair in windows])
@@ -198,14 +204,12 @@ def _lasting(outside: Pair, inside: Pair | None, horizon: int, choices: float) -
     tiny = _ROUNDING * float(np.abs(earned).sum() + np.abs(drift).sum())
     unknown = block_deviation(earned) / total**0.5  # standard error of the edge
     edge = float(earned.mean() + DRIFT_WEIGHT * drift.mean()) - FLATTERY * max(0.0, expected_maximum(choices)) * unknown
-    if abs(edge) * total <= tiny:
-        return edge, 0.0
     deviation = (horizon * block_deviation(difference) ** 2 + (horizon * unknown) ** 2) ** 0.5
     scale = max(deviation, tiny)
-    if scale == 0.0:  # differences so small that their squares and sums are nothing
-        return edge, 0.0
+    if abs(edge) * total <= tiny or scale == 0.0:  # nothing, or so small that squares and sums of it are nothing
+        return edge, 0.0, deviation
     blocks = total / block_length(total)
-    return edge, float(horizon * edge / scale * blocks / (blocks + HALF_BLOCKS))
+    return edge, float(horizon * edge / scale * blocks / (blocks + HALF_BLOCKS)), deviation
 
 
 def moments(returns: F64) -> tuple[float, float, float]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import orjson
 
 from tidewright.agents.optimizer.calibration import Calibration, calibrate
+from tidewright.agents.optimizer.conformal import Range, learned
 from tidewright.market.errors import DataError
 from tidewright.measure.reliability import Reliability, assess
 
@@ -34,6 +35,8 @@ class Forecast:
         Probability that the candidate earns more, before and after calibration.
     sent
         Whether it went out as a proposal; the others are kept for the score alone.
+    expected, deviation
+        The difference that was expected, and its deviation, quote; ``None`` in files of earlier versions.
     """
 
     proposal_id: str
@@ -45,6 +48,8 @@ class Forecast:
     raw: float
     confidence: float
     sent: bool
+    expected: float | None = None
+    deviation: float | None = None
 
 
 @dataclass(slots=True)
@@ -59,6 +64,8 @@ class Memory:
         Parameter sets ever judged in sample.
     pending, settled
         Forecasts whose epoch is not over, and (raw, confidence, outcome) of those whose epoch is.
+    errors
+        How far off settled forecasts were, in deviations, oldest first: what conformal intervals learn from.
     elites
         The best in-sample values of the last epoch, by parameter name: out-of-sample results never choose them.
     regret
@@ -72,6 +79,7 @@ class Memory:
     sharpe_square: float = 0.0
     pending: list[Forecast] = field(default_factory=list)
     settled: list[tuple[float, float, float]] = field(default_factory=list)
+    errors: list[float] = field(default_factory=list)
     elites: list[dict[str, float]] = field(default_factory=list)
     regret: dict[str, Any] = field(default_factory=dict)
 
@@ -100,7 +108,13 @@ class Memory:
         """
         outcome = 0.5 if difference == 0.0 or math.isnan(difference) else float(difference > 0.0)
         self.settled.append((forecast.raw, forecast.confidence, outcome))
+        if forecast.expected is not None and forecast.deviation and math.isfinite(difference):
+            self.errors.append((difference - forecast.expected) / forecast.deviation)
         return outcome
+
+    def interval(self, expected: float, deviation: float) -> Range:
+        """Where the next epoch's difference will lie, from how far off earlier forecasts were."""
+        return learned(self.errors).range(expected, deviation)
 
     def calibration(self) -> Calibration:
         """The correction that what came true suggests for raw forecasts."""
