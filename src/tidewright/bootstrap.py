@@ -30,10 +30,13 @@ from tidewright.trading.chair import Chair
 from tidewright.trading.commands import FOLDER, CommandBox
 from tidewright.trading.coordinator import Coordinator
 from tidewright.trading.cycles import ControlCycles, Cycles, Registration, WallCycles
+from tidewright.trading.lease import LOCK, NAME, Lease, Lock
 from tidewright.trading.now import Observer
+from tidewright.trading.opening import unfinished
 from tidewright.trading.replay_journal import relearn
 from tidewright.trading.session import Parts, Session
 from tidewright.trading.settings import AdviceSettings, AgentSettings, SessionSettings
+from tidewright.trading.standby import Standby
 from tidewright.venues.binance.client import BinanceConfig
 from tidewright.venues.binance.feed import BinanceFeed
 from tidewright.venues.binance.trading import BinanceTrading
@@ -145,6 +148,7 @@ def build(
     settings: SessionSettings,
     pace: float | None = None,
     observers: tuple[Observer, ...] = (),
+    standby: Standby | None = None,
 ) -> tuple[Session, "Resources"]:
     """A session in a folder, new or to be resumed, and what must be closed after it.
 
@@ -156,6 +160,8 @@ def build(
         Part of the client order ids of a new session: letters, digits, ``-`` and ``_``, at most 20.
     pace
         Market seconds per wall second of a paced paper exchange; ``None``: lockstep (with a control URL) or live.
+    standby
+        That has become master; its claim goes on.
     """
     if not name or len(name) > 20 or not name.replace("-", "").replace("_", "").isalnum() or not name.isascii():
         raise UsageError(f"a session name is 1 to 20 letters, digits, - or _, was {name!r}")
@@ -167,7 +173,7 @@ def build(
     cycles: Cycles = WallCycles() if live else ControlCycles(address.control, address.symbol, name)
     # A paper venue's receipts are bounded by the barriers; the session stamps them.
     feed = BinanceFeed(address.rest, address.ws, cycles.clock, receipt=None if live else _venue_time)
-    resources = Resources(folder, settings)
+    resources = Resources(folder, settings, standby)
     recorder = LateInstrument(resources.open_tape, observers)
     parts = Parts(
         name,
@@ -182,6 +188,7 @@ def build(
         CommandBox(folder, resources.journal(), cycles.clock),
         _coordinator(settings, resources, cycles.clock),
         Chair(folder, settings) if settings.seat.used else None,
+        resources.lease.beat,
     )
     return Session(parts), resources
 
@@ -279,17 +286,35 @@ class Resources:
     ----------
     folder
         Where the files are; made if it is not there.
+    standby
+        That has become master; ``None``: this process is the session's first.
+
+    Raises
+    ------
+    UsageError
+        If another process holds the session.
     """
 
-    def __init__(self, folder: Path, settings: SessionSettings) -> None:
+    def __init__(self, folder: Path, settings: SessionSettings, standby: Standby | None = None) -> None:
         self.folder = folder
         self._settings = settings
         self._new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
         self._new = [
-            path for path in (folder / DATABASE, folder / TAPE, folder / JOURNAL, folder / FOLDER) if not path.exists()
+            path
+            for path in (folder / DATABASE, folder / TAPE, folder / JOURNAL, folder / FOLDER, folder / LOCK)
+            if not path.exists()
         ]
         folder.mkdir(parents=True, exist_ok=True)
+        self._lock = Lock(folder) if standby is None else standby.lock
+        if not self._lock.take():
+            raise UsageError(f"a session runs in {folder} already, process {self._lock.holder}")
         self.database = Database(folder / DATABASE)
+        self.lease = Lease(self.database, NAME if standby is None else standby.lease.name)
+        if standby is None:
+            self.lease.claim()
+        else:
+            self.lease.token = standby.lease.token
+        self.lease.guard()
         self._journal: Journal | None = None
         self._optimizer: ProcessBus | None = None
 
@@ -334,10 +359,14 @@ class Resources:
         if self._journal is not None:
             self._journal.close()
         try:
-            began = bool(self.database.sessions())
+            sessions = self.database.sessions()
+            now = self.lease.read()
+            if sessions and now is not None and now.token == self.lease.token and unfinished(self.database) is None:
+                self.lease.give_back()
         finally:
             self.database.close()
-        if not began:
+            self._lock.give_up()
+        if not sessions:
             self._unmake()
 
     def _unmake(self) -> None:

@@ -57,13 +57,21 @@ def command(*arguments: str) -> list[str]:
 class PaperMarket:
     """Exchange on a synthetic market in a folder; use it as a context manager."""
 
-    def __init__(self, folder: Path, hours: float) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, hours: float, pace: str = "lockstep") -> None:
+        self.folder, self._pace = folder, pace
         synthesize(folder / "market", hours=hours, seed=11)
 
     def __enter__(self) -> "PaperMarket":
         self._process = subprocess.Popen(
-            command("exchange", "--tape", str(self.folder / "market"), "--state", str(self.folder / "exchange.json")),
+            command(
+                "exchange",
+                "--tape",
+                str(self.folder / "market"),
+                "--state",
+                str(self.folder / "exchange.json"),
+                "--pace",
+                self._pace,
+            ),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

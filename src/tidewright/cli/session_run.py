@@ -15,6 +15,7 @@ from tidewright.interface.session_report import Report
 from tidewright.market.errors import NotRunningError
 from tidewright.trading import state_file
 from tidewright.trading.settings import SessionSettings
+from tidewright.trading.standby import Standby
 from tidewright.trading.supervisor import supervise
 
 
@@ -31,6 +32,7 @@ async def run_session(
     notes: Sequence[str] = (),
     headless: bool,
     began: float,
+    standby: Standby | None = None,
 ) -> tuple[dict[str, Any], Report]:
     """Trade until the session's end, and answer as :func:`session_answer.answer` does.
 
@@ -42,6 +44,8 @@ async def run_session(
         Above the display; without a terminal the notes are lines.
     began
         ``time.monotonic()`` when the command started.
+    standby
+        That has become master and goes on with the session of another process.
 
     Raises
     ------
@@ -64,7 +68,7 @@ async def run_session(
             display = LineDisplay(console.print)
         else:
             display = stack.enter_context(LiveDisplay(Console(stderr=True, highlight=False), title, tuple(notes)))
-        session, resources = bootstrap.build(folder, name, address, settings, pace, (keeper, display))
+        session, resources = bootstrap.build(folder, name, address, settings, pace, (keeper, display), standby)
         watching = asyncio.create_task(watch(lambda: session.optimizer_wait_s, display))
         try:
             await supervise(session)

@@ -11,6 +11,7 @@ from rich.table import Table
 from tidewright.interface import agents_view, risk_view, seat_view
 from tidewright.market.errors import NotRunningError
 from tidewright.trading import state_file
+from tidewright.trading.standby import standbys
 
 Folder = Annotated[
     Path | None,
@@ -41,6 +42,8 @@ def show(path: Path, state: dict[str, Any], as_json: bool) -> None:
     console = Console(stderr=True, highlight=False)
     table = Table(box=None, show_header=False, title=str(path.parent), title_justify="left")
     table.add_row("running", "yes" if state["running"] else "no")
+    for name, word in standbys(path.parent).items():
+        table.add_row(name, word)
     for name in _SHOWN:
         if state.get(name) not in (None, "", False):
             table.add_row(name.replace("_", " "), str(state[name]))

@@ -18,6 +18,7 @@ from tidewright.coordination.alive import is_alive
 from tidewright.market.errors import ConfigError, NotRunningError, TidewrightError, TimedOutError, UsageError
 from tidewright.store.database import Database
 from tidewright.trading import commands, state_file
+from tidewright.trading.lease import retire
 from tidewright.trading.opening import unfinished
 
 _ANSWER_S: Final = 10.0
@@ -99,6 +100,7 @@ def _directly(path: Path, state: dict[str, Any], why: str, flatten: bool) -> str
         row = unfinished(database)
     finally:
         database.close()
+    _retire(path.parent)
     if row is None:
         return f"{why}; no unfinished session is in {path.parent}"
     count, left = asyncio.run(bootstrap.cancel_at_venue(address, row["session"]))
@@ -106,6 +108,15 @@ def _directly(path: Path, state: dict[str, Any], why: str, flatten: bool) -> str
         raise TidewrightError(f"{why}; not confirmed as cancelled at the venue: {', '.join(left)}")
     unsold = "; the position was not flattened: start the session again for that" if flatten else ""
     return f"{why}; {count} open orders were cancelled at the venue directly{unsold}"
+
+
+def _retire(folder: Path) -> None:
+    """A person has ended it: no standby shall go on with it."""
+    database = Database(folder / bootstrap.DATABASE)
+    try:
+        retire(database)
+    finally:
+        database.close()
 
 
 def _address(folder: Path, state: dict[str, Any]) -> bootstrap.VenueAddress:

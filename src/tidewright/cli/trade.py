@@ -31,6 +31,7 @@ from tidewright.strategies import registry
 from tidewright.strategies.custom import is_reference
 from tidewright.trading import state_file
 from tidewright.trading.settings import AdviceSettings, AgentSettings, RiskSettings, SessionSettings
+from tidewright.trading.standby import stand_by
 from tidewright.venues.binance.client import BINANCE_REST, BINANCE_STREAMS, BINANCE_WS_API
 from tidewright.venues.paper.pacing import parse_pace
 
@@ -103,6 +104,12 @@ def trade(
         ),
     ] = None,
     agent: Annotated[list[str] | None, typer.Option("--agent", help=agents_option.AGENT_HELP)] = None,
+    standby: Annotated[
+        int,
+        typer.Option(
+            "--standby", min=0, max=7, help="Watch over the session's process, and take over: 1 first, up to 7."
+        ),
+    ] = 0,
     policy: Annotated[str, typer.Option("--policy", help=seat_option.POLICY_HELP)] = "",
     challenger: Annotated[str, typer.Option("--challenger", help=seat_option.CHALLENGER_HELP)] = "",
     override: Annotated[bool, typer.Option("--override-examination", help=seat_option.OVERRIDE_HELP)] = False,
@@ -120,16 +127,33 @@ def trade(
     chosen = load(config, session_dir, os.environ, given)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    result, report = asyncio.run(_run(chosen, headless, console, began))
+    outcome = asyncio.run(_run(chosen, headless, console, began, standby))
+    if outcome is None:
+        console.print("there is nothing to take over: the session has ended, or this standby was told to stop")
+        if as_json:
+            print(orjson.dumps({"took_over": False}).decode(), flush=True)
+        return
+    result, report = outcome
     console.print(render(report.data, report.summary))
     console.print(f"report: {report.page}")
     if as_json:
         print(orjson.dumps(result).decode(), flush=True)
 
 
-async def _run(chosen: TradeConfig, headless: bool, console: Console, began: float) -> tuple[dict[str, Any], Any]:
+async def _run(
+    chosen: TradeConfig, headless: bool, console: Console, began: float, rank: int
+) -> tuple[dict[str, Any], Any] | None:
     state = chosen.folder / state_file.NAME
-    if state.is_file() and state_file.is_running(state_file.read(state)):
+    standby = None
+    if rank:
+        address = chosen.address
+        console.print(f"standby {rank} watches over the session in {chosen.folder}; Ctrl-C ends it")
+        standby = await stand_by(
+            chosen.folder, rank, chosen.settings.cycle_ns, address.symbol, address.control, console.print
+        )
+        if standby is None:
+            return None
+    elif state.is_file() and state_file.is_running(state_file.read(state)):
         raise UsageError(f"a session runs in {chosen.folder} already")
     return await run_session(
         chosen.folder,
@@ -142,6 +166,7 @@ async def _run(chosen: TradeConfig, headless: bool, console: Console, began: flo
         title=f"Tidewright {chosen.settings.mode}: {chosen.address.symbol}",
         headless=headless,
         began=began,
+        standby=standby,
     )
 
 

@@ -15,6 +15,7 @@ from tidewright.coordination.alive import is_alive
 from tidewright.interface.menu_views import live_table, parameter_table, system_table
 from tidewright.market.errors import NotFoundError, NotRunningError, TidewrightError, UsageError
 from tidewright.trading import commands, state_file
+from tidewright.trading.standby import standbys
 
 ENTRIES: Final[Mapping[str, str]] = {
     "1": "Start RL executor session",
@@ -156,6 +157,7 @@ class Menu:
         if isinstance(exchange, int):
             lives = is_alive(exchange)
             processes["paper exchange"] = f"process {exchange} {'lives' if lives else 'is over'}"
+        processes |= standbys(path.parent)
         if state.get("advisor") is not None:
             processes["optimizer"] = "asked every epoch" if state["advisor"] else "switched off"
         self._console.print(system_table(path.parent, state, running, processes))

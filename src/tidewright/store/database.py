@@ -13,7 +13,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import DatabaseError
 
-from tidewright.market.errors import DataError, NotFoundError
+from tidewright.market.errors import DataError, NotFoundError, TidewrightError
 from tidewright.store import schema
 
 Row = Mapping[str, Any]
@@ -82,22 +82,32 @@ class Database:
         """Write everything collected in one transaction; all of it or, after an error, nothing."""
         if not self._pending:
             return
-        with self._writing() as connection:
+        with self._fenced() as connection:
             for _, table, rows in self._pending:
                 connection.execute(_replace(table), list(rows))
         self._pending.clear()
 
     def end_session(self, session: str, ended_ns: int) -> None:
         """Note that a session ended in good order."""
-        with self._writing() as connection:
+        with self._fenced() as connection:
             row = schema.sessions
             connection.execute(update(row).where(row.c.session == session).values(ended_ns=ended_ns))
 
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
+    def writing(self) -> Iterator[Connection]:
+        """A transaction of one's own, not fenced."""
+        with self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _fenced(self) -> Iterator[Connection]:
         with self._engine.begin() as connection:
             if self.fence is not None:
-                self.fence(connection)
+                try:
+                    self.fence(connection)
+                except TidewrightError:
+                    self._pending.clear()  # what a fenced process meant to write must never be
+                    raise
             yield connection
 
     # -- reading -----------------------------------------------------------------------------------------------------

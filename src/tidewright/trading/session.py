@@ -65,6 +65,8 @@ class Parts:
         Makes one decision of several agents' opinions; ``None``: what the optimizer proposes and the executor accepts.
     chair
         Who steers the strategy; ``None``: it quotes by its parameters as they are.
+    beat
+        Gives a sign of life at each decision time, to those who would take over.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Parts:
     commands: CommandBox | None = None
     coordinator: Coordinator | None = None
     chair: Chair | None = None
+    beat: Callable[[int], None] | None = None
 
 
 class Session:
@@ -305,7 +308,10 @@ class Session:
         done, _ = await asyncio.wait({coming, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if coming in done:
-            return coming.result()
+            beat = coming.result()
+            if self._parts.beat is not None:
+                self._parts.beat(beat.ts)
+            return beat
         coming.cancel()
         await asyncio.gather(coming, return_exceptions=True)
         return Beat(max(beat.ts, self._parts.cycles.clock.market_ns()))

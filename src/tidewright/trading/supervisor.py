@@ -6,6 +6,7 @@ import signal
 from typing import Final
 
 from tidewright.market.errors import TidewrightError
+from tidewright.trading.lease import FencedError
 from tidewright.trading.session import Session
 
 logger = logging.getLogger(__name__)
@@ -18,7 +19,8 @@ async def supervise(session: Session) -> None:
 
     SIGINT and SIGTERM let it end in order: open orders are cancelled and confirmed. After any error the venue is asked
     to cancel every open order of the session, and the error goes on to the caller; the store stays as it was, so that
-    the next start finds the session unfinished and reconciles.
+    the next start finds the session unfinished and reconciles. A session whose place another process has taken touches
+    nothing any more.
 
     Raises
     ------
@@ -31,6 +33,9 @@ async def supervise(session: Session) -> None:
         loop.add_signal_handler(number, session.stop.set)
     try:
         await session.run()
+    except FencedError as error:
+        logger.error("%s; this process stops, and leaves the orders to the new master", error)
+        raise
     except Exception as error:  # the one place where nothing may slip through: open orders are at stake
         if session.at_stake:
             logger.error("the session broke (%s): cancelling its open orders", type(error).__name__)
