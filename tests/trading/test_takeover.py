@@ -48,13 +48,11 @@ def ended(market: PaperMarket, process) -> dict:
 
 
 def test_a_standby_goes_on_with_a_killed_masters_session(tmp_path):
-    with PaperMarket(tmp_path, hours=3.0) as market:
+    with PaperMarket(tmp_path, hours=16.0) as market:  # in lockstep it runs while processes start
         master = market.start_session()
         market.wait_for(master, lambda s: s["fills"] >= 3)
         second = standby(market)
         before = market.wait_for(master, lambda s: s["fills"] >= 5)
-        third = market.start_session()  # a second first process is refused: the session is held
-        assert "already" in third.communicate(timeout=60)[1] and third.returncode == 2
         os.kill(master.pid, signal.SIGKILL)
         master.communicate()
         seen = market.wait_for(second, lambda s: s["fills"] > before["fills"] + 2)
@@ -93,10 +91,12 @@ def test_a_master_that_hangs_is_fenced_and_stops_itself_or_is_killed(tmp_path, w
 
 
 def test_a_standby_of_a_session_that_ends_in_order_has_nothing_to_take_over(tmp_path):
-    with PaperMarket(tmp_path, hours=3.0) as market:
+    with PaperMarket(tmp_path, hours=16.0) as market:
         master = market.start_session()
         market.wait_for(master, lambda s: s["cycles"] >= 3)
         second = standby(market)
+        third = market.start_session()  # another first process is refused: the session is held
+        assert "already" in third.communicate(timeout=60)[1] and third.returncode == 2
         ended(market, master)
         out, err = second.communicate(timeout=60)
         assert second.returncode == 0, err
