@@ -90,6 +90,7 @@ def test_a_master_that_hangs_is_fenced_and_stops_itself_or_is_killed(tmp_path, w
         ended(market, second)
 
 
+@pytest.mark.slow
 def test_a_standby_of_a_session_that_ends_in_order_has_nothing_to_take_over(tmp_path):
     with PaperMarket(tmp_path, hours=16.0) as market:
         master = market.start_session()
