@@ -38,7 +38,7 @@ def evolve(
     episode: Annotated[int, typer.Option(min=1, help="Decisions of a stretch.")] = 480,
     sigma: Annotated[float, typer.Option(help="Deviation of the weights tried.")] = 0.06,
     rate: Annotated[float, typer.Option(help="Learning rate at the start.")] = 0.02,
-    hidden: Annotated[str, typer.Option(help="Sizes of the hidden layers, separated by commas.")] = "16",
+    hidden: Annotated[int, typer.Option(min=1, help="Hidden units; each has a twin for the mirrored state.")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, trials and stretches.")] = 0,
     cycle: Annotated[str, typer.Option(help="Market time between decisions.")] = "30s",
     latency: Annotated[
@@ -47,7 +47,7 @@ def evolve(
     fees: Annotated[str, typer.Option(help="Maker fees, basis points, drawn for each stretch.")] = "0,1,2,4",
     queues: Annotated[str, typer.Option(help="Queue models, drawn for each stretch.")] = "risk_averse,prob",
     capital: Annotated[float, typer.Option(help="What a lane starts with, quote.")] = 40_000.0,
-    risk: Annotated[float, typer.Option(min=0.0, help="Weight of what is held, in the reward.")] = 0.002,
+    risk: Annotated[float, typer.Option(min=0.0, help="Weight of what is held, in the reward.")] = 0.01,
     setting: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help=f"Of the base rule: {', '.join(RULE)}."),
@@ -76,7 +76,7 @@ def evolve(
         reward=Reward(beta=risk, gamma=0.0),
         **_rule(setting or []),
     )
-    settings = EvolutionSettings(generations, lanes, stretches, sigma, rate, _sizes(hidden))
+    settings = EvolutionSettings(generations, lanes, stretches, sigma, rate, hidden)
     words: dict[str, Any] = {
         "--generations": generations, "--lanes": lanes, "--stretches": stretches, "--episode": episode,
         "--sigma": sigma, "--rate": rate, "--hidden": hidden, "--seed": seed, "--cycle": cycle, "--latency": latency,
@@ -169,13 +169,6 @@ def _rates(text: str) -> tuple[int, ...]:
         return tuple(round(float(part) * BP) for part in text.split(","))
     except ValueError:
         raise UsageError(f"--fees takes basis points separated by commas, was {text!r}") from None
-
-
-def _sizes(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"--hidden takes whole numbers separated by commas, was {text!r}") from None
 
 
 def _rule(pairs: list[str]) -> dict[str, Any]:

@@ -32,6 +32,13 @@ def serve(
     memory = Memory() if memory_file is None else Memory.load(memory_file)
     pacer = Pacer(bounds.cpu_share)
     optimizer = Optimizer(memory, threads=bounds.threads, files=files, rest=pacer.pause)
+    try:
+        _serve(channel, optimizer, memory_file, bounds, pacer)
+    finally:
+        optimizer.close()
+
+
+def _serve(channel: ChildChannel, optimizer: Optimizer, memory_file: Path | None, bounds: Bounds, pacer: Pacer) -> None:
     now_ns = 0
     for item in channel.receive():
         if isinstance(item, DataError):

@@ -18,6 +18,7 @@ from tidewright.agents.optimizer.objective import TOO_FEW
 from tidewright.agents.optimizer.space import of_request
 from tidewright.agents.optimizer.steered import SteeredLanes
 from tidewright.agents.optimizer.study import Findings, Lane, Plan, complete, study
+from tidewright.agents.optimizer.tuning import Tuner
 from tidewright.agents.optimizer.validation import checks
 from tidewright.agents.optimizer.windows import Split, Window, split
 from tidewright.coordination.messages import Message, OptimizeRequestMessage, message
@@ -70,18 +71,27 @@ class Optimizer:
         rest: Callable[[], None] | None = None,
     ) -> None:
         self._rest = rest
+        self._tuner = Tuner()
         self._files = {registry.strategy(name).name for name in files}
         self.memory = memory or Memory()
         self._judge_of = judge_of or _Shadows(Threads(threads)).judge_of
 
     def answer(self, request: OptimizeRequestMessage) -> Message:
         """A ``parameter_update``, or a ``status`` that says why not."""
+        tuned: dict[str, Any] = {}
         try:
-            return self._answer(request)
+            if request.data.fine_tune:
+                tuned = self._tuner.collect()
+                self._tuner.begin(request.data)
+            return self._answer(request, tuned)
         except TidewrightError as error:
-            return _status(request, "error", str(error))
+            return _status(request, "error", str(error), tuned)
 
-    def _answer(self, request: OptimizeRequestMessage) -> Message:
+    def close(self) -> None:
+        """End what runs beside it."""
+        self._tuner.close()
+
+    def _answer(self, request: OptimizeRequestMessage, tuned: dict[str, Any]) -> Message:
         data = request.data
         self._check_strategy(data)
         incumbent = complete(data.strategy, data.incumbent.values())
@@ -93,7 +103,7 @@ class Optimizer:
         watched = [asked.from_ns for asked in (data.shadow, data.challenge) if asked is not None]
         earliest = min([parts.inside.start_ns, *earlier, *watched])
         judge = self._judge_of(data, earliest)
-        shadow = {} if data.shadow is None else {"shadow": _shadow(judge, data, data.shadow)}
+        shadow = dict(tuned) if data.shadow is None else {**tuned, "shadow": _shadow(judge, data, data.shadow)}
         if data.challenge is not None:
             shadow["challenge"] = compare(self._judge_of, data, data.challenge, earliest)
         settled = self._settle(judge, data, due)

@@ -3,7 +3,12 @@
 T. Salimans et al., "Evolution Strategies as a Scalable Alternative to Reinforcement Learning", arXiv 1703.03864, with
 antithetic pairs and standardised results. What makes it strong here is the engine: all lanes of a cohort replay
 the same market, so that two policies differ by what they do and not by the luck of their episodes, which in market
-making is many times larger. numpy only.
+making is many times larger.
+
+The network is even-handed: in the mirrored state (price and its change, imbalance, exposure with the other sign) it
+does the mirrored thing (skew with the other sign, sell for buy). Else it learns which way the few markets it saw
+happened to drift, and bets on it. Each hidden unit has a twin that sees the mirrored state; for who evaluates it, it is
+a network like any other. numpy only.
 """
 
 import json
@@ -12,7 +17,6 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from io import BytesIO
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -22,11 +26,14 @@ from tidewright.agents.executor.environment import F32, I64, Spaces
 from tidewright.agents.executor.environment_kernel import STANCES
 from tidewright.agents.executor.environment_tape import HOLD, Cohort, TapeSettings, starts
 from tidewright.agents.executor.policy import Network, Policy
+from tidewright.agents.executor.state import NAMES
 from tidewright.market.errors import DataError, UsageError
 from tidewright.market.tape import F64, Tape
 
 CONTINUOUS: Final = 3
-SURE: Final = 1.0  # logit of the base rule's own levels and stance at first
+SKEW: Final = 1  # of them
+ODD: Final = ("price", "price_change", "order_imbalance", "risk_exposure")  # have another sign in the mirror
+SURE: Final = 2.0  # logit of the base rule's own levels and stance at first
 _LOOKS: Final = 4  # stretches on which the usual size of what is seen is measured
 _LEAST: Final = 1e-3  # deviation of a number that hardly moves
 _OWN: Final = 2  # lanes beside the trials: the policy itself, and its base rule
@@ -48,7 +55,7 @@ class EvolutionSettings:
     sigma, rate
         Deviation of the trials' weights, and learning rate of Adam at the start.
     hidden
-        Sizes of the hidden layers.
+        Hidden units, without their twins.
     """
 
     generations: int = 100
@@ -56,7 +63,7 @@ class EvolutionSettings:
     stretches: int = 4
     sigma: float = 0.08
     rate: float = 0.04
-    hidden: tuple[int, ...] = (16,)
+    hidden: int = 16
 
     def __post_init__(self) -> None:
         for name in ("generations", "stretches"):
@@ -64,12 +71,14 @@ class EvolutionSettings:
                 raise UsageError(f"{name} must be >= 1, was {getattr(self, name)}")
         if self.lanes < 4 or self.lanes % 2:
             raise UsageError(f"lanes must be even and >= 4, were {self.lanes}")
+        if self.hidden < 1:
+            raise UsageError(f"hidden must be >= 1, was {self.hidden}")
         if not self.sigma > 0.0 or not self.rate > 0.0:
             raise UsageError(f"sigma and rate must be > 0, were {self.sigma}, {self.rate}")
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {**asdict(self), "hidden": list(self.hidden)}
+        return asdict(self)
 
 
 class Generation(NamedTuple):
@@ -108,7 +117,7 @@ class Evolution:
     Raises
     ------
     UsageError
-        If an episode does not fit on a tape, or the parent has another form.
+        If an episode does not fit on a tape, lanes see the extended state, or the parent has another form.
     """
 
     def __init__(
@@ -119,10 +128,15 @@ class Evolution:
         seed: int = 0,
         parent: Policy | None = None,
     ) -> None:
+        if trading.extended:
+            raise UsageError(
+                "evolution learns with the eight numbers that a session knows, not with the extended state"
+            )
         self.trading, self.settings = trading, settings
         self.spaces = Spaces(trading.observation, CONTINUOUS, (trading.levels + 1, STANCES))
         self._random = np.random.default_rng(seed)
-        self._sizes = (self.spaces.observation, *settings.hidden, CONTINUOUS + sum(self.spaces.discrete))
+        self._outputs = CONTINUOUS + sum(self.spaces.discrete)
+        self._seen_mirror, self._done_mirror, self._done_order = _mirror(self.spaces)
         places = [place for tape in tapes for place in starts(tape, trading)]
         self._cohort = Cohort(places, settings.lanes + _OWN, trading, np.random.default_rng([seed, 1]))
         self._mean, self._spread = self._usual()
@@ -145,37 +159,36 @@ class Evolution:
                 seen.append(cohort.observation[0, 0].copy())
                 cut = cohort.step(*neutral)
         rows = np.array(seen, np.float64)
-        return rows.mean(axis=0).astype(np.float32), np.maximum(rows.std(axis=0), _LEAST).astype(np.float32)
+        mean = np.where(self._seen_mirror < 0.0, 0.0, rows.mean(axis=0))
+        spread = np.sqrt(((rows - mean) ** 2).mean(axis=0))
+        return mean.astype(np.float32), np.maximum(spread, _LEAST).astype(np.float32)
 
     def _neutral(self, lanes: int) -> tuple[F32, I64]:
         discrete = np.tile(np.array([self.trading.levels, HOLD], np.int64), (lanes, 1))
         return np.zeros((lanes, CONTINUOUS), np.float32), discrete
 
     def _first(self) -> F64:
-        parts = []
-        for index, (inputs, outputs) in enumerate(pairwise(self._sizes)):
-            last = index == len(self._sizes) - 2
-            scale = 0.0 if last else np.sqrt(2.0 / inputs)
-            parts.append(self._random.normal(0.0, 1.0, outputs * inputs) * scale)
-            bias = np.zeros(outputs)
-            if last:
-                bias[CONTINUOUS + self.trading.levels] = SURE
-                bias[CONTINUOUS + self.trading.levels + 1 + HOLD] = SURE
-            parts.append(bias)
-        return np.concatenate(parts)
+        seen, units = self.spaces.observation, self.settings.hidden
+        bias = np.zeros(self._outputs)
+        bias[CONTINUOUS + self.trading.levels] = SURE
+        bias[CONTINUOUS + self.trading.levels + 1 + HOLD] = SURE
+        inputs = self._random.normal(0.0, np.sqrt(1.0 / seen), units * seen)
+        return np.concatenate([inputs, np.zeros(units), np.zeros(self._outputs * units), bias])
 
     def _of(self, parent: Policy) -> F64:
+        seen, units = self.spaces.observation, self.settings.hidden
+        network = parent.members[0]
+        shapes = [weight.shape for weight in network.weights]
         if len(parent.members) != 1 or parent.frames != 1 or parent.activation != "relu":
             raise UsageError("only one network of relu layers that sees one observation can be evolved on")
-        network = parent.members[0]
-        sizes = (network.weights[0].shape[1], *(len(bias) for bias in network.biases))
-        if sizes != self._sizes:
-            raise UsageError(f"the parent's layers are {list(sizes)}, these {list(self._sizes)}")
-        weights, biases = list(network.weights), list(network.biases)
-        biases[0] = biases[0] + weights[0] @ self._mean
-        weights[0] = weights[0] * self._spread
-        pairs = zip(weights, biases, strict=True)
-        return np.concatenate([part.ravel().astype(np.float64) for pair in pairs for part in pair])
+        if shapes != [(2 * units, seen), (self._outputs, 2 * units)]:
+            raise UsageError(f"the parent's layers are {shapes}, an even-handed network of {units} units has others")
+        inputs, outputs = (weight.astype(np.float64) for weight in network.weights)
+        first, last = (bias.astype(np.float64) for bias in network.biases)
+        if not np.allclose(inputs[units:], inputs[:units] * self._seen_mirror):
+            raise UsageError("the parent's network is not even-handed: it cannot be evolved on")
+        own, bias = inputs[:units], first[:units] + inputs[:units] @ self._mean
+        return np.concatenate([(own * self._spread).ravel(), bias, outputs[:, :units].ravel(), last])
 
     def generation(self) -> Generation:
         """Try, judge, step."""
@@ -238,18 +251,19 @@ class Evolution:
         return np.clip(outputs[:, :CONTINUOUS], -1.0, 1.0), discrete
 
     def _layers(self, rows: F32) -> list[tuple[F32, F32]]:
-        found: list[tuple[F32, F32]] = []
-        at = 0
-        for inputs, outputs in pairwise(self._sizes):
-            weight = rows[:, at : at + inputs * outputs].reshape(len(rows), outputs, inputs)
-            at += inputs * outputs
-            bias = rows[:, at : at + outputs]
-            at += outputs
-            if not found:  # of standardised numbers to of plain ones
-                weight = weight / self._spread
-                bias = bias - weight @ self._mean
-            found.append((np.ascontiguousarray(weight), np.ascontiguousarray(bias)))
-        return found
+        """Weights and biases of both layers, each row's, with the twins."""
+        count, seen, units, outputs = len(rows), self.spaces.observation, self.settings.hidden, self._outputs
+        cuts = np.cumsum([units * seen, units, outputs * units])
+        parts = np.split(rows, cuts, axis=1)
+        inputs = parts[0].reshape(count, units, seen) / self._spread  # of standardised numbers to of plain ones
+        bias = parts[1] - inputs @ self._mean
+        output = parts[2].reshape(count, outputs, units)
+        twins = output[:, self._done_order] * self._done_mirror[:, None]
+        last = 0.5 * (parts[3] + parts[3][:, self._done_order] * self._done_mirror)
+        return [
+            (np.concatenate([inputs, inputs * self._seen_mirror], axis=1), np.concatenate([bias, bias], axis=1)),
+            (np.concatenate([output, twins], axis=2), last),
+        ]
 
     def save(self, path: Path) -> None:
         """Write all it needs to go on."""
@@ -297,6 +311,18 @@ def evolve(evolution: Evolution, tell: Callable[[Generation], None] | None = Non
         if tell is not None:
             tell(done)
     return evolution.policy()
+
+
+def _mirror(spaces: Spaces) -> tuple[F32, F32, I64]:
+    """Signs of the numbers of the state, signs of the outputs, and the output that takes each one's place."""
+    seen = np.ones(spaces.observation, np.float32)
+    seen[[NAMES.index(name) for name in ODD]] = -1.0
+    outputs = CONTINUOUS + sum(spaces.discrete)
+    signs, order = np.ones(outputs, np.float32), np.arange(outputs)
+    signs[SKEW] = -1.0
+    stance = CONTINUOUS + spaces.discrete[0]
+    order[stance:] = order[stance:][::-1]
+    return seen, signs, order
 
 
 def _standardised(values: F64) -> F64:

@@ -1,0 +1,188 @@
+"""``python -m tidewright.agents.executor.learning.fine_tune``: train a seated policy on, on a session's tape so far.
+
+A job as JSON on stdin, one JSON answer on stdout, the new policy's file on disk; a process of its own, started by the
+optimizer, with low priority and a bound on its processor time. The newest part of the tape is kept apart: on it the new
+policy is compared with its parent and examined.
+"""
+
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from tidewright import __version__
+from tidewright.agents.executor.environment_tape import Randomisation, TapeSettings
+from tidewright.agents.executor.examination import examine
+from tidewright.agents.executor.learning.evolution import Evolution, EvolutionSettings, evolve
+from tidewright.agents.executor.policy import Policy
+from tidewright.agents.executor.policy_run import run_policy, settings_of, tape_hash
+from tidewright.agents.executor.seat import file_hash
+from tidewright.agents.optimizer.fold import BookFold
+from tidewright.market.clock import iso
+from tidewright.market.codes import PACKET_END, UNIT
+from tidewright.market.errors import DataError, TidewrightError, UsageError
+from tidewright.market.instrument import units_text
+from tidewright.market.tape import Tape, concatenate
+from tidewright.measure.blocks import mean_of
+
+HELD_OUT: Final = 0.35  # newest share of the stretch
+EMBARGO: Final = 2  # cycles between the two parts
+LEAST_CYCLES: Final = 480  # of the whole stretch
+CPU_SECONDS: Final = 900
+NICE: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be done.
+
+    Attributes
+    ----------
+    policy, sha256, out
+        The policy that sits, the SHA-256 of its file, and where the new one is written.
+    tape, rows, from_ns, until_ns
+        The session's tape, and what of it may be used.
+    maker_fee, latency_ns, queue, params
+        As the session has them: rate in 1e-8, of orders and answers, queue model, and the base rule's parameters.
+    seed, generations, lanes, stretches
+        Of :class:`~tidewright.agents.executor.learning.evolution.Evolution`.
+    """
+
+    policy: str
+    sha256: str
+    out: str
+    tape: str
+    rows: int
+    from_ns: int
+    until_ns: int
+    maker_fee: int
+    latency_ns: int
+    queue: str
+    params: dict[str, float]
+    seed: int = 0
+    generations: int = 12
+    lanes: int = 64
+    stretches: int = 4
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Train, compare, examine, write.
+
+    Returns
+    -------
+    dict
+        ``trained`` and ``held_out`` (first and last time, ns), ``figures``, ``sha256`` of the new file.
+
+    Raises
+    ------
+    TidewrightError
+        If the policy is another one, the stretch is too short, or the policy's form cannot be trained on.
+    """
+    if file_hash(Path(job.policy)) != job.sha256:
+        raise DataError(f"policy {job.policy} is another one: its SHA-256 is not {job.sha256}")
+    parent = Policy.load(Path(job.policy))
+    trading = _trading(settings_of(parent), job)
+    cycles = (job.until_ns - job.from_ns) // trading.cycle_ns
+    if cycles < LEAST_CYCLES:
+        raise UsageError(f"training on needs {LEAST_CYCLES} cycles of market, there are {cycles}")
+    whole = Tape.open(Path(job.tape))
+    middle = job.from_ns + round((1.0 - HELD_OUT) * cycles) * trading.cycle_ns
+    earlier = _part(whole, job.rows, job.from_ns, middle)
+    later = _part(whole, job.rows, middle + EMBARGO * trading.cycle_ns, job.until_ns)
+    settings = EvolutionSettings(
+        job.generations, job.lanes, job.stretches, sigma=0.03, rate=0.01, hidden=_hidden(parent)
+    )
+    evolution = Evolution([earlier], trading, settings, job.seed, parent)
+    weights = evolve(evolution)
+    header = {
+        **{name: value for name, value in parent.header.items() if name not in ("examinations", "examined", "data")},
+        "version": __version__,
+        "parent": job.sha256,
+        "command": "python -m tidewright.agents.executor.learning.fine_tune",
+        "job": asdict(replace(job, policy="", out="", tape="")),
+        "data": [{"source": whole.meta["source"], "rows": len(earlier), "sha256": tape_hash(earlier)}],
+        "environment": replace(settings_of(parent), random=trading.random).to_json(),
+    }
+    made = replace(weights, header=header)
+    figures = _compared(later, parent, made, trading)
+    fee_bp = 1e4 * job.maker_fee / UNIT
+    found = examine([later], _under(made, trading), (fee_bp,), date=iso(job.until_ns)[:10], version=__version__)
+    # What was examined is the policy over the parameters in use; its file keeps those it first learned with.
+    examined = found.written(_under(made, trading))
+    examined.save(Path(job.out))
+    return {
+        "trained": [job.from_ns, middle],
+        "held_out": [middle + EMBARGO * trading.cycle_ns, job.until_ns],
+        "figures": {**figures, "verdicts": {one.name: one.verdict for one in found.examinations}},
+        "sha256": file_hash(Path(job.out)),
+    }
+
+
+def _trading(settings: TapeSettings, job: Job) -> TapeSettings:
+    """What the parent learned with, in the session's market and over its base rule's parameters."""
+    rule: dict[str, Any] = {
+        name: job.params[name] for name in ("gamma", "kappa", "intensity", "horizon_s") if name in job.params
+    }
+    drawn = Randomisation((job.maker_fee,), (job.latency_ns,), (job.queue,))
+    return replace(
+        settings,
+        decisions=min(settings.decisions, 120),
+        entry_ns=job.latency_ns,
+        response_ns=job.latency_ns,
+        queue=job.queue,
+        random=drawn,
+        **rule,
+    )
+
+
+def _under(policy: Policy, trading: TapeSettings) -> Policy:
+    return replace(policy, header={**policy.header, "environment": trading.to_json()})
+
+
+def _hidden(policy: Policy) -> int:
+    return max(1, len(policy.members[0].biases[0]) // 2)
+
+
+def _part(tape: Tape, rows: int, from_ns: int, until_ns: int) -> Tape:
+    """Whole packets of a stretch, after a snapshot of the book at its beginning."""
+    data = tape.data.rows(0, rows)
+    stop = int(np.searchsorted(data.ts, until_ns, side="right"))
+    while stop > 0 and not data.flags[stop - 1] & PACKET_END:
+        stop -= 1
+    fold = BookFold()
+    fold.advance(data, from_ns)
+    return Tape(tape.path, tape.instrument, tape.meta, concatenate([fold.snapshot(), data.rows(fold.row, stop)]))
+
+
+def _compared(tape: Tape, parent: Policy, made: Policy, trading: TapeSettings) -> dict[str, Any]:
+    """Equity changes of the new policy less its parent's on the held-out stretch, quote a cycle."""
+    options = {"fees": (units_text(trading.random.maker_fees[0]), units_text(tape.instrument.taker_fee))}
+    changes = []
+    for policy in (made, parent):
+        result, _ = run_policy(tape, _under(policy, trading), record_equity=True, **options)
+        assert result.equity_values is not None
+        changes.append(np.diff(result.equity_values[:, 0]))
+    return {"cycles": len(changes[0]), "difference": mean_of(changes[0] - changes[1])._asdict()}
+
+
+def main() -> None:
+    """Do the job that is on stdin."""
+    if hasattr(os, "nice"):
+        os.nice(NICE)
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    try:
+        answer = run(Job(**json.load(sys.stdin)))
+    except TidewrightError as error:
+        answer = {"error": str(error)}
+    sys.stdout.write(json.dumps(answer) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Evolution strategies on the engine's lanes."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.agents.test_learning_environment import SETTINGS
+from tests.engine.example import market
+from tidewright.agents.executor.environment_tape import HOLD
+from tidewright.agents.executor.learning.evolution import Evolution, EvolutionSettings, evolve
+from tidewright.agents.executor.policy import Policy
+from tidewright.cli.evolve import evolve as command
+from tidewright.market.errors import DataError, UsageError
+from tidewright.market.tape import TapeWriter
+
+TRADING = replace(SETTINGS, decisions=20)
+SMALL = EvolutionSettings(generations=4, lanes=8, stretches=1, hidden=4)
+
+
+def evolution(settings=SMALL, seed: int = 0, **more) -> Evolution:
+    return Evolution([market()], TRADING, settings, seed, **more)
+
+
+def bytes_of(policy: Policy) -> list[bytes]:
+    return [array.tobytes() for array in (*policy.members[0].weights, *policy.members[0].biases)]
+
+
+STATES = np.random.default_rng(2).uniform(-1.0, 1.0, (200, 8)).astype(np.float32)
+
+
+def test_it_begins_with_what_the_base_rule_does():
+    policy = evolution().policy()
+    continuous, discrete = policy.act(STATES)
+    assert (continuous == 0.0).all()
+    assert (discrete == [TRADING.levels, HOLD]).all()
+
+
+def test_in_the_mirror_it_does_the_mirrored_thing():
+    made = evolution()
+    made.weights = np.random.default_rng(4).normal(0.0, 0.7, len(made.weights))
+    policy = made.policy()
+    mirrored = STATES * np.array([1, -1, -1, 1, -1, 1, 1, -1], np.float32)
+    (one, here), (two, there) = policy.act(STATES), policy.act(mirrored)
+    assert one[:, [0, 2]] == pytest.approx(two[:, [0, 2]], abs=1e-5)
+    assert one[:, 1] == pytest.approx(-two[:, 1], abs=1e-5)
+    assert (here[:, 0] == there[:, 0]).mean() > 0.9  # but for ties
+    assert (here[:, 1] == 4 - there[:, 1]).mean() > 0.9
+    assert len(np.unique(here[:, 1])) > 1
+
+
+def test_lanes_do_what_the_policy_of_their_weights_does():
+    made = evolution()
+    weights = np.random.default_rng(5).normal(0.0, 0.5, (3, len(made.weights)))
+    layers = made._layers(weights.astype(np.float32))
+    for row in range(3):
+        made.weights = weights[row]
+        continuous, discrete = made.policy().act(STATES[:3])
+        lanes, choices = made._act(layers, STATES[:3])
+        assert lanes[row] == pytest.approx(continuous[row], abs=1e-5)
+        assert (choices[row] == discrete[row]).all()
+
+
+def test_the_same_seed_gives_the_same_bytes_and_a_stopped_training_goes_on_as_if_it_had_not(tmp_path):
+    whole = evolve(evolution())
+    assert bytes_of(whole) == bytes_of(evolve(evolution()))
+    assert bytes_of(whole) != bytes_of(evolve(evolution(seed=1)))
+    first = evolution()
+    first.generation()
+    first.generation()
+    first.save(tmp_path / "e.npz")
+    again = evolution()
+    again.resume(tmp_path / "e.npz")
+    assert bytes_of(evolve(again)) == bytes_of(whole)
+    with pytest.raises(DataError, match="other settings"):
+        evolution(replace(SMALL, sigma=0.2)).resume(tmp_path / "e.npz")
+    (tmp_path / "e.npz").write_bytes(b"no")
+    with pytest.raises(DataError, match="cannot be read"):
+        again.resume(tmp_path / "e.npz")
+
+
+def test_it_goes_on_from_a_parent():
+    parent = evolve(evolution())
+    child = evolution(parent=parent)
+    one, two = parent.act(STATES), child.policy().act(STATES)
+    assert one[0] == pytest.approx(two[0], abs=1e-4)
+    with pytest.raises(UsageError, match="has others"):
+        evolution(replace(SMALL, hidden=5), parent=parent)
+
+
+def test_generations_raise_the_reward_on_the_market_they_are_made_on():
+    """A base rule that pays fees on narrow quotes: whatever quotes less is better, and is found."""
+    trading = replace(TRADING, kappa=20.0, decisions=60)
+    settings = EvolutionSettings(generations=15, lanes=24, stretches=1, hidden=4, sigma=0.3, rate=0.3)
+    made = Evolution([market()], trading, settings, 3)
+    done = [made.generation() for _ in range(15)]
+    gain = [one.reward - one.base for one in done]
+    assert done[0].base < 0.0
+    assert gain[0] == pytest.approx(0.0, abs=1e-9)
+    assert np.mean(gain[-4:]) > 0.3 * abs(np.mean([one.base for one in done]))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"generations": 0}, {"stretches": 0}, {"lanes": 7}, {"sigma": 0.0}, {"rate": 0.0}, {"hidden": 0}]
+)
+def test_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(UsageError):
+        EvolutionSettings(**wrong)
+
+
+def test_the_command_writes_a_policy_with_its_command_and_data(tmp_path, capsys):
+    with TapeWriter(tmp_path / "t", market().instrument, source="example") as writer:
+        writer.append(market().data)
+    command(
+        tape=[tmp_path / "t"], generations=2, lanes=4, stretches=1, episode=20, hidden=3, cycle="10s", out=tmp_path / "p.tw", synthetic=False, hours=1.0, markets=1, sigma=0.1, rate=0.1, seed=0, latency="50ms",
+        fees="10", queues="prob", capital=10_000.0, risk=0.01, setting=["kappa=1"], work=None, as_json=True,
+    )  # fmt: skip
+    answer = json.loads(capsys.readouterr().out.splitlines()[-1])
+    policy = Policy.load(tmp_path / "p.tw")
+    assert policy.header["command"] == answer["command"]
+    assert "--set kappa=1" in answer["command"]
+    assert policy.header["environment"]["kappa"] == 1.0
+    assert policy.header["data"][0]["source"] == "example"
+    assert (tmp_path / "p.tw.training" / "evolution.csv").read_text().count("\n") == 3
