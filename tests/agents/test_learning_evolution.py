@@ -38,7 +38,7 @@ def test_it_begins_with_what_the_base_rule_does():
 
 
 def test_in_the_mirror_it_does_the_mirrored_thing():
-    made = evolution()
+    made = evolution(replace(SMALL, ignored=()))
     made.weights = np.random.default_rng(4).normal(0.0, 0.7, len(made.weights))
     policy = made.policy()
     mirrored = STATES * np.array([1, -1, -1, 1, -1, 1, 1, -1], np.float32)
@@ -48,6 +48,16 @@ def test_in_the_mirror_it_does_the_mirrored_thing():
     assert (here[:, 0] == there[:, 0]).mean() > 0.9  # but for ties
     assert (here[:, 1] == 4 - there[:, 1]).mean() > 0.9
     assert len(np.unique(here[:, 1])) > 1
+
+
+def test_it_does_not_look_at_what_it_ignores():
+    made = evolution(replace(SMALL, ignored=("price", "time_decay")))
+    made.weights = np.random.default_rng(4).normal(0.0, 0.7, len(made.weights))
+    policy, other = made.policy(), STATES.copy()
+    other[:, [1, 5]] = 0.3
+    assert policy.act(STATES)[0].tobytes() == policy.act(other)[0].tobytes()
+    other[:, 2] = 0.3
+    assert policy.act(STATES)[0].tobytes() != policy.act(other)[0].tobytes()
 
 
 def test_lanes_do_what_the_policy_of_their_weights_does():
@@ -102,7 +112,16 @@ def test_generations_raise_the_reward_on_the_market_they_are_made_on():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"generations": 0}, {"stretches": 0}, {"lanes": 7}, {"sigma": 0.0}, {"rate": 0.0}, {"hidden": 0}]
+    "wrong",
+    [
+        {"generations": 0},
+        {"stretches": 0},
+        {"lanes": 7},
+        {"sigma": 0.0},
+        {"rate": 0.0},
+        {"hidden": 0},
+        {"ignored": ("x",)},
+    ],
 )
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(UsageError):
@@ -113,7 +132,8 @@ def test_the_command_writes_a_policy_with_its_command_and_data(tmp_path, capsys)
     with TapeWriter(tmp_path / "t", market().instrument, source="example") as writer:
         writer.append(market().data)
     command(
-        tape=[tmp_path / "t"], generations=2, lanes=4, stretches=1, episode=20, hidden=3, cycle="10s", out=tmp_path / "p.tw", synthetic=False, hours=1.0, markets=1, sigma=0.1, rate=0.1, seed=0, latency="50ms",
+        tape=[tmp_path / "t"], generations=2, lanes=4, stretches=1, episode=20, hidden=3, cycle="10s", ignore="price",
+        out=tmp_path / "p.tw", synthetic=False, hours=1.0, markets=1, sigma=0.1, rate=0.1, seed=0, latency="50ms",
         fees="10", queues="prob", capital=10_000.0, risk=0.01, setting=["kappa=1"], work=None, as_json=True,
     )  # fmt: skip
     answer = json.loads(capsys.readouterr().out.splitlines()[-1])

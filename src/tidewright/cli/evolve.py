@@ -39,6 +39,9 @@ def evolve(
     sigma: Annotated[float, typer.Option(help="Deviation of the weights tried.")] = 0.06,
     rate: Annotated[float, typer.Option(help="Learning rate at the start.")] = 0.02,
     hidden: Annotated[int, typer.Option(min=1, help="Hidden units; each has a twin for the mirrored state.")] = 16,
+    ignore: Annotated[
+        str, typer.Option(help="Numbers of the state it does not look at, separated by commas.")
+    ] = "portfolio_balance,price,performance_score",
     seed: Annotated[int, typer.Option(min=0, help="Of weights, trials and stretches.")] = 0,
     cycle: Annotated[str, typer.Option(help="Market time between decisions.")] = "30s",
     latency: Annotated[
@@ -76,10 +79,12 @@ def evolve(
         reward=Reward(beta=risk, gamma=0.0),
         **_rule(setting or []),
     )
-    settings = EvolutionSettings(generations, lanes, stretches, sigma, rate, hidden)
+    ignored = tuple(part for part in ignore.split(",") if part)
+    settings = EvolutionSettings(generations, lanes, stretches, sigma, rate, hidden, ignored)
     words: dict[str, Any] = {
         "--generations": generations, "--lanes": lanes, "--stretches": stretches, "--episode": episode,
-        "--sigma": sigma, "--rate": rate, "--hidden": hidden, "--seed": seed, "--cycle": cycle, "--latency": latency,
+        "--sigma": sigma, "--rate": rate, "--hidden": hidden, "--ignore": ignore,
+        "--seed": seed, "--cycle": cycle, "--latency": latency,
         "--fees": fees, "--queues": queues, "--capital": f"{capital:g}", "--risk": risk,
     }  # fmt: skip
     source = [word for path in tape or [] for word in ("--tape", str(path))]

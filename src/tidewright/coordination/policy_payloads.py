@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+_Stretch = Annotated[list[int], Field(min_length=2, max_length=2)]
 _Path = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
@@ -93,6 +94,6 @@ class PolicyProposal(_Closed):
     policy: PolicyReference
     parent: _Sha256 | Annotated[str, Field(max_length=0)] = ""
     proposal_id: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.:/@-]+$")]
-    trained: tuple[int, int]
-    held_out: tuple[int, int]
+    trained: _Stretch
+    held_out: _Stretch
     figures: dict[str, Any] = Field(default_factory=dict)

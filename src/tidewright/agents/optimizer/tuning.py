@@ -83,8 +83,10 @@ class Tuner:
         """End a training that runs."""
         if self._child is not None:
             self._child.kill()
-            self._child.communicate()
-            self._child = None
+            self._child.wait()
+            if self._child.stdout is not None:
+                self._child.stdout.close()
+            self._child = self._job = None
 
 
 def job_of(data: OptimizeRequest) -> Job:

@@ -35,7 +35,7 @@ SKEW: Final = 1  # of them
 ODD: Final = ("price", "price_change", "order_imbalance", "risk_exposure")  # have another sign in the mirror
 SURE: Final = 2.0  # logit of the base rule's own levels and stance at first
 _LOOKS: Final = 4  # stretches on which the usual size of what is seen is measured
-_LEAST: Final = 1e-3  # deviation of a number that hardly moves
+_LEAST: Final = 0.01  # deviation of a number that hardly moves
 _OWN: Final = 2  # lanes beside the trials: the policy itself, and its base rule
 _DECAY: Final = (0.9, 0.99)  # Adam's
 
@@ -56,6 +56,9 @@ class EvolutionSettings:
         Deviation of the trials' weights, and learning rate of Adam at the start.
     hidden
         Hidden units, without their twins.
+    ignored
+        Numbers of the state that the policy does not look at. By default those that drift with a session's age, its
+        inventory from before, and the price: what held in the few markets it learned on holds in no other.
     """
 
     generations: int = 100
@@ -64,6 +67,7 @@ class EvolutionSettings:
     sigma: float = 0.08
     rate: float = 0.04
     hidden: int = 16
+    ignored: tuple[str, ...] = ("portfolio_balance", "price", "performance_score")
 
     def __post_init__(self) -> None:
         for name in ("generations", "stretches"):
@@ -71,6 +75,9 @@ class EvolutionSettings:
                 raise UsageError(f"{name} must be >= 1, was {getattr(self, name)}")
         if self.lanes < 4 or self.lanes % 2:
             raise UsageError(f"lanes must be even and >= 4, were {self.lanes}")
+        unknown = [name for name in self.ignored if name not in NAMES]
+        if unknown:
+            raise UsageError(f"the state has no {unknown[0]!r}; it has {', '.join(NAMES)}")
         if self.hidden < 1:
             raise UsageError(f"hidden must be >= 1, was {self.hidden}")
         if not self.sigma > 0.0 or not self.rate > 0.0:
@@ -78,7 +85,7 @@ class EvolutionSettings:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return asdict(self)
+        return {**asdict(self), "ignored": list(self.ignored)}
 
 
 class Generation(NamedTuple):
@@ -135,6 +142,8 @@ class Evolution:
         self.trading, self.settings = trading, settings
         self.spaces = Spaces(trading.observation, CONTINUOUS, (trading.levels + 1, STANCES))
         self._random = np.random.default_rng(seed)
+        looked = [float(name not in settings.ignored) for name in NAMES]
+        self._looks: F32 = np.array(looked, np.float32)
         self._outputs = CONTINUOUS + sum(self.spaces.discrete)
         self._seen_mirror, self._done_mirror, self._done_order = _mirror(self.spaces)
         places = [place for tape in tapes for place in starts(tape, trading)]
@@ -255,7 +264,7 @@ class Evolution:
         count, seen, units, outputs = len(rows), self.spaces.observation, self.settings.hidden, self._outputs
         cuts = np.cumsum([units * seen, units, outputs * units])
         parts = np.split(rows, cuts, axis=1)
-        inputs = parts[0].reshape(count, units, seen) / self._spread  # of standardised numbers to of plain ones
+        inputs = parts[0].reshape(count, units, seen) * self._looks / self._spread  # to those of plain numbers
         bias = parts[1] - inputs @ self._mean
         output = parts[2].reshape(count, outputs, units)
         twins = output[:, self._done_order] * self._done_mirror[:, None]

@@ -1,0 +1,104 @@
+"""Training a seated policy on beside the search: started, collected, proposed or explained."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from tests.agents.test_executor_seat import policy
+from tests.agents.test_learning_environment import CYCLE
+from tests.agents.test_optimizer_steered import recorded, reference, request  # noqa: F401
+from tests.engine.example import market
+from tidewright.agents.executor.learning import fine_tune
+from tidewright.agents.optimizer.tuning import EVERY, Tuner, job_of
+from tidewright.coordination.messages import message
+from tidewright.market.errors import DataError, UsageError
+
+# A child that answers with what the test says, and with the job it was given.
+CHILD = "import json,sys; job=json.load(sys.stdin); print(json.dumps({**json.loads(sys.argv[1]), 'job': job}))"
+
+
+def child(answer: dict) -> Tuner:
+    return Tuner((sys.executable, "-c", CHILD, json.dumps(answer)))
+
+
+def better(value: float) -> dict:
+    figures = {"cycles": 10, "difference": {"value": value}, "verdicts": {"leak": "passed"}}
+    return {"figures": figures, "trained": [1, 2], "held_out": [3, 4], "sha256": "f" * 64}
+
+
+def asked(recorded, tmp_path):  # noqa: F811
+    one = reference(tmp_path / "p.tw", policy())
+    return request(recorded, 100, policy=one, fees={"maker": 100_000, "taker": 100_000}, fine_tune=True).data
+
+
+def begun(tuner: Tuner, data) -> None:
+    assert [tuner.begin(data) for _ in range(EVERY)] == [False] * (EVERY - 1) + [True]
+    assert not tuner.begin(data)  # one at a time
+
+
+def test_what_is_better_on_what_it_did_not_see_is_proposed(recorded, tmp_path):  # noqa: F811
+    data, tuner = asked(recorded, tmp_path), child(better(0.1))
+    assert tuner.collect() == {}
+    begun(tuner, data)
+    told = tuner.collect()
+    item = message("status", 0, "optimizer", "executor", {"state": "no_proposal", "reason": "no", **told})
+    proposal = item.data.policy_proposal
+    assert proposal is not None
+    assert proposal.policy.sha256 == "f" * 64
+    assert proposal.parent == data.policy.sha256
+    assert proposal.policy.name == f"tuned-{data.until_ns}"
+    assert proposal.held_out == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"), [(better(-0.1), "no better on what it had not seen"), ({"error": "too short"}, "too short")]
+)
+def test_what_is_not_says_why(recorded, tmp_path, answer, says):  # noqa: F811
+    tuner = child(answer)
+    begun(tuner, asked(recorded, tmp_path))
+    assert says in tuner.collect()["fine_tune_failed"]
+
+
+def test_a_child_that_dies_is_told_of(recorded, tmp_path):  # noqa: F811
+    tuner = Tuner((sys.executable, "-c", "import sys; sys.stdin.read(); sys.exit(3)"))
+    begun(tuner, asked(recorded, tmp_path))
+    assert tuner.collect() == {"fine_tune_failed": "the training ended with code 3"}
+
+
+def test_a_child_is_ended_with_its_parent(recorded, tmp_path):  # noqa: F811
+    tuner = Tuner((sys.executable, "-c", "import time; time.sleep(600)"))
+    begun(tuner, asked(recorded, tmp_path))
+    tuner.close()
+    assert tuner.collect() == {}
+
+
+def test_nothing_is_trained_unless_it_is_asked_for(recorded, tmp_path):  # noqa: F811
+    data, tuner = asked(recorded, tmp_path), child(better(0.1))
+    plain = data.model_copy(update={"fine_tune": False})
+    assert not any(tuner.begin(plain) for _ in range(3 * EVERY))
+    with pytest.raises(UsageError, match="the fees"):
+        job_of(data.model_copy(update={"fees": None}))
+
+
+def test_the_stretch_is_bounded_and_the_policy_the_one_that_was_meant(recorded, tmp_path):  # noqa: F811
+    job = job_of(asked(recorded, tmp_path))
+    with pytest.raises(UsageError, match="480 cycles of market, there are 100"):
+        fine_tune.run(job)
+    policy(seed=8).save(tmp_path / "p.tw")
+    with pytest.raises(DataError, match="is another one"):
+        fine_tune.run(job)
+
+
+def test_the_two_parts_of_a_stretch_do_not_meet_and_begin_with_a_book():
+    tape = market()
+    start = int(tape.data.ts[0])
+    middle, later = start + 60 * CYCLE, start + 62 * CYCLE
+    one = fine_tune._part(tape, len(tape.data.ts), start, middle)
+    two = fine_tune._part(tape, len(tape.data.ts), later, start + 120 * CYCLE)
+    assert one.data.ts[-1] <= middle
+    assert (np.diff(two.data.ts) >= 0).all()
+    own = two.data.ts[two.data.ts > later]
+    assert len(own) > 100
+    assert own[-1] <= start + 120 * CYCLE
