@@ -126,15 +126,20 @@ def demo(
     `tidewright stop` ends it in order. At the end come the figures and an HTML report.
     """
     began = time.monotonic()
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
     team = agents_option.parse(agents)
     if team and strategy:
         raise UsageError(f"either --strategy {strategy} trades, or --agents {agents}")
     strategy = team[0] if team else strategy
+    if team and policy:
+        raise UsageError(f"one policy sits where one strategy trades: either --policy {policy}, or --agents {agents}")
     seat = _seat(strategy, policy, challenger, override, sizing)
+    if seat.policy and not policy and (why := _unfit(seat, tape)):
+        console.print(f"nobody sits in the executor's chair, the strategy grid trades: {why}")
+        seat = replace(seat, policy="")
     strategy = registry.strategy(strategy or (STRATEGY if seat.policy else "grid")).name
     if hours is not None and not 0 < hours <= 24 * 366:
         raise UsageError(f"hours must be > 0 and at most a year, was {hours}")
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     speed = parse_pace(pace)
     if seed < 0:
@@ -152,7 +157,7 @@ def demo(
         coordination=coordination,
     )
     if seat.policy:
-        refuse(load(seat.policy), settings, None if tape is None else Tape.open(tape).instrument.maker_fee)
+        refuse(load(seat.policy), settings, _maker_fee(tape))
     folder = out or Path("runs") / f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     resumable = _resumable(folder)
     market = _market(folder, tape, hours, seed, settings, console)
@@ -183,6 +188,19 @@ def _seat(strategy: str, policy: str, challenger: str, override: bool, sizing: s
         challenger=seat_option.found(challenger),
         sizing=sizing,
     )
+
+
+def _maker_fee(tape: Path | None) -> int | None:
+    return None if tape is None else Tape.open(tape).instrument.maker_fee
+
+
+def _unfit(seat: SeatSettings, tape: Path | None) -> str:
+    """Why the shipped policy does not sit where nobody asked for it, such as a tape with other fees; empty: it does."""
+    try:
+        refuse(load(seat.policy), SessionSettings(strategy=STRATEGY, seat=seat), _maker_fee(tape))
+    except UsageError as error:
+        return str(error)
+    return ""
 
 
 def _team(names: Sequence[str], params: Mapping[str, float]) -> dict[str, StrategyAgent]:
