@@ -82,7 +82,7 @@ class Epoch:
 
 
 class Listener:
-    """A judge that remembers what it was last asked with equity recorded: the study's two comparisons."""
+    """A judge that remembers the last two it was asked with equity recorded: the study's comparisons in and out."""
 
     def __init__(self, judge: Judge) -> None:
         self._judge = judge
@@ -92,7 +92,7 @@ class Listener:
         """Pass on."""
         judged = self._judge.evaluate(window, params, lanes, record)
         if record:
-            self.heard.append(judged)
+            self.heard = [*self.heard[-1:], judged]
         return judged
 
 

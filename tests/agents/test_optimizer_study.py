@@ -100,8 +100,11 @@ def test_the_windows_do_not_touch_and_the_latency_widens_the_embargo() -> None:
     assert parts.inside == Window(START, START + 64 * CYCLE)
     late = split(START, START + 100 * CYCLE, CYCLE, latency_ns=CYCLE + 1)
     assert late.embargo == 3 and late.outside.start_ns - late.inside.end_ns == 3 * CYCLE
-    with pytest.raises(UsageError, match="40 cycles in sample"):
+    with pytest.raises(UsageError, match=r"40 cycles in sample.* 63 cycles would be enough: 32 min of market"):
         split(START, START + 50 * CYCLE, CYCLE)
+    assert split(START, START + 63 * CYCLE, CYCLE).inside.cycles(CYCLE) >= 40
+    with pytest.raises(UsageError):
+        split(START, START + 62 * CYCLE, CYCLE)
 
 
 def test_a_poor_incumbent_is_answered_with_a_better_proposal_that_is_a_valid_message() -> None:
@@ -149,6 +152,19 @@ def test_lanes_that_do_not_trade_are_no_proposal_and_it_says_so() -> None:
     item = optimizer(KnownMarket(fills=2)).answer(request())
     assert isinstance(item, StatusMessage)
     assert item.data.state == "no_proposal" and "traded" in item.data.reason and item.data.in_reply_to == "r-0"
+
+
+def test_what_hardly_trades_out_of_sample_is_no_proposal_and_it_says_so() -> None:
+    class Quiet(KnownMarket):
+        """Trades in sample and hardly after it."""
+
+        def evaluate(self, window: Window, params: Params, lanes: int, record: bool = False) -> Judgement:
+            self.fills = 200 if window.start_ns == START else 2
+            return super().evaluate(window, params, lanes, record)
+
+    item = optimizer(Quiet()).answer(request())
+    assert isinstance(item, StatusMessage)
+    assert item.data.state == "no_proposal" and "out of sample none of the candidates traded enough" in item.data.reason
 
 
 def test_earlier_proposals_are_judged_by_what_came() -> None:

@@ -135,6 +135,8 @@ def test_failed_points_are_kept_out_of_the_front_and_a_hopeless_function_is_name
     broken.tell(broken.ask(64), np.full(64, np.nan))
     with pytest.raises(DataError, match="none of 64 points has finite objectives: a was NaN"):
         broken.ask(1)
+    with pytest.raises(UsageError, match="a was NaN or infinite each time; one finite point would be enough"):
+        broken.front()
 
 
 def test_constraints_that_nothing_satisfies_are_told_with_the_nearest() -> None:

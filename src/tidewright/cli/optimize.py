@@ -1,5 +1,6 @@
 """``tidewright optimize``: the optimizer's search on a tape, in and out of sample."""
 
+import time as clock
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from tidewright.agents.optimizer.memory import Memory
@@ -120,7 +121,8 @@ def optimize(
     text_units(equity, "--equity")
     incumbent = _values(set_ or [])
     announce(console, ray)
-    with _progress(console) as (progress, watch):
+    seconds = None if time is None else parse_duration(time) / SECOND
+    with _progress(console, seconds) as (progress, watch):
         done = search(
             source,
             strategy,
@@ -130,7 +132,7 @@ def optimize(
             constraints=_listed(constraints or ""),
             candidates=candidates,
             generations=generations,
-            seconds=None if time is None else parse_duration(time) / SECOND,
+            seconds=seconds,
             sampler=sampler,
             file=study,
             resume=resume,
@@ -195,25 +197,26 @@ Told = tuple[Callable[[int, int], None], Callable[[Search], None]]
 
 
 @contextmanager
-def _progress(console: Console) -> Iterator[Told]:
-    """A bar of candidates judged, and under it the best of a front as they come."""
-    columns = (
-        TextColumn("searching"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("candidates"),
-        TimeElapsedColumn(),
-    )
+def _progress(console: Console, seconds: float | None) -> Iterator[Told]:
+    """A bar of candidates judged or of the time that may be taken, and under it the best of a front as they come."""
+    columns = (TextColumn("searching"), BarColumn(), TextColumn("{task.fields[told]}"), TimeElapsedColumn())
     bar = Progress(*columns, console=console)
-    task = bar.add_task("", total=None)
+    task = bar.add_task("", total=None, told="")
     live = Live(console=console, transient=True, refresh_per_second=4)
+    began, most = 0.0, 0
 
     waits = ExitStack()
     started = waits.enter_context(waiting("the engine (its first run compiles its kernels)", console))
 
     def tell(done: int, total: int) -> None:
+        nonlocal began, most
+        if not began:
+            began, most = clock.monotonic(), total  # later totals grow with what was judged
         started()
-        bar.update(task, completed=done, total=total or None)
+        parts = [done / most] if most else []
+        parts += [(clock.monotonic() - began) / seconds] if seconds else []
+        told = f"{done:,} of {most:,} candidates" if most else f"{done:,} candidates"
+        bar.update(task, completed=min(1.0, max(parts, default=0.0)), total=1.0 if parts else None, told=told)
         if console.is_terminal and not live.is_started:
             live.start()  # not before: a mistake in the options is one line, not a bar and a line
             live.update(bar)

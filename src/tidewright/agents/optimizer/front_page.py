@@ -57,12 +57,27 @@ def _fronts(search: Search, charts: dict[str, Figure]) -> str:
                 _dots(search.values[x][shown], search.values[y][shown], "keeps the constraints", GREY, 4),
                 _dots(front.values[x], front.values[y], "front", BLUE, 8, _labels(front.points)),
             ],
-            "layout": figure_layout(360, y, hovermode="closest", xaxis={"title": {"text": x}}),
+            "layout": _near(
+                figure_layout(360, y, hovermode="closest", xaxis={"title": {"text": x}}),
+                front.values[x],
+                front.values[y],
+            ),
         }
         blocks.append(
             f'<div class="chart"><h3>{escape(x)} and {escape(y)}, in sample</h3><div id="{name}"></div></div>'
         )
     return f'<h2>Front</h2><div class="pair">{"".join(blocks)}</div>' if blocks else ""
+
+
+def _near(layout: Figure, x: Any, y: Any) -> Figure:
+    """Show the front and what lies near it; a double click shows all."""
+    for axis, values in (("xaxis", np.asarray(x)), ("yaxis", np.asarray(y))):
+        if (span := float(np.ptp(values))) > 0.0:
+            layout[axis] = {
+                **layout.get(axis, {}),
+                "range": [float(values.min()) - 1.5 * span, float(values.max()) + 1.5 * span],
+            }
+    return layout
 
 
 def _dots(x: Any, y: Any, name: str, colour: str, size: int, text: list[str] | None = None) -> Figure:

@@ -247,7 +247,10 @@ class Search:
         count = len(self)
         if count == 0:
             return "nothing was told yet"
-        parts = [f"of {count} points {count - int(self._history.finite.sum())} have objectives that are not finite"]
+        broken = count - int(self._history.finite.sum())
+        parts = [f"of {count} points {broken} have objectives that are not finite"]
+        if broken == count:
+            parts.append(f"{self._never_finite()} was NaN or infinite each time; one finite point would be enough")
         columns = {**self.values, **{n: self._measures[:, i] for i, n in enumerate(self.problem.measured)}}
         for index, part in enumerate(self.problem.constraints):
             known = columns[part.name][np.isfinite(columns[part.name])]
@@ -399,12 +402,16 @@ class Search:
 
     def _check_finite(self) -> None:
         if len(self) >= _HOPELESS and not self._history.finite.any():
-            bad = [goal.name for i, goal in enumerate(self.problem.goals) if np.isnan(self._history.losses[:, i]).all()]
-            named = ", ".join(bad) or "one or another objective"
             raise DataError(
-                f"none of {len(self)} points has finite objectives: {named} was NaN or infinite each time; "
-                "one finite point is enough to go on"
+                f"none of {len(self)} points has finite objectives: {self._never_finite()} was NaN or infinite each "
+                "time; one finite point is enough to go on"
             )
+
+    def _never_finite(self) -> str:
+        """Names of the objectives that were never a number."""
+        losses = self._history.losses
+        bad = [goal.name for i, goal in enumerate(self.problem.goals) if not np.isfinite(losses[:, i]).any()]
+        return ", ".join(bad) or "one or another objective"
 
     def _proposed(self, count: int, rng: np.random.Generator) -> Proposal:
         """Points of the start, then points spread over the space, then the sampler's."""

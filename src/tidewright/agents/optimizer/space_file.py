@@ -31,7 +31,10 @@ def read_space(path: str | Path) -> Space:
     content = _content(source)
     entries = content.get("parameters", content) if isinstance(content, dict) else None
     if not isinstance(entries, dict) or not entries:
-        raise DataError(f"space file {source} must have a table of parameters, one entry each; it had none")
+        raise DataError(
+            f"space file {source} must have a table of parameters, one entry each, "
+            'such as levels = [1, 6, "int"]; it had none'
+        )
     return of_mapping({str(name): _entry(entry) for name, entry in entries.items()})
 
 

@@ -184,6 +184,8 @@ def study(
     pairs = (Pair.of(judged.increments, judged.drift, chosen) for judged in (outside[1], inside[1]))
     evidence = paired(next(pairs), plan.horizon, choices, rng, next(pairs))
     reason = "" if evidence.mean > 0 else "out of sample the incumbent earned more than the best of the candidates"
+    if outside[0][chosen].score <= TOO_FEW:
+        reason = "out of sample none of the candidates traded enough to be judged"
     return Findings(
         inside=inside[0],
         outside=outside[0],

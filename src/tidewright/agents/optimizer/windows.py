@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Final
 
+from tidewright.market.clock import MINUTE
 from tidewright.market.errors import UsageError
+from tidewright.measure.presentation import duration_text
 
 OUT_SHARE: Final = 0.35  # of the time given
 MIN_IN: Final = 40  # cycles
@@ -47,10 +49,22 @@ def split(from_ns: int, until_ns: int, cycle_ns: int, latency_ns: int = 0, out_s
     outside = round(out_share * cycles)
     inside = cycles - outside - embargo
     if outside < MIN_OUT or inside < MIN_IN:
+        enough = _enough(embargo, out_share)
+        needed = enough * cycle_ns
+        needed += -needed % MINUTE if needed >= 10 * MINUTE else 0  # such spans are shown in whole minutes
         raise UsageError(
             f"judging needs at least {MIN_IN} cycles in sample and {MIN_OUT} out of sample, "
-            f"{cycles} cycles of market give {max(0, inside)} and {outside}"
+            f"{cycles} cycles of market give {max(0, inside)} and {outside}; {enough} cycles would be enough: "
+            f"{duration_text(needed)} of market, or a shorter cycle than {duration_text(cycle_ns)}"
         )
     out_start = until_ns - outside * cycle_ns
     in_end = out_start - embargo * cycle_ns
     return Split(Window(in_end - inside * cycle_ns, in_end), Window(out_start, until_ns), embargo)
+
+
+def _enough(embargo: int, out_share: float) -> int:
+    """Fewest cycles that give both parts enough."""
+    cycles = MIN_IN + MIN_OUT + embargo
+    while round(out_share * cycles) < MIN_OUT or cycles - round(out_share * cycles) - embargo < MIN_IN:
+        cycles += 1
+    return cycles
