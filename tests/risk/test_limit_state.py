@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidewright.market.clock import DAY, HOUR, MINUTE
+from tidewright.market.clock import DAY, HOUR, MINUTE, SECOND
 from tidewright.market.errors import DataError, UsageError
 from tidewright.risk import gate
 from tidewright.risk.limit_state import LimitState
@@ -52,9 +52,31 @@ def test_a_state_that_was_written_down_goes_on_as_if_it_had_not_been(steps: list
         for state in (straight, broken):
             state.observe(now, equity, STRICT)
             state.latch(mask, STRICT)
-            state.sent += 1
+            state.count(1)
         assert broken == straight and straight.peak_equity >= equity
-        assert straight.minute == now // MINUTE
+        assert straight.sent >= 1 and all(now - MINUTE < at <= now for at, _ in straight.recent)
+
+
+@given(st.lists(st.tuples(st.integers(0, 40 * SECOND), st.integers(0, 5)), min_size=1, max_size=40))
+def test_no_sixty_seconds_have_more_orders_than_are_counted(steps: list[tuple[int, int]]) -> None:
+    state, now, sent = LimitState(), 0, []
+    for gap, wanted in steps:
+        now += gap
+        state.observe(now, 100.0, STRICT)
+        allowed = min(wanted, max(0, 6 - state.sent))
+        state.count(allowed)
+        sent += [now] * allowed
+        assert state.sent == sum(at > now - MINUTE for at in sent)
+    assert all(sum(begin <= at < begin + MINUTE for at in sent) <= 6 for begin in sent)
+
+
+def test_a_state_of_the_fixed_minute_counts_to_its_end() -> None:
+    old = {"day": 1, "day_equity": 1.0, "peak_equity": 1.0, "halts": 0, "minute": 10, "sent": 4}
+    state = LimitState.from_json(old)
+    state.observe(11 * MINUTE + 59 * SECOND - 1, 1.0, STRICT)
+    assert state.sent == 4
+    state.observe(12 * MINUTE, 1.0, STRICT)
+    assert state.sent == 0
 
 
 def test_a_damaged_state_is_refused() -> None:

@@ -153,7 +153,7 @@ class Attack:
         self.settings = RiskSettings(portfolio)
         self.guard = self.new_guard()
         self.mid2 = 12_000_000
-        self.minutes: dict[int, int] = {}
+        self.times: list[int] = []
 
     def new_guard(self) -> Guard:
         tell = lambda now, data: setattr(self.counts, "events", self.counts.events + 1)  # noqa: E731
@@ -266,10 +266,10 @@ class Attack:
         limits, mid = self.limits, self.mid2 * 0.5 * 0.01
         self.counts.sent += len(orders)
         self.counts.fills = self.venue.trades
-        minute = now // MINUTE
-        self.minutes[minute] = self.minutes.get(minute, 0) + len(orders)
-        if limits.orders_per_minute is not None:
-            assert self.minutes[minute] <= np.ceil(limits.orders_per_minute), "order rate"
+        self.times += [now] * len(orders)
+        if limits.orders_per_minute is not None and orders:
+            last = sum(at > now - MINUTE for at in self.times)
+            assert last <= np.ceil(limits.orders_per_minute), "order rate of any 60 seconds"
         assert limits.max_position_share is not None
         allowed = limits.max_position_share * account.equity / (1e-5 * mid)
         for order in orders:

@@ -24,6 +24,7 @@ from tidewright.cli.session_run import run_session
 from tidewright.market.clock import HOUR, parse_duration
 from tidewright.market.errors import ConfigError, TidewrightError, UsageError
 from tidewright.measure.report_table import render
+from tidewright.risk.correlation import Watch
 from tidewright.risk.dynamic import Rules
 from tidewright.risk.limits import Limits
 from tidewright.risk.portfolio import PortfolioLimits
@@ -73,6 +74,7 @@ _TABLES: Final = {
     },
     "limits": {field.name for field in fields(Limits)},
     "portfolio": {field.name.removesuffix("_ns") for field in fields(PortfolioLimits)},
+    "correlation": {"tapes", *(field.name for field in fields(Watch))},
     "dynamic": {"enabled", *(field.name.removesuffix("_ns") for field in fields(Rules))},
     "advice": {"enabled", "epoch", "window", "answer_cycles", "threshold", "candidates", "generations", "seed"},
     "gate": {"min_deflated_sharpe", "max_overfitting", "min_stability", "min_paired_lower", "require"},
@@ -250,7 +252,7 @@ def _settings(path: Path, data: Mapping[str, Any], live: bool, given: Mapping[st
         strategy=strategy,
         params=dict(several[0].params if several else data.get("params", {})),
         limits=Limits(**limits),
-        risk=_risk(data),
+        risk=_risk(path, data),
         cycle_ns=parse_duration(data.get("cycle", "30s")),
         warmup_ns=parse_duration(data.get("warmup", "2h")),
         duration_ns=round(_number(data.get("hours", 0), "hours") * HOUR),
@@ -299,8 +301,8 @@ def _canary(table: Mapping[str, Any]) -> CanaryRules:
     )
 
 
-def _risk(data: Mapping[str, Any]) -> RiskSettings:
-    """Limits of the portfolio and how limits tighten: `[portfolio]`, `[dynamic]`."""
+def _risk(path: Path, data: Mapping[str, Any]) -> RiskSettings:
+    """Limits of the portfolio, how limits tighten, what is watched: `[portfolio]`, `[dynamic]`, `[correlation]`."""
     told: list[dict[str, Any]] = []
     for table, kind in (("portfolio", PortfolioLimits), ("dynamic", Rules)):
         values: dict[str, Any] = {}
@@ -314,7 +316,17 @@ def _risk(data: Mapping[str, Any]) -> RiskSettings:
                 values[name] = value
         told.append(values)
     dynamic = Rules(**told[1]) if data.get("dynamic", {}).get("enabled", True) else None
-    return RiskSettings(PortfolioLimits(**told[0]), dynamic)
+    return RiskSettings(PortfolioLimits(**told[0]), dynamic, **_others(path, data.get("correlation", {})))
+
+
+def _others(path: Path, table: Mapping[str, Any]) -> dict[str, Any]:
+    """`[correlation]`: tapes of other instruments, looked for beside the configuration, and when alarms are raised."""
+    tapes = table.get("tapes", {})
+    if not isinstance(tapes, Mapping) or not all(isinstance(each, str) for each in tapes.values()):
+        raise ConfigError(f"correlation.tapes must name a folder each, tapes = {{ETHUSDT = FOLDER}}, was {tapes!r}")
+    rules = {name: _number(value, f"correlation.{name}") for name, value in table.items() if name != "tapes"}
+    folders = {str(name): str((path.parent / each).resolve()) for name, each in tapes.items()}
+    return {"others": folders, "correlation": Watch(**rules)}
 
 
 def _agents(path: Path, table: Mapping[str, Any], params: Mapping[str, Any], given: Sequence[str]) -> AgentSettings:

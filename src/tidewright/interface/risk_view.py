@@ -29,6 +29,12 @@ def lines(risk: Mapping[str, Any]) -> list[tuple[str, str]]:
     worst = [f"{row['shock']} {row['loss_share']:.2%}" for row in risk.get("stress", [])[:3]]
     if worst:
         found.append(("worst crises", ", ".join(worst)))
+    pairs = [
+        f"{row['first']} {row['second']} {row['now']:.2f}{' ' + row['alarm'].upper() if row['alarm'] else ''}"
+        for row in risk.get("correlations", [])
+    ]
+    if pairs:
+        found.append(("correlation", ", ".join(pairs)))
     if risk.get("halted"):
         found.append(("halted by", ", ".join(risk["halted"])))
     blocked = sorted(risk.get("blocked", {}).items(), key=lambda item: -item[1])

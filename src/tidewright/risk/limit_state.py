@@ -3,7 +3,7 @@
 Plain values, so that they can be written down each cycle and found again after a kill: starting anew resets no limit.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from tidewright.market.clock import DAY, MINUTE
@@ -26,16 +26,28 @@ class LimitState:
         Equity at the day's first decision and the highest so far, quote.
     halts
         Limits that still halt: a mask of :mod:`tidewright.risk.gate`.
-    minute, sent
-        Number of the minute since 1970, and new orders sent in it.
+    recent
+        When new orders were sent, ns, and how many, oldest first; of the minute before the newest decision.
+    seen_ns
+        Time of the newest decision.
     """
 
     day: int = -1
     day_equity: float = 0.0
     peak_equity: float = 0.0
     halts: int = 0
-    minute: int = -1
-    sent: int = 0
+    recent: list[tuple[int, int]] = field(default_factory=list)
+    seen_ns: int = 0
+
+    @property
+    def sent(self) -> int:
+        """New orders in the 60 seconds before the newest decision, and at it."""
+        return sum(count for _, count in self.recent)
+
+    def count(self, orders: int) -> None:
+        """New orders are about to be sent at the newest decision."""
+        if orders:
+            self.recent.append((self.seen_ns, orders))
 
     def observe(self, now_ns: int, equity: float, limits: Limits) -> None:
         """Take in the equity of a decision; a new day ends a daily-loss halt and begins with this equity."""
@@ -44,9 +56,8 @@ class LimitState:
             self.day, self.day_equity = day, equity
             self.halts &= ~gate.DAILY_LOSS
         self.peak_equity = max(self.peak_equity, equity) if self.peak_equity else equity
-        minute = now_ns // MINUTE
-        if minute != self.minute:
-            self.minute, self.sent = minute, 0
+        self.seen_ns = now_ns
+        self.recent = [(at, orders) for at, orders in self.recent if at > now_ns - MINUTE]
 
     def latch(self, mask: int, limits: Limits) -> int:
         """Keep what halts beyond its breach; the bits that were not there before."""
@@ -99,8 +110,15 @@ class LimitState:
                 float(data["day_equity"]),
                 float(data["peak_equity"]),
                 int(data["halts"]),
-                int(data["minute"]),
-                int(data["sent"]),
+                _recent(data),
+                int(data.get("seen_ns", 0)),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"the written state of the limits is damaged: {error!r}") from None
+
+
+def _recent(data: dict[str, Any]) -> list[tuple[int, int]]:
+    """Orders of the last minute; a state of before knew only a fixed minute: all of it counts to its end."""
+    if "recent" in data:
+        return [(int(at), int(orders)) for at, orders in data["recent"]]
+    return [((int(data["minute"]) + 1) * MINUTE - 1, int(data["sent"]))] if int(data["sent"]) else []

@@ -12,6 +12,7 @@ from tidewright.coordination.council import Council
 from tidewright.coordination.journal import Journal
 from tidewright.coordination.patterns.opinion import Opinion, Outcome, Result
 from tidewright.trading.coordinator import Coordinator
+from tidewright.trading.correlations import Correlations, Tell
 from tidewright.trading.several import STEP, Desk
 
 _PRIOR: Final = 10.0  # rounds of a coin that a new agent's record counts as
@@ -33,11 +34,13 @@ class Capital(Coordinator):
         super().__init__(council, journal, threshold, None, round_cycles)
         self._desk: Desk | None = None
         self._record = dict.fromkeys(council.members, (0.0, 0.0))  # rounds better than the mean, and all, old ones less
+        self._alike: Correlations | None = None
         self._due = True
 
-    def seat(self, desk: Desk) -> None:
-        """The desk it allocates for."""
+    def seat(self, desk: Desk, tell: Tell) -> None:
+        """The desk it allocates for, and where alarms go about agents that earn and lose as one."""
         self._desk = desk
+        self._alike = Correlations(self.council.members, tell)
 
     def remember(self, told: Mapping[str, Any]) -> None:
         """Take in a decision of before a restart: the usual size of differences and who was right."""
@@ -61,6 +64,8 @@ class Capital(Coordinator):
     def _allocate(self, now_ns: int, desk: Desk) -> None:
         gains = self.shadow.gains() if self.shadow is not None else {}
         results = self._learn(gains)
+        if self._alike is not None:
+            self._alike.add(now_ns, gains)
         for agent, one in desk.agents.items():
             if self.shadow is not None:
                 self.shadow.use(agent, one.params)  # they may have been set by hand

@@ -26,6 +26,7 @@ from tidewright.risk.portfolio import Portfolio, allowed, uses
 from tidewright.risk.stress import CRISES, Position, revalue
 from tidewright.store import schema
 from tidewright.store.database import Database
+from tidewright.trading.correlations import OtherMarkets
 from tidewright.trading.orders import Plan, TrackedOrder
 from tidewright.trading.settings import RiskSettings
 from tidewright.venues.interface import OrderRequest
@@ -55,6 +56,8 @@ class RiskNow:
     ----------
     limits
         Rows of name, value now, limit now, limit as set; shares unless the name says otherwise.
+    correlations
+        Pairs of instruments: names, correlation now, alarm or nothing.
     blocked
         Orders held back so far, by reason.
     events
@@ -67,6 +70,7 @@ class RiskNow:
     unwind_cost: float | None = None
     unwind_time_s: float | None = None
     stress: list[dict[str, Any]] = field(default_factory=list)
+    correlations: list[dict[str, Any]] = field(default_factory=list)
     halted: list[str] = field(default_factory=list)
     blocked: dict[str, int] = field(default_factory=dict)
     events: list[str] = field(default_factory=list)
@@ -115,6 +119,10 @@ class Guard:
         self._portfolio_cause = ""
         self._breaches = 0
         self.calibration: tuple[float, int] | None = None  # Brier score of the confidence, proposals judged
+        self._others: OtherMarkets | None = None
+        if settings.others:
+            watch = settings.correlation
+            self._others = OtherMarkets(instrument.symbol, settings.others, cycle_ns, self._noted, watch)
 
     # -- the market ----------------------------------------------------------------------------------------------------
 
@@ -128,6 +136,11 @@ class Guard:
         if self._mid > 0:
             self._returns.append(math.log(mid / self._mid))
         self._mid = mid
+
+    def look(self, now_ns: int, market: MarketNow) -> None:
+        """Look at other instruments beside the own one."""
+        if self._others is not None:
+            self._others.look(now_ns, market.mid2 if market.whole else 0)
 
     def traded(self, now_ns: int, lots: int) -> None:
         """Note what the market has traded so far, lots."""
@@ -182,7 +195,7 @@ class Guard:
         self._watch_breaches(now_ns, books)
         wanted = [pretrade.Order(order.side, order.price_ticks, order.qty_lots) for order in plan.orders]
         kept, blocked = pretrade.check(wanted, books, self.effective)
-        self.state.sent += len(kept)
+        self.state.count(len(kept))
         if not blocked:
             return plan
         self._blocked.update(one.why for one in blocked)
@@ -235,6 +248,7 @@ class Guard:
             if limit is not None:
                 found.limits.append(_row(use.name, use.value, limit, limit))
         found.stress = self._stress(account)
+        found.correlations = [] if self._others is None else self._others.correlations.rows()
         return found
 
     def _stress(self, account: AccountNow) -> list[dict[str, Any]]:
@@ -272,7 +286,7 @@ class Guard:
                 self._volatility,
                 self._usual if len(self._returns) >= _SETTLED else None,
                 self.state.fall(account.equity),
-                None,
+                None if self._others is None else self._others.correlations.lost,
                 score,
                 judged,
                 data_age_ns,
@@ -368,7 +382,10 @@ class Guard:
         for name, each in (("value", value), ("limit", limit), ("action", action)):
             if each is not None and (not isinstance(each, float) or math.isfinite(each)):
                 data[name] = each
-        self._events.append(f"{event} {rule}: {cause}")
+        self._noted(now_ns, data)
+
+    def _noted(self, now_ns: int, data: dict[str, Any]) -> None:
+        self._events.append(f"{data['event']} {data['rule']}: {data['cause']}")
         self._tell(now_ns, data)
 
 

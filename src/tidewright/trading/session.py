@@ -228,7 +228,9 @@ class Session:
             catch_up_s=settings.catch_up_s,
         )
         self._book = self._ears.book
-        self._executor = take_seats(parts.coordinator, settings, self._instrument, opened, parts.database)
+        self._executor = take_seats(
+            parts.coordinator, settings, self._instrument, opened, parts.database, self._tell_risk
+        )
         self._desk = self._executor if isinstance(self._executor, Desk) else None
         self._check = VenueCheck(parts.venue, opened.manager)
         self._guard = Guard(
@@ -394,6 +396,7 @@ class Session:
     def _watch(self, beat: Beat, market: MarketNow) -> None:
         self._guard.watch(market, self._executor.volatility)
         self._guard.traded(beat.ts, self._book.traded_lots)
+        self._guard.look(beat.ts, market)
 
     def _tell_risk(self, now: int, data: dict[str, Any]) -> None:
         item = message("risk_event", now, EXECUTOR, "all", data)

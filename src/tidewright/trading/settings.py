@@ -10,6 +10,7 @@ from tidewright.agents.executor.proposals import Gate
 from tidewright.coordination.agent_payloads import PATTERNS
 from tidewright.market.clock import HOUR, MINUTE, SECOND
 from tidewright.market.errors import UsageError
+from tidewright.risk.correlation import Watch
 from tidewright.risk.dynamic import Rules
 from tidewright.risk.limits import Limits
 from tidewright.risk.portfolio import PortfolioLimits
@@ -73,11 +74,17 @@ class RiskSettings:
         How limits tighten; ``None``: they stay as set.
     daily_volume
         Of the instrument, base units, for the cost of leaving; 0: what the session has seen trade, scaled to a day.
+    others
+        Tapes of other instruments, by name, whose correlation with the session's own is watched.
+    correlation
+        When that raises an alarm.
     """
 
     portfolio: PortfolioLimits = field(default_factory=PortfolioLimits)
     dynamic: Rules | None = field(default_factory=Rules)
     daily_volume: float = 0.0
+    others: Mapping[str, str] = field(default_factory=dict)
+    correlation: Watch = field(default_factory=Watch)
 
     def __post_init__(self) -> None:
         if not 0 <= self.daily_volume < float("inf"):

@@ -8,6 +8,7 @@ from tidewright.market.tape import TapeWriter
 from tidewright.store.database import Database
 from tidewright.trading.capital import Capital
 from tidewright.trading.coordinator import EXECUTOR, Coordinator
+from tidewright.trading.correlations import Tell
 from tidewright.trading.cycles import Registration
 from tidewright.trading.opening import Opened
 from tidewright.trading.orders import OrderManager
@@ -26,6 +27,7 @@ def take_seats(
     instrument: Instrument,
     opened: Opened,
     database: Database,
+    tell: Tell,
 ) -> Executor:
     """The executor of a session: of one strategy, or the desk of several."""
     agents = settings.agents.strategies
@@ -44,7 +46,7 @@ def take_seats(
         opened.params,
     )
     if isinstance(coordinator, Capital):
-        coordinator.seat(desk)
+        coordinator.seat(desk, tell)
     return desk
 
 

@@ -326,7 +326,7 @@ class Executor:
         )
         state.latch(int(risk.halted(exposure, values)), guarded.limits)
         if state is self._limit_state:
-            state.sent += int(sent)
+            state.count(int(sent))
         return int(bids), int(asks), int(mask)
 
     def _account(self, now_ns: int, account: AccountNow) -> None:

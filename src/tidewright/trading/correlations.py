@@ -1,0 +1,164 @@
+"""Whether what should move together still does, while a session trades: alarms on correlations of live series.
+
+Other instruments are read from their tapes, also such that another session or a recorder still writes. The session's
+own mid and theirs are taken at each decision time; two of them that raise an alarm are a risk event, told once when it
+begins and once when it is over.
+"""
+
+import logging
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from tidewright.agents.optimizer.fold import BookFold
+from tidewright.market.errors import TidewrightError
+from tidewright.market.tape import Tape
+from tidewright.risk.correlation import Alarm, Watch, alarms, correlations, ewma_covariance
+from tidewright.trading.book import Book
+
+logger = logging.getLogger(__name__)
+
+_KEPT: Final = 1_000
+_LEAST: Final = 3
+_STALE_CYCLES: Final = 3
+
+Tell = Callable[[int, dict[str, Any]], None]
+
+
+class Correlations:
+    """Keeps the newest returns of some series and watches their correlations.
+
+    Parameters
+    ----------
+    names
+        Of the series.
+    tell
+        Journals one risk event: time and the event's data.
+
+    Attributes
+    ----------
+    now
+        Alarms at the newest returns.
+    """
+
+    def __init__(self, names: tuple[str, ...], tell: Tell, watch: Watch | None = None) -> None:
+        self.names, self._tell, self._watch = names, tell, watch or Watch()
+        self._rows: deque[list[float]] = deque(maxlen=_KEPT)
+        self.now: list[Alarm] = []
+
+    @property
+    def lost(self) -> int:
+        """Pairs whose correlation has gone."""
+        return sum(alarm.kind == "lost" for alarm in self.now)
+
+    def add(self, now_ns: int, returns: Mapping[str, float]) -> None:
+        """Take in one step of every series; a step in which one is not known is left out."""
+        row = [returns.get(name, math.nan) for name in self.names]
+        if not all(map(math.isfinite, row)):
+            return
+        self._rows.append(row)
+        if len(self._rows) < _LEAST:
+            return
+        before = {(alarm.first, alarm.second, alarm.kind) for alarm in self.now}
+        self.now = alarms(np.array(self._rows), self.names, self._watch)
+        there = {(alarm.first, alarm.second, alarm.kind): alarm for alarm in self.now}
+        for key, alarm in there.items():
+            if key not in before:
+                self._tell(
+                    now_ns,
+                    {
+                        "event": "alarm",
+                        "rule": "correlation",
+                        "cause": alarm.text(),
+                        "value": alarm.now,
+                        "limit": alarm.before,
+                    },
+                )
+        for first, second, kind in before - set(there):
+            cause = f"correlation of {first} and {second}: the alarm '{kind}' is over"
+            self._tell(now_ns, {"event": "lifted", "rule": "correlation", "cause": cause})
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Pairs and their correlation now, for screens; none before there is anything to measure."""
+        if len(self._rows) < _LEAST:
+            return []
+        matrix = correlations(ewma_covariance(np.array(self._rows), self._watch.fast))
+        kinds = {(alarm.first, alarm.second): alarm.kind for alarm in self.now}
+        count = len(self.names)
+        return [
+            {"first": a, "second": b, "now": float(matrix[i, j]), "alarm": kinds.get((a, b), "")}
+            for i, a in enumerate(self.names)
+            for j, b in enumerate(self.names)
+            if i < j < count
+        ]
+
+
+class _Other:
+    """The mid of another instrument, followed along its tape."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._book, self._row = path, Book(), -1
+        self.wrong = ""
+
+    def mid2(self, now_ns: int, stale_ns: int) -> int:
+        """Twice the mid known at a time, ticks; 0 where it is not known, or older than allowed."""
+        try:
+            tape = Tape.open(self._path)
+        except (TidewrightError, OSError) as error:
+            if not self.wrong:
+                logger.warning("correlations: %s", error)
+            self.wrong = str(error)
+            return 0
+        self.wrong = ""
+        if self._row < 0:  # all of the past at once
+            fold = BookFold()
+            fold.advance(tape.data, now_ns)
+            self._book.apply(fold.snapshot())
+            self._row = fold.row
+        known = self._row + int(np.searchsorted(tape.data.ts[self._row :], now_ns, side="right"))
+        if known > self._row:
+            self._book.apply(tape.data.rows(self._row, known))
+            self._row = known
+        market = self._book.now()
+        fresh = now_ns - self._book.last_ns <= stale_ns
+        return market.mid2 if market.whole and fresh else 0
+
+
+class OtherMarkets:
+    """Other instruments beside the session's own.
+
+    Parameters
+    ----------
+    own
+        Name of the session's instrument.
+    tapes
+        Folder of each other instrument's tape, by name.
+    """
+
+    def __init__(
+        self, own: str, tapes: Mapping[str, str], cycle_ns: int, tell: Tell, watch: Watch | None = None
+    ) -> None:
+        self._own = own
+        self._others = {name: _Other(Path(path)) for name, path in tapes.items()}
+        self._stale_ns = _STALE_CYCLES * cycle_ns
+        self._last: dict[str, int] = {}
+        self.correlations = Correlations((own, *self._others), tell, watch)
+
+    def look(self, now_ns: int, mid2: int) -> None:
+        """Take in the mids at a decision time.
+
+        Parameters
+        ----------
+        mid2
+            Of the session's own instrument, ticks; 0 where it is not known.
+        """
+        mids = {self._own: mid2} | {name: other.mid2(now_ns, self._stale_ns) for name, other in self._others.items()}
+        returns = {
+            name: math.log(mid / self._last[name]) for name, mid in mids.items() if mid > 0 and self._last.get(name)
+        }
+        self._last = mids
+        self.correlations.add(now_ns, returns)

@@ -1,0 +1,107 @@
+"""Correlation alarms of a live session: what is known at each decision, told once, and what it tightens."""
+
+import math
+
+import numpy as np
+import pytest
+
+from tests.trading.fake_venue import INSTRUMENT
+from tests.trading.hostile import Levels, Memory
+from tidewright.agents.executor.executor import AccountNow, MarketNow
+from tidewright.market.codes import ASK, BID, PACKET_END, RESET, SNAPSHOT
+from tidewright.market.tape import TapeWriter, columns
+from tidewright.risk.limits import Limits
+from tidewright.trading.correlations import Correlations, OtherMarkets
+from tidewright.trading.guard import Guard
+from tidewright.trading.settings import RiskSettings
+
+CYCLE = 30_000_000_000
+START = 1_700_000_000 * 10**9 // CYCLE * CYCLE
+
+
+def pairs(count: int, correlation: float, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    x, y = rng.standard_normal((2, count)) * 1e-3
+    return np.stack([x, correlation * x + math.sqrt(1 - correlation**2) * y], axis=1)
+
+
+def test_a_lost_correlation_is_told_when_it_begins_and_when_it_is_over() -> None:
+    told: list[tuple[int, dict]] = []
+    watched = Correlations(("BTC", "ETH"), lambda now, data: told.append((now, data)))
+    moves = np.concatenate([pairs(300, 0.9, 1), pairs(120, -0.5, 2), pairs(400, 0.9, 3)])
+    lost = []
+    for step, (a, b) in enumerate(moves):
+        watched.add(step, {"BTC": a, "ETH": b})
+        lost.append(watched.lost)
+    assert max(lost[:300]) == 0 and max(lost[300:420]) == 1 and lost[-1] == 0
+    began = [now for now, data in told if data["event"] == "alarm" and "has been lost" in data["cause"]]
+    over = [now for now, data in told if data["event"] == "lifted"]
+    assert 300 < began[0] < 350 and over
+    assert watched.rows()[0]["first"] == "BTC" and watched.rows()[0]["now"] > 0.7
+
+
+def test_a_step_in_which_one_is_not_known_is_left_out() -> None:
+    watched = Correlations(("BTC", "ETH"), lambda now, data: None)
+    for step, (a, b) in enumerate(pairs(50, 0.9, 1)):
+        watched.add(step, {"BTC": a, "ETH": b} if step % 2 else {"BTC": a})
+    assert len(watched._rows) == 25
+
+
+class Tapes:
+    """Another instrument's tape that grows."""
+
+    def __init__(self, folder) -> None:
+        self.path = folder / "eth"
+        self.writer = TapeWriter(self.path, INSTRUMENT, growing=True)
+        self.quote(START, 3_000_00)
+
+    def quote(self, ts: int, mid: int) -> None:
+        reset = [(ts, ts, RESET, 0, 0, 0)]
+        levels = [(ts, ts, BID, SNAPSHOT, mid - 1, 10), (ts, ts, ASK, SNAPSHOT | PACKET_END, mid + 1, 10)]
+        self.writer.append(columns(reset + levels))
+        self.writer.publish()
+
+
+def test_another_market_is_known_as_of_now_and_not_when_it_is_stale_or_not_there(tmp_path) -> None:
+    tapes = Tapes(tmp_path)
+    markets = OtherMarkets(
+        "BTC", {"ETH": str(tapes.path), "SOL": str(tmp_path / "nothing")}, CYCLE, lambda now, data: None
+    )
+    eth, sol = markets._others.values()
+    tapes.quote(START + 5, 3_100_00)
+    assert eth.mid2(START, CYCLE) == 2 * 3_000_00, "what came later is not known yet"
+    assert eth.mid2(START + 5, CYCLE) == 2 * 3_100_00
+    tapes.quote(START + CYCLE, 3_200_00)
+    assert eth.mid2(START + CYCLE + 1, CYCLE) == 2 * 3_200_00, "the tape has grown"
+    assert eth.mid2(START + 3 * CYCLE, CYCLE) == 0, "too old"
+    assert sol.mid2(START, CYCLE) == 0 and sol.wrong
+    markets.look(START, 100)
+    assert not markets.correlations._rows
+    tapes.writer.close()
+
+
+def test_a_lost_correlation_tightens_the_limits_and_is_told(tmp_path) -> None:
+    tapes, told = Tapes(tmp_path), []
+    guard = Guard(
+        INSTRUMENT,
+        Limits(strict=True),
+        RiskSettings(others={"ETH": str(tapes.path)}),
+        Memory(),
+        "a",
+        CYCLE,
+        lambda now, data: told.append(data),
+    )
+    mids = np.exp(np.cumsum(np.concatenate([pairs(120, 0.95, 1), pairs(60, -0.8, 2)]), axis=0))
+    for step, (own, other) in enumerate(mids, 1):
+        now = START + step * CYCLE
+        tapes.quote(now, round(3_000_00 * other))
+        mid = round(6_000_000 * own)
+        market = MarketNow(True, mid - 1, mid + 1, 10, 10)
+        guard.begin(now, AccountNow(0, 0, 100_000.0, 0.0), [], 0, Levels())
+        guard.watch(market, 1e-4)
+        guard.look(now, market)
+    assert guard.effective.max_position_share == pytest.approx(0.008)
+    assert any(data["rule"] == "correlation" and "has been lost" in data["cause"] for data in told)
+    assert any(data["event"] == "tightened" and "1 correlation lost" in data["cause"] for data in told)
+    assert guard.now().correlations[0]["alarm"] == "lost"
+    tapes.writer.close()
