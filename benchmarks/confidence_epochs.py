@@ -27,6 +27,7 @@ KINDS: Final = ("poor", "random", "default", "fixed", "good")
 SPELL: Final = 10  # epochs after which the incumbent is set anew
 THRESHOLD: Final = 0.6  # the executor's default
 LATENCY_NS: Final = 50_000_000
+WORTH: Final = {"BTC": 13_700.0}  # of a unit of quote in dollars, where it is none: on the day of the one such tape
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def epochs(tape: Tape, source: str, strategy: str, course: Course, seed: int, fi
     space = of_strategy(strategy)
     settings = Settings(course.cycle_ns, 0, LATENCY_NS, LATENCY_NS)
     memory, incumbent, before, ahead = Memory(), {}, None, None
-    price = float(mids.mid[0])
+    price = float(mids.mid[0]) * WORTH.get(tape.instrument.quote, 1.0)
     until = tape.start_ns + course.window * course.cycle_ns
     number = 0
     while until + course.ahead * course.epoch * course.cycle_ns <= tape.end_ns:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from benchmarks.confidence import corrected, load, outcome
 from tidewright.agents.executor.canary import CanaryRules
+from tidewright.agents.executor.proposals import Gate
 from tidewright.agents.optimizer.evidence import Pair, paired
 from tidewright.measure.overfitting import deflated_sharpe
 from tidewright.measure.sequential import HarmTest, block_sums
@@ -31,7 +32,7 @@ DEFLATED: Final = (0.0, 0.0001, 0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.95)
 FRACTIONS: Final = (0.1, 0.25, 0.5, 1.0)
 CYCLES: Final = (0, 60, 120)
 THRESHOLD: Final = 0.6
-DEFLATED_NOW: Final = 0.05
+DEFLATED_NOW: Final = float(Gate().min_deflated_sharpe or 0.0)
 DRAWS: Final = 2000
 
 
@@ -182,8 +183,9 @@ def main(say: Callable[[str], None] = print) -> None:
     half = np.array([options.half is None or _seed(row["source"]) % 2 == options.half for row in found.rows])
     beaten = np.array([row["kind"] == "fixed" for row in found.rows])
     for name, some in (("all epochs", half), ("without the incumbent that is never replaced", half & ~beaten)):
-        for line in (f"{name}: {int(some.sum())}", *thresholds(found, some), *canaries(found, some), ""):
-            say(line)
+        if some.any():
+            for line in (f"{name}: {int(some.sum())}", *thresholds(found, some), *canaries(found, some), ""):
+                say(line)
 
 
 def _seed(source: str) -> int:

@@ -231,7 +231,7 @@ def test_figures_that_reach_every_threshold_pass():
 @pytest.mark.parametrize(
     ("figure", "value", "reason"),
     [
-        ("deflated_sharpe", 0.04, "its deflated Sharpe ratio 0.04 is under min_deflated_sharpe 0.05"),
+        ("deflated_sharpe", 0.004, "its deflated Sharpe ratio 0.004 is under min_deflated_sharpe 0.01"),
         ("overfitting", 0.51, "its probability of overfitting 0.51 is over max_overfitting 0.5"),
         ("stability", -0.2, "its share of the gain its neighbours keep -0.2 is under min_stability 0.5"),
         ("paired_lower", -0.01, "lower end of its paired difference -0.01 is under min_paired_lower 0"),

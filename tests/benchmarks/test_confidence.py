@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.confidence import corrected, load, outcome, page, table, verdicts
+from benchmarks.confidence import corrected, coverage, load, outcome, page, table, verdicts
 
 
 def rows(count: int, edge: float) -> list[dict[str, Any]]:
@@ -39,6 +39,12 @@ def test_skill_is_found_and_the_shuffled_control_has_none() -> None:
 def test_where_there_is_no_edge_there_is_no_skill() -> None:
     found = {verdict.name: verdict for verdict in verdicts(rows(240, 0.0))}
     assert found["estimator, corrected"].over_base[0] < 0.02
+
+
+def test_the_interval_covers_about_as_often_as_it_says() -> None:
+    told = coverage(rows(360, 0.4))
+    assert told.startswith("conformal interval of 90 %: 360 epochs, covered 0.")
+    assert 0.86 < float(told.split("covered ")[1].split(",")[0]) < 0.94
 
 
 def test_the_correction_at_an_epoch_knows_only_what_came_before() -> None:

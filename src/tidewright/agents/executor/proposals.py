@@ -18,8 +18,9 @@ class Gate:
     ----------
     min_deflated_sharpe
         Least deflated Sharpe ratio (a probability) of the in-sample difference to what trades, against the best of all
-        trials. 0.05: refused where it is clear at 5 % that the best of so many useless candidates shows as much. Higher
+        trials. 0.01: refused where it is clear at 1 % that the best of so many useless candidates shows as much. Higher
         is more careful and slower to follow a market that has changed; a canary and its roll-back stand behind it.
+        docs/validation.md has what other values would have earned.
     max_overfitting
         Largest probability of backtest overfitting (CSCV). 0.5 is what useless candidates show on average.
     min_stability
@@ -31,7 +32,7 @@ class Gate:
         Whether a proposal that does not state a figure with a threshold is refused; otherwise it is passed over.
     """
 
-    min_deflated_sharpe: float | None = 0.05
+    min_deflated_sharpe: float | None = 0.01
     max_overfitting: float | None = 0.5
     min_stability: float | None = 0.5
     min_paired_lower: float | None = None
