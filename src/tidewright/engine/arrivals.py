@@ -48,7 +48,7 @@ from tidewright.engine.layout import (
     WAITING,
     State,
 )
-from tidewright.engine.orders import amend, cancel, die, reject_unknown, rest, write_report
+from tidewright.engine.orders import amend, cancel, die, reject_unknown, rest, write_message
 from tidewright.engine.slots import kind_of, lane_of, side_of, state_of, tif_of
 from tidewright.engine.stops import go_off, hold, set_off_by, wait
 from tidewright.engine.taking import take
@@ -81,7 +81,8 @@ def arrive(state: State, slot: int, now: int) -> None:
         die(state, slot, int64(REJECTED), now, reason)
         return
     if state.cfg[CFG_RECORD] > 1:
-        write_report(state, ACCEPTED, slot, now, now + response_at(state, now), price, qty, 0, 0, NO_REASON)
+        known = now + response_at(state, now)
+        write_message(state, int64(ACCEPTED), slot, now, known, price, qty, int64(NO_REASON))
     if stop:
         hold(state, slot)
         return
@@ -133,7 +134,7 @@ def deliver_messages(state: State, now: int) -> int:
         return DONE
     end = state.batch[reg[BATCH_HEAD], B_END] if due else reg[MSG_HEAD]
     size = len(state.msg)
-    status = room_for(state, 2 * ((end - reg[MSG_HEAD]) % size + reg[WAIT_COUNT]), 0)
+    status = room_for(state, 2 * ((end - reg[MSG_HEAD]) % size + reg[WAIT_COUNT]), int64(0))
     if status != DONE:
         return status
     first = reg[MSG_HEAD]

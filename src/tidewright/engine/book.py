@@ -65,15 +65,20 @@ def change_level(state: State, side: int, index: int, qty: int) -> None:
     """Apply a level row inside the window to the book and to what hangs on the level."""
     position = side * state.reg[WIDTH] + index
     old = set_level(Ladder(state.qty, state.reg), side, index, qty)
-    mark = state.mark[position]
-    if mark != 0 and state.reg[IN_GAP] == 0:
-        if mark & 1:
-            requeue(state, position, old, qty)
-        if mark & 2:
-            correct_taken(state, position, max(int64(0), old), qty)
+    if state.mark[position] != 0 and state.reg[IN_GAP] == 0:
+        tell_level(state, position, old, qty)
     if qty > 0 and state.reg[OWN + 1 - side] >= state.reg[WIDTH] - 1 - index:
         state.epoch[position] = state.reg[EPOCH]
         state.reg[TOUCHING] = 1
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
+def tell_level(state: State, position: int, old: int, qty: int) -> None:
+    """Let what hangs on a level hear of its row: the queue, and what was taken of it."""
+    if state.mark[position] & 1:
+        requeue(state, position, old, qty)
+    if state.mark[position] & 2:
+        correct_taken(state, position, max(int64(0), old), qty)
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]

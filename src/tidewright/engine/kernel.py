@@ -55,8 +55,6 @@ from tidewright.engine.layout import (
     LAST_TRADE,
     LAST_TS,
     LOOK,
-    LOST,
-    MARKET_STATE,
     MID2,
     NEVER,
     NEXT_CAPTURE,
@@ -73,7 +71,6 @@ from tidewright.engine.layout import (
     SNAPSHOT_SEEN,
     START,
     STATE_SINCE,
-    STATE_WHOLE,
     STOP_COUNT,
     TOUCHING,
     VOLUME,
@@ -84,21 +81,20 @@ from tidewright.engine.prints import on_print
 from tidewright.engine.reference import state_at
 from tidewright.engine.requote import act, room_to_act
 from tidewright.engine.sampling import sample, value_capital
+from tidewright.engine.skim import is_quiet, skim
 from tidewright.engine.stops import watch_stops
 from tidewright.market.codes import (
     ASK,
     BEST_ASK,
     BEST_BID,
-    BID,
     GAP,
     PACKET_END,
     RESET,
     SNAPSHOT,
     TRADE_BUY,
-    TRADE_SELL,
     TRADE_UNKNOWN,
 )
-from tidewright.market.ladder import BEST, LOW, WIDTH, WORST, Ladder, index_of
+from tidewright.market.ladder import BEST, LOW, WIDTH, Ladder, index_of
 from tidewright.market.tape import I64, U8
 
 
@@ -186,134 +182,6 @@ def run(
         act(state, np.int64(0))  # somebody may look
         find_due(state)
     return DONE, rows
-
-
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
-def is_quiet(state: State) -> bool:
-    """Whether the book is as :func:`skim` needs it: whole, in place, between packets or in one's rows."""
-    reg = state.reg
-    return (
-        reg[MARKET_STATE] == STATE_WHOLE
-        and state.cfg[CFG_PARITY] == 0
-        and state.cfg[CFG_IMPACT] != IMPACT_MEASURED
-        and reg[STOP_COUNT] == 0
-        and reg[IN_GAP] == 0
-        and reg[IN_PACKET] <= 1
-        and reg[FIRST_TS] != NEVER
-        and reg[LOST] == 0
-        and reg[LOST + 1] == 0
-    )
-
-
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
-def skim(address: int, ts: I64, ts_local: I64, kind: U8, flags: U8, price: I64, qty: I64, start: int) -> int:
-    """Read on over rows that meet nobody's orders and leave the book whole; the row that the caller must look at.
-
-    Most rows are such. The book's bests and the packet's times stay in local variables on the way; every other case
-    (a level with orders, a print that reaches one, a touch, something due, anything odd) is left to the caller, before
-    the row, or at the packet's end, as the register IN_PACKET says.
-    """
-    state = state_at(address)
-    reg = state.reg
-    book = state.qty
-    mark = state.mark
-    feed = state.cfg[CFG_FEED]
-    low, width = reg[LOW], reg[WIDTH]
-    left, right = 2 * (width // 4), 6 * (width // 4)  # twice the window's middle half, from its low end
-    bid, ask = reg[BEST], reg[BEST + 1]
-    worst_bid, worst_ask = reg[WORST], reg[WORST + 1]
-    own_bid, own_ask = reg[OWN], reg[OWN + 1]
-    due, capture = reg[DUE], reg[NEXT_CAPTURE]
-    in_packet, receipt, packet_ts, packet_row = reg[IN_PACKET], reg[RECEIPT], reg[PACKET_TS], reg[PACKET_ROW]
-    packet = reg[PACKET]
-    before_bid, before_ask = reg[BEFORE], reg[BEFORE + 1]
-    touching = reg[TOUCHING]
-    traded = reg[LAST_TRADE]
-    earliest = max(reg[LAST_TS], reg[NOW] + 1)
-    i = start
-    while i < len(ts):
-        row = np.uintp(i)  # unsigned: numba need not ask whether it counts from the end
-        if in_packet == 0:
-            now = ts[row]
-            known = max(receipt, max(now, ts_local[row] if ts_local[row] > 0 else now + feed))
-            if now < earliest or known > capture or now > due:
-                break
-            receipt = known
-            earliest = packet_ts = now
-            packet_row = i
-            packet += 1
-            in_packet = 1
-            before_bid, before_ask = bid, ask
-        code = kind[row]
-        if ts[row] != packet_ts or flags[row] & SNAPSHOT:
-            break
-        if code == BID:
-            index = price[row] - low
-            if index < 0 or index >= width or mark[index] != 0:
-                break
-            size = qty[row]
-            if size > 0 and own_ask >= width - 1 - index:
-                break
-            book[index] = size
-            if size > 0:
-                bid = max(bid, index)
-                worst_bid = min(worst_bid, index)
-            elif index == bid:
-                bid -= 1
-                while bid >= worst_bid and book[bid] <= 0:
-                    bid -= 1
-                if bid < worst_bid:
-                    bid = np.int64(-1)
-        elif code == ASK:
-            index = width - 1 - price[row] + low
-            if index < 0 or index >= width or mark[width + index] != 0:
-                break
-            size = qty[row]
-            if size > 0 and own_bid >= width - 1 - index:
-                break
-            book[width + index] = size
-            if size > 0:
-                ask = max(ask, index)
-                worst_ask = min(worst_ask, index)
-            elif index == ask:
-                ask -= 1
-                while ask >= worst_ask and book[width + ask] <= 0:
-                    ask -= 1
-                if ask < worst_ask:
-                    ask = np.int64(-1)
-        elif code == TRADE_BUY:
-            if own_ask >= width - 1 - price[row] + low:
-                break
-            traded = price[row]
-        elif code == TRADE_SELL:
-            if own_bid >= price[row] - low:
-                break
-            traded = price[row]
-        else:
-            break
-        if flags[row] & PACKET_END:
-            asked = width - 1 - ask
-            if touching == 1 or bid < 0 or ask < 0 or bid >= asked:
-                in_packet = np.int64(2)
-                break
-            in_packet = np.int64(0)
-            if bid + asked < left or bid + asked >= right:
-                in_packet = np.int64(3)
-                break
-        i += 1
-    reg[LAST_TRADE] = traded
-    reg[BEST], reg[BEST + 1] = bid, ask
-    reg[WORST], reg[WORST + 1] = worst_bid, worst_ask
-    reg[IN_PACKET], reg[RECEIPT], reg[PACKET_TS], reg[PACKET_ROW] = in_packet, receipt, packet_ts, packet_row
-    if in_packet == 0 or in_packet == 3:
-        reg[MID2] = 2 * low + bid + width - 1 - ask
-    elif packet != reg[PACKET]:
-        reg[MID2] = 2 * low + before_bid + width - 1 - before_ask
-    reg[PACKET] = packet
-    reg[BEFORE], reg[BEFORE + 1] = before_bid, before_ask
-    if packet_ts > reg[LAST_TS]:
-        reg[LAST_TS] = packet_ts
-    return i
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]

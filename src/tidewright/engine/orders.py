@@ -75,6 +75,12 @@ def write_report(
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
+def write_message(state: State, what: int, slot: int, ts: int, known: int, price: int, qty: int, reason: int) -> None:
+    """Append one report that is not of a fill."""
+    write_report(state, what, slot, ts, known, price, qty, int64(0), int64(0), reason)
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def fill(state: State, slot: int, qty: int, price: int, maker: int, ts: int, known: int) -> None:
     """Fill an order; a resting one leaves the queue with its last lot."""
     lane = lane_of(state, slot)
@@ -83,7 +89,7 @@ def fill(state: State, slot: int, qty: int, price: int, maker: int, ts: int, kno
     book_fill(state, lane, side, price, qty, fee_base, fee_quote, ts)
     state.order[slot, O_LEAVES] -= qty
     if state.cfg[CFG_RECORD] > 0:
-        write_report(state, FILL, slot, ts, known, price, qty, maker, fee_base + fee_quote, NO_REASON)
+        write_report(state, int64(FILL), slot, ts, known, price, qty, maker, fee_base + fee_quote, int64(NO_REASON))
     signed = qty if side == 0 else -qty
     if state.order[slot, O_LEAVES] > 0:
         tell(state, lane, known, int64(-1), signed, price, fee_base, fee_quote)
@@ -123,7 +129,8 @@ def die(state: State, slot: int, what: int, now: int, reason: int) -> None:
     lane = lane_of(state, slot)
     known = now + response_at(state, now)
     if state.cfg[CFG_RECORD] > 1:
-        write_report(state, what, slot, now, known, state.order[slot, O_PRICE], state.order[slot, O_QTY], 0, 0, reason)
+        price, qty = state.order[slot, O_PRICE], state.order[slot, O_QTY]
+        write_message(state, what, slot, now, known, price, qty, reason)
     end_order(state, slot, lane)
     if what == REJECTED:
         state.lane[lane, L_REJECTS] += 1
@@ -157,7 +164,8 @@ def cancel(state: State, slot: int, now: int) -> None:
         lane = lane_of(state, slot)
         if state.cfg[CFG_RECORD] > 1:
             price, qty = state.order[slot, O_PRICE], state.order[slot, O_QTY]
-            write_report(state, CANCELLED, slot, now, now + response_at(state, now), price, qty, 0, 0, NO_REASON)
+            known = now + response_at(state, now)
+            write_message(state, int64(CANCELLED), slot, now, known, price, qty, int64(NO_REASON))
         end_order(state, slot, lane)
         state.lane[lane, L_CANCELS] += 1
     release(state, slot)
@@ -180,8 +188,8 @@ def amend(state: State, slot: int, qty: int, now: int) -> None:
     elif kind_of(state, slot) == LIMIT and order[O_PRICE] * qty < cfg[CFG_MIN_NOTIONAL]:
         reason = int64(FILTER_NOTIONAL)
     if reason != NO_REASON:
-        write_report(state, AMEND_REJECTED, slot, now, known, order[O_PRICE], order[O_QTY], 0, 0, reason)
+        write_message(state, int64(AMEND_REJECTED), slot, now, known, order[O_PRICE], order[O_QTY], reason)
         return
     order[O_LEAVES] -= order[O_QTY] - qty
     order[O_QTY] = qty
-    write_report(state, AMENDED, slot, now, known, order[O_PRICE], qty, 0, 0, NO_REASON)
+    write_message(state, int64(AMENDED), slot, now, known, order[O_PRICE], qty, int64(NO_REASON))

@@ -51,10 +51,10 @@ def on_print(state: State, side: int, index: int, qty: int, ts: int, known: int)
     reg[PRINTS] += 1
     base = side * reg[WIDTH]
     while own >= 0 and own > index:
-        fill_price(state, base + own, qty, True, ts, known)
+        fill_price(state, base + own, qty, own > index, ts, known)
         own = next_own(state, side, own - 1)
     if own == index and own >= 0:
-        fill_price(state, base + own, qty, False, ts, known)
+        fill_price(state, base + own, qty, own > index, ts, known)
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]

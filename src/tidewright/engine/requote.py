@@ -388,6 +388,8 @@ def keep_wanted(state: State, lane: int, side: int, count: int, arrived: int, at
             free = row[L_SLOT_FREE]
     row[L_SLOT_FREE] = free
     row[L_ALIVE + side] = kept
+    if arrived == 1 and kept == 0:  # none rests: who comes next need not look for own orders in its way
+        row[L_BOUND + side] = -NEVER
     row[L_RESTING] -= gone
     row[L_CANCELS] += gone
     state.reg[RESTING] -= gone

@@ -28,7 +28,7 @@ from tidewright.engine.layout import (
     WAITING,
     State,
 )
-from tidewright.engine.orders import die, rest, write_report
+from tidewright.engine.orders import die, rest, write_message
 from tidewright.engine.slots import kind_of, lane_of, set_state, side_of, state_of
 from tidewright.engine.taking import take
 from tidewright.market.codes import (
@@ -95,9 +95,8 @@ def go_off(state: State, slot: int, now: int) -> None:
     price, qty = state.order[slot, O_PRICE], state.order[slot, O_LEAVES]
     market = kind_of(state, slot) == MARKET
     index = index_of(Ladder(state.qty, state.reg), side, price)
-    write_report(
-        state, TRIGGERED, slot, now, now + response_at(state, now), price, state.order[slot, O_QTY], 0, 0, NO_REASON
-    )
+    known = now + response_at(state, now)
+    write_message(state, int64(TRIGGERED), slot, now, known, price, state.order[slot, O_QTY], int64(NO_REASON))
     state.lane[lane, L_RESTING] -= 1
     state.reg[RESTING] -= 1
     set_state(state, slot, SENT)

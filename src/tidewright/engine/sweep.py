@@ -24,6 +24,7 @@ from tidewright.market.instrument import Instrument
 from tidewright.market.tape import F64, I64, U8, Columns
 
 CHUNK: Final = 1 << 18  # rows fed at once: bounds memory, paces the progress bar, and says how soon an interrupt acts
+LOOK: Final = 4096  # rows looked at at a time for the end of a packet
 LANES_A_COHORT: Final = 32  # from so many lanes each on, cohorts of their own are worthwhile
 
 Tell = Callable[[int, int], None]
@@ -325,10 +326,15 @@ def chunks(data: Columns, most: int = CHUNK) -> Iterator[Columns]:
 
 def _packet_end(flags: U8, row: int, total: int, most: int) -> int:
     """The row after the last packet that ends within a chunk, or after the first one that ends later."""
-    stop = row
-    while stop < total:
-        ends = np.flatnonzero(flags[stop : stop + most] & PACKET_END)
+    last = stop = min(row + most, total)
+    while stop > row:  # from behind: packets are short
+        first = max(row, stop - LOOK)
+        ends = np.flatnonzero(flags[first:stop] & PACKET_END)
         if len(ends):
-            return stop + int(ends[-1 if stop == row else 0]) + 1
-        stop += most
+            return first + int(ends[-1]) + 1
+        stop = first
+    for first in range(last, total, most):
+        ends = np.flatnonzero(flags[first : first + most] & PACKET_END)
+        if len(ends):
+            return first + int(ends[0]) + 1
     return total

@@ -122,7 +122,7 @@ def _note(m: Market, side: int, price: int, qty: int) -> None:
 
 @njit(**_INNER)
 def _remove(m: Market, side: int, at: int) -> None:
-    _note(m, side, m.prices[side, at], 0)
+    _note(m, side, m.prices[side, at], np.int64(0))
     last = m.counters[side] - 1
     for i in range(at, last):
         m.prices[side, i] = m.prices[side, i + 1]
@@ -144,7 +144,7 @@ def _insert(m: Market, side: int, price: int, qty: int) -> None:
     if count == LEVELS:
         if at == LEVELS:
             return
-        _remove(m, side, LEVELS - 1)
+        _remove(m, side, np.int64(LEVELS - 1))
         count = LEVELS - 1
     for i in range(count, at, -1):
         m.prices[side, i] = m.prices[side, i - 1]
@@ -211,7 +211,7 @@ def _requote(m: Market, reference: float, half: float) -> None:
     for side in range(2):
         sign = 1.0 if side == 0 else -1.0
         while m.counters[side] > 1 and (reference - m.prices[side, 0]) * sign < 0.2 * half:
-            _remove(m, side, 0)
+            _remove(m, side, np.int64(0))
     first = 0 if uniform(m.random) < 0.5 else 1
     for turn in range(2):
         side = first if turn == 0 else 1 - first
@@ -252,19 +252,19 @@ def _row(out: I64, row: int, ts: int, seen: int, kind: int, flags: int, price: i
 def _take(m: Market, buys: bool, qty: int, limit: float, ts: int, seen: int, out: I64, rows: int) -> int:
     """An aggressor walks the book up to ``qty`` lots or the limit price: a print a level; the depth rows are noted."""
     side = 1 if buys else 0
-    kind = TRADE_BUY if buys else TRADE_SELL
+    kind = np.int64(TRADE_BUY if buys else TRADE_SELL)
     prints = 0
     while qty > 0 and prints < 12 and m.counters[side] > 2:
         price = m.prices[side, 0]
         if (buys and price > limit) or (not buys and price < limit):
             break
         size = min(qty, m.quantities[side, 0])
-        _row(out, rows, ts, seen, kind, PACKET_END, price, size)
+        _row(out, rows, ts, seen, kind, np.int64(PACKET_END), price, size)
         rows += 1
         prints += 1
         qty -= size
         if size == m.quantities[side, 0]:
-            _remove(m, side, 0)
+            _remove(m, side, np.int64(0))
         else:
             m.quantities[side, 0] -= size
             _note(m, side, price, m.quantities[side, 0])
@@ -327,8 +327,9 @@ def open_book(m: Market, ts: int, out: I64) -> int:
         for i in range(m.counters[side]):
             _note(m, side, m.prices[side, i], m.quantities[side, i])
     seen = _receipt(m, ts)
-    _row(out, 0, ts, seen, RESET, 0, 0, 0)
-    return _write_packet(m, ts, seen, SNAPSHOT, out, 1)
+    none = np.int64(0)
+    _row(out, none, ts, seen, np.int64(RESET), none, none, none)
+    return _write_packet(m, ts, seen, np.int64(SNAPSHOT), out, np.int64(1))
 
 
 @njit(**_ENTRY)
@@ -337,7 +338,7 @@ def run(m: Market, start_ns: int, seconds: float, event_rate: float, out: I64) -
 
     Returns the rows written; 0: the end was reached before. ``event_rate`` is events a second at an activity of 1.
     """
-    s, random, rows = m.scalars, m.random, 0
+    s, random, rows = m.scalars, m.random, np.int64(0)
     while rows + EVENT_ROWS <= out.shape[1] and s[TIME] < seconds:
         rate = event_rate * _ACTIVITY[int(s[REGIME])] * math.exp(0.5 * s[LOG_VOL])
         dt = -math.log(uniform(random)) / rate
@@ -350,12 +351,12 @@ def run(m: Market, start_ns: int, seconds: float, event_rate: float, out: I64) -
         seen = _receipt(m, ts)
         stale = reference > m.prices[1, 0] or reference < m.prices[0, 0]
         if stale and uniform(random) < _INFORMED:
-            rows = _take(m, reference > m.prices[1, 0], 1_000_000, reference, ts, seen, out, rows)
+            rows = _take(m, reference > m.prices[1, 0], np.int64(1_000_000), reference, ts, seen, out, rows)
             _requote(m, reference, half)
         elif not stale and uniform(random) < _TRADE:
             rows = _noise_trade(m, ts, seen, out, rows)
         else:
             _requote(m, reference, half)
             _churn(m, reference, half)
-        rows = _write_packet(m, ts, seen, 0, out, rows)
+        rows = _write_packet(m, ts, seen, np.int64(0), out, rows)
     return rows

@@ -254,8 +254,8 @@ def gate(
     elif leaving:
         bids = way_out(exposure, bid_price, bid_qty)
     sent = exposure.sent
-    bids, cut_bids, sent = admit_side(exposure, limits, 1, bid_price, bid_qty, bids, standing_bids, sent)
-    asks, cut_asks, sent = admit_side(exposure, limits, -1, ask_price, ask_qty, asks, standing_asks, sent)
+    bids, cut_bids, sent = admit_side(exposure, limits, np.int64(1), bid_price, bid_qty, bids, standing_bids, sent)
+    asks, cut_asks, sent = admit_side(exposure, limits, np.int64(-1), ask_price, ask_qty, asks, standing_asks, sent)
     return bids, asks, mask | cut_bids | cut_asks, sent - exposure.sent
 
 
