@@ -1,6 +1,7 @@
 """The kernels are compiled once: no strategy, queue model, number of lanes or place of the rows asks for another."""
 
 import os
+import pickle
 from pathlib import Path
 
 import numba
@@ -46,3 +47,15 @@ def test_every_entry_kernel_has_one_signature(tmp_path: Path) -> None:
             replay.finish()
     for entry in (kernel.run, kernel.finish):
         assert len(entry.signatures) == 1, f"{entry.__name__}: {entry.signatures}"
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+def test_no_kernel_is_compiled_twice_for_a_number_in_the_source() -> None:
+    """Each costs every user a second; and two processes may compile into one cache as each kernel has one signature."""
+    found = []
+    for index in Path(numba.config.CACHE_DIR).glob("engine_*/*.nbi"):
+        with index.open("rb") as file:
+            pickle.load(file)  # numba's version
+            _, kept = pickle.loads(file.read())
+        found += [f"{index.name}: {key[0]}" for key in kept if "Literal[" in str(key[0])]
+    assert found == []

@@ -1,22 +1,33 @@
 """``python -m tidewright.cli.compile``: compile every kernel into numba's cache, so that the first command need not.
 
-Part of the installation (`make`); without it the first command compiles what it needs, once.
+Part of the installation (`make`); without it the first command compiles what it needs, once. Where there are two cores,
+a second process compiles half of it into the same cache; every kernel has one signature, so that whoever comes second
+finds what the first has left there, or leaves the same.
 """
 
 import gc
 import os
+import subprocess
 import sys
 import time
+from collections.abc import Callable
+from inspect import signature
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numba import types
 
 from tidewright.agents.executor.environment_tape import TapeEnvironment, TapeSettings
 from tidewright.agents.executor.executor import AccountNow, Executor, MarketNow
+from tidewright.engine import arrivals, book, kernel, requote
 from tidewright.engine.backtest import backtest
+from tidewright.engine.layout import State
+from tidewright.engine.reference import STATE_TYPE
 from tidewright.engine.replay import Replay, ReplayConfig
+from tidewright.engine.sweep import cores
 from tidewright.market.synthetic import synthesize
+from tidewright.market.tape import Tape
 from tidewright.market.touch import touches
 from tidewright.measure.fill_facts_book import BookHistory
 from tidewright.measure.mids import tape_mids
@@ -30,32 +41,62 @@ _KEEP_MEMORY: Final = {
     "MALLOC_TRIM_THRESHOLD_": "4294967296",
     "MALLOC_TOP_PAD_": "268435456",
 }
+_SECOND: Final = "second"  # argument of the second process
+_TYPES: Final = {State: STATE_TYPE, int: types.int64}
 
 
 def main() -> None:
     """Run each kernel once on a minute of synthetic market."""
     began = time.monotonic()
-    gc.disable()
     print("compiling the kernels, once for this version (about a minute) ...", file=sys.stderr, flush=True)
+    second = None
+    if cores() > 1:
+        second = subprocess.Popen([sys.executable, "-m", "tidewright.cli.compile", _SECOND])
+        compile_kernels(arrivals.arrive, requote.act, arrivals.deliver_messages, arrivals.deliver_calls)
+        second.wait()  # what it has not done is done here
     with TemporaryDirectory() as folder:
         tape = synthesize(f"{folder}/tape", hours=0.1)
         backtest(tape, "grid", {"levels": 2})
         exchange = Replay(tape.instrument, ReplayConfig(), lanes=1)
         exchange.feed(tape.data)
         exchange.finish()
-        touches(tape.data)
-        tape_mids(tape.data, float(tape.instrument.tick))
-        BookHistory(tape.data).at(tape.data.ts[:1].copy())
-        # A session would otherwise stand still at its first decision.
-        executor = Executor(tape.instrument, 0, 1, "grid", {}, Limits())
-        executor.decide(1, MarketNow(True, 999, 1_001, 1, 1), AccountNow(0, 0, 1.0, 0.0))
+        run_others(tape)
         environment = TapeEnvironment([tape], 1, 1, TapeSettings(decisions=2, warm_up=1))
         environment.reset()
         environment.step(np.zeros((1, 3), np.float32), np.zeros((1, 2), np.int64))
     print(f"compiled in {time.monotonic() - began:.0f} s", file=sys.stderr)
 
 
+def second_half() -> None:
+    """What is of the market and of its rows."""
+    with TemporaryDirectory() as folder:
+        run_others(synthesize(f"{folder}/tape", hours=0.1))
+    compile_kernels(book.end_packet, kernel.apply_row)
+
+
+def run_others(tape: Tape) -> None:
+    """Run what does not need the engine's replay."""
+    touches(tape.data)
+    tape_mids(tape.data, float(tape.instrument.tick))
+    BookHistory(tape.data).at(tape.data.ts[:1].copy())
+    # A session would otherwise stand still at its first decision.
+    executor = Executor(tape.instrument, 0, 1, "grid", {}, Limits())
+    executor.decide(1, MarketNow(True, 999, 1_001, 1, 1), AccountNow(0, 0, 1.0, 0.0))
+
+
+def compile_kernels(*kernels: Callable[..., Any]) -> None:
+    """Compile kernels that take the engine's state and whole numbers, with all that they call."""
+    for each in kernels:
+        of = signature(getattr(each, "py_func", each))
+        getattr(each, "compile")(tuple(_TYPES[one.annotation] for one in of.parameters.values()))  # noqa: B009
+
+
 if __name__ == "__main__":
     if os.name == "posix" and "PYTHONMALLOC" not in os.environ:  # read when a process begins
-        os.execve(sys.executable, [sys.executable, "-m", "tidewright.cli.compile"], {**os.environ, **_KEEP_MEMORY})
-    main()
+        arguments = [sys.executable, "-m", "tidewright.cli.compile", *sys.argv[1:]]
+        os.execve(sys.executable, arguments, {**os.environ, **_KEEP_MEMORY})
+    gc.disable()
+    if _SECOND in sys.argv[1:]:
+        second_half()
+    else:
+        main()

@@ -359,4 +359,4 @@ def run(m: Market, start_ns: int, seconds: float, event_rate: float, out: I64) -
             _requote(m, reference, half)
             _churn(m, reference, half)
         rows = _write_packet(m, ts, seen, np.int64(0), out, rows)
-    return rows
+    return int(rows)
