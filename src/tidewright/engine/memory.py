@@ -72,8 +72,7 @@ def new_state(config: ReplayConfig, cfg: I64, cfg_f: F64, params: F64, width: in
     )
     _set_registers(state)
     state = _grow_orders(state, lanes * slots)
-    for lane in range(lanes):
-        _thread_slots(state, lane, lane * slots, (lane + 1) * slots)
+    _thread_slots(state, np.arange(lanes), 0, slots)
     return _grow_taken(_grow_known(state, POOL), POOL)
 
 
@@ -182,16 +181,21 @@ def _thread(links: npt.NDArray[Any], reg: I64, head: int, first: int, last: int)
         reg[head] = first
 
 
-def _thread_slots(state: State, lane: int, first: int, last: int) -> None:
-    state.place[first:last, at.P_WHOSE] = lane * 256
-    _thread(state.place[:, at.P_NEXT], state.lane[lane], at.L_SLOT_FREE, first, last)
+def _thread_slots(state: State, lanes: I64, first: int, count: int) -> None:
+    """Give each of some lanes the next ``count`` slots, at the front of its free list."""
+    last = first + len(lanes) * count
+    links = np.arange(first + 1, last + 1)
+    links[count - 1 :: count] = state.lane[lanes, at.L_SLOT_FREE]
+    state.place[first:last, at.P_WHOSE] = np.repeat(lanes * 256, count)
+    state.place[first:last, at.P_NEXT] = links
+    state.lane[lanes, at.L_SLOT_FREE] = np.arange(first, last, count)
 
 
 def grow_lane(state: State, lane: int) -> State:
     """More order slots for one lane."""
     old = len(state.order)
     state = _grow_orders(state, POOL)
-    _thread_slots(state, lane, old, old + POOL)
+    _thread_slots(state, np.array([lane]), old, POOL)
     state.lane[lane, at.L_GREW] = 1
     return state
 
