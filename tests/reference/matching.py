@@ -422,7 +422,7 @@ class Matching(Ledger):
         if not self.book.whole:
             return 0
         opposite = SELL if order.side == BUY else BUY
-        return sum(self.net(opposite, price) for price in self.walk_prices(order))
+        return sum(max(0, self.net(opposite, price)) for price in self.walk_prices(order))
 
     def walk(self, order: Order, now: int) -> None:
         """ "a marketable order walks the book net of what the lane has taken; taken quantity is remembered per

@@ -10,20 +10,16 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from inspect import signature
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numba import types
 
 from tidewright.agents.executor.environment_tape import TapeEnvironment, TapeSettings
 from tidewright.agents.executor.executor import AccountNow, Executor, MarketNow
 from tidewright.engine import arrivals, book, kernel, requote
 from tidewright.engine.backtest import backtest
-from tidewright.engine.layout import State
-from tidewright.engine.reference import STATE_TYPE
+from tidewright.engine.reference import compile_kernels
 from tidewright.engine.replay import Replay, ReplayConfig
 from tidewright.engine.sweep import cores
 from tidewright.market.synthetic import synthesize
@@ -42,7 +38,6 @@ _KEEP_MEMORY: Final = {
     "MALLOC_TOP_PAD_": "268435456",
 }
 _SECOND: Final = "second"  # argument of the second process
-_TYPES: Final = {State: STATE_TYPE, int: types.int64}
 
 
 def main() -> None:
@@ -82,13 +77,6 @@ def run_others(tape: Tape) -> None:
     # A session would otherwise stand still at its first decision.
     executor = Executor(tape.instrument, 0, 1, "grid", {}, Limits())
     executor.decide(1, MarketNow(True, 999, 1_001, 1, 1), AccountNow(0, 0, 1.0, 0.0))
-
-
-def compile_kernels(*kernels: Callable[..., Any]) -> None:
-    """Compile kernels that take the engine's state and whole numbers, with all that they call."""
-    for each in kernels:
-        of = signature(getattr(each, "py_func", each))
-        getattr(each, "compile")(tuple(_TYPES[one.annotation] for one in of.parameters.values()))  # noqa: B009
 
 
 if __name__ == "__main__":
