@@ -64,7 +64,8 @@ class Live:
         if config:
             arguments = ["trade", "-c", config, "--session-dir", str(folder)]
         else:
-            arguments = ["demo", "--out", str(folder), "--hours", hours, "--pace", pace, "--strategy", strategy]
+            arguments = ["demo", "--out", str(folder), "--hours", hours, "--pace", pace]
+            arguments += ["--strategy", strategy] if strategy else []
         log = folder.with_suffix(".log")
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:

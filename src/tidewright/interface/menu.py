@@ -125,7 +125,7 @@ class Menu:
         config = self._ask("configuration file (empty: a demo on a paper exchange of its own)", "")
         hours = pace = strategy = ""
         if not config:
-            strategy = self._ask("strategy", "grid")
+            strategy = self._ask("strategy (empty: a learned policy steers)", "")
             pace = self._ask("pace (lockstep: as fast as it goes, or 1x to 60x)", "60x")
             hours = self._ask("market hours to trade", "24")
         self._path = self._services.start(config, hours, pace, strategy)

@@ -156,7 +156,9 @@ def examine(
         raise UsageError("an examination needs at least one tape and one fee")
     _not_seen_before(tapes, policy)
     listed = contenders(policy)
-    jobs = len(tapes) * (len(fees_bp) + 1) + len(FAIR_GAMES) * DRAWS_OF_FAIR_GAMES
+    fee_of_game = _lowest_paid(policy, fees_bp)
+    played = len({fee_of_game, fees_bp[0]})
+    jobs = len(tapes) * (len(fees_bp) + 1) + played * len(FAIR_GAMES) * DRAWS_OF_FAIR_GAMES
     done = 0
 
     def told(what: str) -> None:
@@ -172,8 +174,9 @@ def examine(
         for fee in fees_bp:
             told(f"{tape.instrument.symbol}: {len(listed)} contenders at {fee:g} bp")
             seen[fee].append(run_panel(tape, policy, listed, _rates(tape, fee), future))
-    fee_of_game = _lowest_paid(policy, fees_bp)
     games = _fair_games(tapes, policy, fee_of_game, told)
+    # At a fee beyond the moves of a cycle nobody can profit from knowing them: a leak is looked for at the first fee.
+    open_games = games if fees_bp[0] == fee_of_game else _fair_games(tapes, policy, fees_bp[0], told)
     pooled = {fee: np.concatenate([one.changes for one in seen[fee]]) for fee in fees_bp}
     learned = [fee for fee in fees_bp if fee in _learned_fees(policy)] or [fees_bp[0]]
     shown = behaviour(
@@ -182,7 +185,7 @@ def examine(
     )
     paid = [fee for fee in learned if fee == fee_of_game] or learned[:1]
     examinations = [
-        _leak(listed, pooled[fees_bp[0]], fees_bp[0], games),
+        _leak(listed, pooled[fees_bp[0]], fees_bp[0], open_games),
         _fair(games, fee_of_game),
         _seeds(listed, seen[paid[0]], paid[0]),
         _fees({fee: mean_of(pooled[fee][:, 0]) for fee in fees_bp}, learned),
