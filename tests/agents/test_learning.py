@@ -140,6 +140,27 @@ class Bandit:
         return Step(seen, reward.astype(np.float32), ended, ~ended, seen, {})
 
 
+def test_a_curriculum_widens_over_its_share_of_the_rounds_and_a_resumed_one_goes_on_there():
+    class Wide(Bandit):
+        def __init__(self):
+            self.shares = []
+
+        def widen(self, share):
+            self.shares.append(share)
+
+    settings = Settings(iterations=4, horizon=2, minibatch=64, hidden=(4,), curriculum=0.5)
+    learner = Learner(Wide(), settings, seed=0, device="cpu")
+    for _ in range(3):
+        learner.iterate()
+    assert learner.environment.shares == [0.5, 0.5, 1.0, 1.0]
+    other = Learner(Wide(), settings, seed=0, device="cpu")
+    other.resume(learner.state())
+    assert other.environment.shares[-1] == 1.0
+    plain = Learner(Wide(), Settings(iterations=1, horizon=2, hidden=(4,)), seed=0, device="cpu")
+    plain.iterate()
+    assert plain.environment.shares == []
+
+
 def test_continuous_and_discrete_parts_are_learned_together():
     settings = Settings(iterations=40, horizon=8, minibatch=256, learning_rate=5e-3, hidden=(8,))
     learner = Learner(Bandit(), settings, seed=0, device="cpu")

@@ -267,6 +267,32 @@ def test_the_extended_state_adds_queue_positions_and_trade_flow():
     assert plain.reset().tobytes() == first[:, :8].copy().tobytes()
 
 
+def test_a_curriculum_draws_from_the_first_values_and_takes_in_the_others_in_their_order():
+    drawn = Randomisation((0, 10_000, 20_000, 40_000), (LATENCY, 4 * LATENCY), ("prob", "risk_averse"))
+    many = environment(6, 6, settings=TapeSettings(**{**SETTINGS_VALUES, "random": drawn}))
+
+    def met(share):
+        many.widen(share)
+        fees, latencies, queues, rows = set(), set(), set(), set()
+        for seed in range(6):
+            many.reset(seed)
+            for cohort in many.cohorts:
+                fees.add(cohort.replay.instrument.maker_fee)
+                latencies.add(cohort.replay.config.entry_ns)
+                queues.add(cohort.replay.config.queue)
+                rows.add(int(cohort.replay.config.start_ns))
+        return fees, latencies, queues, rows
+
+    fees, latencies, queues, rows = met(0.0)
+    assert (fees, latencies, queues, len(rows)) == ({0}, {LATENCY}, {"prob"}, 1)
+    fees, latencies, queues, rows = met(0.5)
+    assert (fees, latencies, queues) == ({0, 10_000}, {LATENCY}, {"prob"})
+    half = len(rows)
+    fees, latencies, queues, rows = met(1.0)
+    assert (fees, latencies, queues) == (set(drawn.maker_fees), set(drawn.latencies_ns), set(drawn.queues))
+    assert len(rows) > half
+
+
 def test_what_does_not_fit_is_refused_with_what_would():
     with pytest.raises(UsageError, match="takes 100050 s"):
         starts(market(), TapeSettings(cycle_ns=CYCLE, decisions=10_000, warm_up=3))

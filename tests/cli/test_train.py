@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from tidewright.cli.main import main
+from tidewright.cli.training_markets import training_markets
+from tidewright.market.errors import UsageError
 from tidewright.market.synthetic import synthesize
 
 pytest.importorskip("torch")
@@ -81,11 +83,25 @@ def test_mistakes_are_one_line_and_leave_nothing_behind(tmp_path, capsys):
         (["--out", str(out), "--synthetic", "--device", "abacus"], "device must be"),
         (["--out", str(out), "--synthetic", "--fees", "free"], "--fees takes basis points"),
         (["--out", str(out), "--synthetic", "--queues", "polite"], "unknown queue model"),
+        (["--out", str(out), "--synthetic", "--regimes", "calm"], "--regimes needs --like"),
+        (["--out", str(out), "--synthetic", "--curriculum", "2"], "curriculum must be in"),
     ]
     for words, message in wrong:
         assert run(["train", *words]) == 2
         assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_markets_like_a_tape_take_their_regimes_in_turn(tmp_path):
+    tape = tmp_path / "tape"
+    synthesize(tape, hours=0.5)
+    found = training_markets(3, 0.2, tape, "calm,volatile")
+    assert [one.meta["source"].rsplit(" ", 1)[1] for one in found] == ["calm", "volatile", "calm"]
+    assert len({one.data.price.tobytes() for one in found}) == 3
+    again = training_markets(1, 0.2, tape, "calm")
+    assert again[0].data.price.tobytes() == found[0].data.price.tobytes()
+    with pytest.raises(UsageError, match="regimes must be one of"):
+        training_markets(1, 0.2, tape, "sunny")
 
 
 def test_a_policy_and_a_strategy_cannot_be_run_at_once(tmp_path, capsys):

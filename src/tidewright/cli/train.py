@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from tidewright import __version__
+from tidewright.cli.training_markets import REGIMES, training_markets
 from tidewright.cli.waiting import waiting
 from tidewright.market.clock import parse_duration
 from tidewright.market.codes import UNIT
 from tidewright.market.errors import UsageError
-from tidewright.market.synthetic import synthesize
 from tidewright.market.tape import Tape
 
 if TYPE_CHECKING:
@@ -28,6 +28,11 @@ def train(
     out: Annotated[Path, typer.Option("--out", help="The policy's file, NAME.tw.")],
     tape: Annotated[list[Path] | None, typer.Option("--tape", help="A tape to learn on; may be repeated.")] = None,
     synthetic: Annotated[bool, typer.Option("--synthetic", help="Learn on synthetic markets instead.")] = False,
+    like: Annotated[Path | None, typer.Option(help="With --synthetic: markets like this tape.")] = None,
+    regimes: Annotated[
+        str | None,
+        typer.Option(help="With --like: regimes the markets take in turn: calm, trending, volatile, switching."),
+    ] = None,
     hours: Annotated[float, typer.Option(help="Length of each synthetic market.")] = 8.0,
     markets: Annotated[int, typer.Option(min=1, help="How many synthetic markets.")] = 4,
     iterations: Annotated[int, typer.Option(min=1, help="Rounds of collecting and updating.")] = 100,
@@ -45,6 +50,10 @@ def train(
     capital: Annotated[float, typer.Option(help="What a lane starts with, quote.")] = 10_000.0,
     extended: Annotated[bool, typer.Option("--extended", help="Also see queue positions and trade flow.")] = False,
     frames: Annotated[int, typer.Option(min=1, help="Newest observations that are seen together.")] = 1,
+    curriculum: Annotated[
+        float,
+        typer.Option(help="Share of the rounds over which tapes, fees, latencies and queues are taken in, in order."),
+    ] = 0.0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int, typer.Option(min=1, help="Threads of torch; more than one rarely helps.")] = 1,
     work: Annotated[Path | None, typer.Option(help="Folder of checkpoints and logs; else OUT.training.")] = None,
@@ -53,6 +62,8 @@ def train(
     """Learn a policy for the strategy `shaped` by reinforcement; a second call goes on with one that was stopped."""
     if bool(tape) == synthetic:
         raise UsageError("give either --tape (one or more) or --synthetic")
+    if tape and like is not None:
+        raise UsageError("--like goes with --synthetic")
     if not out.absolute().parent.is_dir():
         raise UsageError(f"cannot write {out}: there is no folder {out.absolute().parent}")
     from tidewright.agents.executor.environment_tape import Randomisation, TapeSettings
@@ -70,15 +81,17 @@ def train(
         random=Randomisation(_rates(fees), (first, *others), tuple(queues.split(","))),
         extended=extended,
     )
-    settings = Settings(iterations=iterations, discount=0.97, entropy_weight=0.003, frames=frames)
+    settings = Settings(
+        iterations=iterations, discount=0.97, entropy_weight=0.003, frames=frames, curriculum=curriculum
+    )
     options = {"lanes": lanes, "cohorts": cohorts, "seeds": list(range(seed, seed + seeds)), "device": device}
     command = _command(
         out, tape, synthetic, hours, markets, iterations, lanes, cohorts, episode, seeds, seed, cycle, latency, fees,
-        queues, capital, extended, frames,
+        queues, capital, extended, frames, like, regimes, curriculum,
     )  # fmt: skip
     console = Console(stderr=True, highlight=False)
     with waiting("the markets", console):
-        tapes = [Tape.open(path) for path in tape] if tape else [synthesize(None, hours, 1 + k) for k in range(markets)]
+        tapes = [Tape.open(path) for path in tape] if tape else training_markets(markets, hours, like, regimes)
     answer = _train(console, tapes, trading, settings, options, command, work or Path(f"{out}.training"), out, threads)
     console.print(f"written: {out}")
     if as_json:
@@ -95,16 +108,17 @@ def _rates(text: str) -> tuple[int, ...]:
 def _command(
     out: Path, tape: list[Path] | None, synthetic: bool, hours: float, markets: int, iterations: int, lanes: int,
     cohorts: int, episode: int, seeds: int, seed: int, cycle: str, latency: str, fees: str, queues: str, capital: float,
-    extended: bool, frames: int,
+    extended: bool, frames: int, like: Path | None, regimes: str | None, curriculum: float,
 ) -> str:  # fmt: skip
     """The command that makes the same policy again."""
     source = [word for path in tape or [] for word in ("--tape", str(path))]
     if synthetic:
         source = ["--synthetic", "--hours", f"{hours:g}", "--markets", str(markets)]
+        source += [] if like is None else ["--like", str(like), "--regimes", regimes or REGIMES]
     words = {
         "--iterations": iterations, "--lanes": lanes, "--cohorts": cohorts, "--episode": episode, "--seeds": seeds,
         "--seed": seed, "--cycle": cycle, "--latency": latency, "--fees": fees, "--queues": queues,
-        "--capital": f"{capital:g}", "--frames": frames,
+        "--capital": f"{capital:g}", "--frames": frames, "--curriculum": f"{curriculum:g}",
     }  # fmt: skip
     rest = [str(word) for pair in words.items() for word in pair]
     return shlex.join(["tidewright", "train", "--out", str(out), *source, *rest, *(["--extended"] if extended else [])])

@@ -5,6 +5,7 @@ for every episode, so that one batch holds different markets and times. Nothing 
 does: what a lane sees is what it would know at that moment, and its orders take their way through latency and queues.
 """
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,9 @@ HOLD: Final = 2  # the stance that leans nowhere
 @dataclass(frozen=True, slots=True)
 class Randomisation:
     """What is drawn anew for every cohort and episode, so that a policy does not rely on one value; empty: as set.
+
+    A curriculum begins with the first values, the easiest, and takes in the others in the order in which they stand,
+    see :meth:`TapeEnvironment.widen`.
 
     Attributes
     ----------
@@ -201,7 +205,7 @@ class Cohort:
         self, places: Sequence[_Start], lanes: int, settings: TapeSettings, random: np.random.Generator
     ) -> None:
         self.places, self.lanes, self.settings, self.random = places, lanes, settings, random
-        self.left = 0
+        self.left, self.share = 0, 1.0
         self._memory: F64 = np.zeros((lanes, MEMORY))
         self._scratch: F64 = np.zeros(len(NAMES))
         self._flow: F64 = np.zeros(kernel.FLOW)
@@ -213,15 +217,16 @@ class Cohort:
     def begin(self, decisions: int | None = None) -> None:
         """Start an episode of so many decisions; its first observation is in ``observation[0]``."""
         settings, random = self.settings, self.random
-        place = self.places[int(random.integers(len(self.places)))]
+        places = self._first(self.places)
+        place = places[int(random.integers(len(places)))]
         drawn = settings.random
         instrument = place.tape.instrument
         if drawn.maker_fees:
-            instrument = replace(instrument, maker_fee=int(random.choice(drawn.maker_fees)))
+            instrument = replace(instrument, maker_fee=int(random.choice(self._first(drawn.maker_fees))))
         entry, response = settings.entry_ns, settings.response_ns
         if drawn.latencies_ns:
-            entry = response = int(random.choice(drawn.latencies_ns))
-        queue = str(random.choice(drawn.queues)) if drawn.queues else settings.queue
+            entry = response = int(random.choice(self._first(drawn.latencies_ns)))
+        queue = str(random.choice(self._first(drawn.queues))) if drawn.queues else settings.queue
         self.data, self.row = place.tape.data, place.row
         self._heard = place.row
         self._flow[:] = 0.0
@@ -252,6 +257,10 @@ class Cohort:
             kernel.steer(self.replay.address, *self._still, 0)
         self._look(begin=1)
         self.left = settings.decisions if decisions is None else decisions
+
+    def _first(self, values: Sequence[Any]) -> Sequence[Any]:
+        """What the curriculum has reached of it."""
+        return values[: max(1, math.ceil(self.share * len(values)))]
 
     def _advance(self) -> bool:
         self.row, decides = self.replay.run_to_decision(self.data, self.row)
@@ -380,6 +389,17 @@ class TapeEnvironment:
 
         self._each(begin)
         return self._observation[0].copy()
+
+    def widen(self, share: float) -> None:
+        """Draw coming episodes from the first part of the tapes' places, fees, latencies and queue models.
+
+        Parameters
+        ----------
+        share
+            Of each list, 0 to 1; at least the first of each.
+        """
+        for cohort in self.cohorts:
+            cohort.share = share
 
     def step(self, continuous: F32, discrete: I64) -> Step:
         """Take a decision of every lane and run to the next one."""

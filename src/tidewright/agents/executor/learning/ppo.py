@@ -12,7 +12,7 @@ J. Schulman et al., "Proximal Policy Optimization Algorithms", arXiv 1707.06347,
 import math
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -55,6 +55,9 @@ class Settings:
         Log of the deviation of the continuous parts at the start.
     frames
         Newest observations that the policy sees together.
+    curriculum
+        Share of the rounds over which an environment that can be widened (:class:`Widening`) grows from its easiest
+        to all it has; 0: all of it from the start.
     """
 
     iterations: int = 100
@@ -72,12 +75,13 @@ class Settings:
     activation: str = "relu"
     log_deviation: float = -0.7
     frames: int = 1
+    curriculum: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("iterations", "horizon", "epochs", "minibatch", "frames"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be >= 1, was {getattr(self, name)}")
-        for name in ("discount", "smoothing"):
+        for name in ("discount", "smoothing", "curriculum"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise UsageError(f"{name} must be in [0, 1], was {getattr(self, name)}")
         if not self.learning_rate > 0.0 or not self.clip > 0.0:
@@ -93,6 +97,15 @@ class Settings:
     def from_json(cls, data: dict[str, Any]) -> "Settings":
         """Settings of the plain values of :meth:`to_json`."""
         return cls(**{**data, "hidden": tuple(data["hidden"])})
+
+
+@runtime_checkable
+class Widening(Protocol):
+    """An environment that can begin with less than all it has."""
+
+    def widen(self, share: float) -> None:
+        """Draw coming episodes from so much of it, 0 to 1."""
+        ...
 
 
 def device_of(wanted: str) -> torch.device:
@@ -238,16 +251,18 @@ class Learner:
         inputs = spaces.observation * self.settings.frames
         self.critic = _tower(inputs, 1, self.settings, 1.0, start).to(self.device)
         self.weights = [*self.actor.parameters(), *self.critic.parameters()]
-        self.optimizer = torch.optim.Adam(self.weights, self.settings.learning_rate, eps=1e-5)
+        self.optimizer = torch.optim.Adam(self.weights, self.settings.learning_rate, eps=1e-5, fused=True)
         self.generator = torch.Generator(self.device).manual_seed(seed + 1)
         self.scale = np.array([0.0, 1.0, 0.0])  # mean, deviation and weight of the returns so far
         self._frames = Frames(self.settings.frames)
+        self._widen()
         self._observation = self._frames.begin(environment.reset(seed))
         self._returns = np.zeros(environment.lanes)
 
     def iterate(self) -> Round:
         """Collect a round of experience and learn from it."""
         settings = self.settings
+        self._widen()
         experience, finished, terms = self._collect()
         advantage = advantages(experience, settings.discount, settings.smoothing)
         target = advantage + experience.value
@@ -269,6 +284,12 @@ class Learner:
             explained,
             terms,
         )
+
+    def _widen(self) -> None:
+        """Follow the curriculum; a resumed training goes on where it was."""
+        lasts = self.settings.curriculum * self.settings.iterations
+        if lasts > 0.0 and isinstance(self.environment, Widening):
+            self.environment.widen(min(1.0, (self.iteration + 1) / lasts))
 
     @torch.inference_mode()
     def _collect(self) -> tuple[Experience, list[float], dict[str, float]]:
@@ -318,20 +339,26 @@ class Learner:
 
     def _update(self, experience: Experience, advantage: Tensor, target: Tensor) -> tuple[float, float, float, float]:
         """Gradient steps on the round; mean policy loss, value loss, entropy and divergence."""
-        settings = self.settings
-        samples = (
-            experience.observation.flatten(0, 1),
-            experience.continuous.flatten(0, 1),
-            experience.discrete.flatten(0, 1),
-            experience.log_chance.flatten(),
-            ((advantage - advantage.mean()) / (advantage.std() + 1e-8)).flatten(),
-            ((target - self.scale[0]) / self.scale[1]).flatten(),
+        settings, sizes = self.settings, (experience.observation.shape[-1], experience.continuous.shape[-1], 1, 1, 1)
+        # Side by side, so that a minibatch is gathered at once.
+        samples = torch.cat(
+            (
+                experience.observation.flatten(0, 1),
+                experience.continuous.flatten(0, 1),
+                experience.log_chance.reshape(-1, 1),
+                ((advantage - advantage.mean()) / (advantage.std() + 1e-8)).reshape(-1, 1),
+                ((target - self.scale[0]) / self.scale[1]).reshape(-1, 1),
+            ),
+            dim=1,
         )
+        choices = experience.discrete.flatten(0, 1)
         total, batches = torch.zeros(4, device=self.device), 0
         for _ in range(settings.epochs):
-            order = torch.randperm(len(samples[0]), generator=self.generator, device=self.device)
+            order = torch.randperm(len(samples), generator=self.generator, device=self.device)
             for chosen in torch.split(order, settings.minibatch):
-                loss, parts = self._loss(*(column[chosen] for column in samples))
+                seen, continuous, before, gain, worth = samples.index_select(0, chosen).split(sizes, dim=1)
+                signals = (before.squeeze(1), gain.squeeze(1), worth.squeeze(1))
+                loss, parts = self._loss(seen, continuous, choices.index_select(0, chosen), *signals)
                 self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(self.weights, settings.max_norm)
@@ -426,5 +453,6 @@ class Learner:
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
         self.scale[:] = state["scale"]
+        self._widen()
         self._observation = self._frames.begin(self.environment.reset(self.seed + self.iteration))
         self._returns[:] = 0.0
