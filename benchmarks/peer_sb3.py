@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "src"))
+sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 import gymnasium  # noqa: E402
 import numpy as np  # noqa: E402
@@ -22,7 +22,12 @@ from stable_baselines3 import PPO  # noqa: E402
 from stable_baselines3.common.callbacks import BaseCallback  # noqa: E402
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize  # noqa: E402
 
-from tidewright.agents.executor.environment_closed_form import ClosedFormEnvironment  # noqa: E402
+from tests.reference.market_making_dp import value_of  # noqa: E402
+from tidewright.agents.executor.environment import Spaces  # noqa: E402
+from tidewright.agents.executor.environment_closed_form import ClosedFormEnvironment, ClosedFormMarket  # noqa: E402
+from tidewright.agents.executor.policy import Network, Policy  # noqa: E402
+
+MARKET = ClosedFormMarket()
 
 
 class Lanes(VecEnv):
@@ -67,12 +72,12 @@ class Lanes(VecEnv):
         return [False] * self.num_envs
 
 
-class Snapshots(BaseCallback):
-    """Keeps the actor after every few rounds, and the seconds of training until then."""
+class Judge(BaseCallback):
+    """Computes every few rounds what the actor is worth, and stops where that is enough; not part of the time."""
 
-    def __init__(self, every: int, folder: Path) -> None:
+    def __init__(self, every: int, target: float) -> None:
         super().__init__()
-        self.every, self.folder, self.rows = every, folder, []
+        self.every, self.target, self.path = every, target, []
         self.rounds = -1
 
     def _on_training_start(self) -> None:
@@ -82,30 +87,29 @@ class Snapshots(BaseCallback):
         """A round ends where the next rollout begins."""
         self.rounds += 1
         if self.rounds and self.rounds % self.every == 0:
-            self.keep()
+            self.look()
 
-    def keep(self) -> None:
+    def _on_step(self) -> bool:
+        return not self.path or self.path[-1]["value"] < self.target
+
+    def look(self) -> None:
         now, cpu = time.perf_counter(), time.process_time()
         layers = [*self.model.policy.mlp_extractor.policy_net, self.model.policy.action_net]
-        arrays = {}
-        for index, layer in enumerate(one for one in layers if isinstance(one, torch.nn.Linear)):
-            arrays[f"{index}.weight"] = layer.weight.detach().numpy().copy()
-            arrays[f"{index}.bias"] = layer.bias.detach().numpy().copy()
-        file = self.folder / f"sb3-{self.rounds}.npz"
-        np.savez(file, **arrays)
-        self.rows.append(
+        linear = [one for one in layers if isinstance(one, torch.nn.Linear)]
+        network = Network(
+            tuple(one.weight.detach().numpy() for one in linear), tuple(one.bias.detach().numpy() for one in linear)
+        )
+        policy = Policy(Spaces(2, 2, ()), (network,), activation="tanh")
+        self.path.append(
             {
-                "file": str(file),
                 "rounds": self.rounds,
                 "seconds": now - self._began - self._lost,
                 "cpu_seconds": cpu - self._cpu - self._lost_cpu,
+                "value": value_of(MARKET, lambda held, at: MARKET.distances(policy.act(MARKET.observe(held, at))[0])),
             }
         )
         self._lost += time.perf_counter() - now
         self._lost_cpu += time.process_time() - cpu
-
-    def _on_step(self) -> bool:
-        return True
 
 
 def main() -> None:
@@ -132,12 +136,13 @@ def main() -> None:
         seed=spec["seed"],
         device="cpu",
     )
-    kept = Snapshots(spec["every"], Path(spec["folder"]))
-    agent.learn(lanes * horizon * rounds, callback=kept)
-    kept.rounds = rounds
-    kept.keep()
+    judge = Judge(spec["every"], spec["target"])
+    agent.learn(lanes * horizon * rounds, callback=judge)
+    if judge.path[-1]["value"] < spec["target"]:
+        judge.rounds = rounds
+        judge.look()
     versions = {"stable-baselines3": stable_baselines3.__version__, "torch": torch.__version__, "numpy": np.__version__}
-    sys.stdout.write(json.dumps({"rows": kept.rows, "activation": "tanh", "versions": versions}) + "\n")
+    sys.stdout.write(json.dumps({"path": judge.path, "versions": versions}) + "\n")
 
 
 if __name__ == "__main__":

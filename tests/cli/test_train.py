@@ -92,6 +92,7 @@ def test_mistakes_are_one_line_and_leave_nothing_behind(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_markets_like_a_tape_take_their_regimes_in_turn(tmp_path):
     tape = tmp_path / "tape"
     synthesize(tape, hours=0.5)
@@ -100,8 +101,12 @@ def test_markets_like_a_tape_take_their_regimes_in_turn(tmp_path):
     assert len({one.data.price.tobytes() for one in found}) == 3
     again = training_markets(1, 0.2, tape, "calm")
     assert again[0].data.price.tobytes() == found[0].data.price.tobytes()
+
+
+def test_an_unknown_regime_is_refused(tmp_path):
+    synthesize(tmp_path / "tape", hours=0.1)
     with pytest.raises(UsageError, match="regimes must be one of"):
-        training_markets(1, 0.2, tape, "sunny")
+        training_markets(1, 0.2, tmp_path / "tape", "sunny")
 
 
 def test_a_policy_and_a_strategy_cannot_be_run_at_once(tmp_path, capsys):

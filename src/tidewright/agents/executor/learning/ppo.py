@@ -339,7 +339,7 @@ class Learner:
 
     def _update(self, experience: Experience, advantage: Tensor, target: Tensor) -> tuple[float, float, float, float]:
         """Gradient steps on the round; mean policy loss, value loss, entropy and divergence."""
-        settings, sizes = self.settings, (experience.observation.shape[-1], experience.continuous.shape[-1], 1, 1, 1)
+        settings, sizes = self.settings, [experience.observation.shape[-1], experience.continuous.shape[-1], 1, 1, 1]
         # Side by side, so that a minibatch is gathered at once.
         samples = torch.cat(
             (
@@ -356,7 +356,7 @@ class Learner:
         for _ in range(settings.epochs):
             order = torch.randperm(len(samples), generator=self.generator, device=self.device)
             for chosen in torch.split(order, settings.minibatch):
-                seen, continuous, before, gain, worth = samples.index_select(0, chosen).split(sizes, dim=1)
+                seen, continuous, before, gain, worth = torch.split(samples.index_select(0, chosen), sizes, dim=1)
                 signals = (before.squeeze(1), gain.squeeze(1), worth.squeeze(1))
                 loss, parts = self._loss(seen, continuous, choices.index_select(0, chosen), *signals)
                 self.optimizer.zero_grad(set_to_none=True)
