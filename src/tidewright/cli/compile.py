@@ -17,7 +17,7 @@ import numpy as np
 
 from tidewright.agents.executor.environment_tape import TapeEnvironment, TapeSettings
 from tidewright.agents.executor.executor import AccountNow, Executor, MarketNow
-from tidewright.engine import arrivals, book, kernel, requote
+from tidewright.engine import arrivals, book, kernel, requote, skim
 from tidewright.engine.backtest import backtest
 from tidewright.engine.reference import compile_kernels
 from tidewright.engine.replay import Replay, ReplayConfig
@@ -47,12 +47,12 @@ def main() -> None:
     second = None
     if cores() > 1:
         second = subprocess.Popen([sys.executable, "-m", "tidewright.cli.compile", _SECOND])
-        compile_kernels(arrivals.arrive, requote.act, arrivals.deliver_messages, arrivals.deliver_calls)
+        compile_kernels(arrivals.arrive, requote.act, arrivals.deliver_messages)
         second.wait()  # what it has not done is done here
     with TemporaryDirectory() as folder:
         tape = synthesize(f"{folder}/tape", hours=0.1)
         backtest(tape, "grid", {"levels": 2})
-        exchange = Replay(tape.instrument, ReplayConfig(), lanes=1)
+        exchange = new_exchange(tape)
         exchange.feed(tape.data)
         exchange.finish()
         run_others(tape)
@@ -65,8 +65,17 @@ def main() -> None:
 def second_half() -> None:
     """What is of the market and of its rows."""
     with TemporaryDirectory() as folder:
-        run_others(synthesize(f"{folder}/tape", hours=0.1))
-    compile_kernels(book.end_packet, kernel.apply_row)
+        tape = synthesize(f"{folder}/tape", hours=0.1)
+        run_others(tape)
+        nothing = [np.frombuffer(bytes(8), column.dtype)[:1] for column in tape.data]
+        exchange = new_exchange(tape)
+        skim.skim(exchange.address, *nothing, 1)  # from behind the last row on
+    compile_kernels(book.end_packet, kernel.apply_row, arrivals.deliver_calls)
+
+
+def new_exchange(tape: Tape) -> Replay:
+    """An engine whose lane is driven from outside."""
+    return Replay(tape.instrument, ReplayConfig(), lanes=1)
 
 
 def run_others(tape: Tape) -> None:
