@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
@@ -103,6 +104,37 @@ def summary(found: dict[str, list[dict[str, Any]]], target: float) -> dict[str, 
         }
     answer["ratio"] = answer["sb3"]["median_cpu_seconds"] / answer["ours"]["median_cpu_seconds"]
     return answer
+
+
+def rows(seeds: int, folder: Path, say: Callable[[str], None]) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Rows for the table of benchmarks.run, and the peer's versions; measured anew."""
+    for file in folder.glob("*.json"):
+        file.unlink()
+    row: dict[str, Any] = {
+        "name": f"learn a market with a known optimum to {TARGET:.0%} of the gap, one thread",
+        "with": SB3.title,
+        "lanes": 1,
+        "sample": [],
+        "computed": False,
+        "count": 1,
+        "unit": "training",
+        "ours": [],
+        "peer": [],
+        "ours_results": [],
+        "peer_results": [],
+        "reason": "",
+    }
+    torch.set_num_threads(1)
+    try:
+        say(f"{SB3.title}: {seeds} seeds in turns ...")
+        result = measure(seeds, folder)
+    except peers.Unavailable as why:
+        mine = [json.loads(file.read_text("utf-8"))["path"][-1]["cpu_seconds"] for file in folder.glob("ours-*.json")]
+        return [row | {"ours": mine, "reason": str(why)}] if mine else [], {}
+    missed = result["sb3"]["reached"] < seeds or result["ours"]["reached"] < seeds
+    name = row["name"] + (" (not reached by all: lower bounds)" if missed else "")
+    found = row | {"name": name, "ours": result["ours"]["cpu_seconds"], "peer": result["sb3"]["cpu_seconds"]}
+    return [found], result["sides"]["sb3"][0]["versions"]
 
 
 def show(result: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 from rich.console import Console
 
-from benchmarks import bars, jobs, make_tape, peers
+from benchmarks import bars, jobs, learner_speed, make_tape, peers
 from benchmarks.events import records, write_tape
 from benchmarks.jobs import Job
 from benchmarks.peers import PEERS, ROOT, WORK, Peer, Unavailable
@@ -63,7 +63,7 @@ class Group:
 def options(arguments: list[str] | None = None) -> Options:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
-    known = ",".join([*(peer.key for peer in PEERS), THREADS.key])
+    known = ",".join([*(peer.key for peer in PEERS), THREADS.key, learner_speed.SB3.key])
     parser.add_argument("--raw", type=Path, help="a raw.npz to run on instead of generating a market")
     parser.add_argument("--nexo", type=Path, help="a recorded tape to run on besides, beside hftbacktest")
     parser.add_argument(
@@ -271,6 +271,10 @@ def main() -> None:
         rows += found
         if theirs:
             versions[group.peer.title] = theirs
+    if learner_speed.SB3.key in chosen.peers.split(","):
+        learned, theirs = learner_speed.rows(chosen.rounds, WORK / "learner-speed", console.print)
+        rows += learned
+        versions |= {learner_speed.SB3.title: theirs} if theirs else {}
     result = {
         "machine": before | {"load_average_after": [round(value, 2) for value in os.getloadavg()]},
         "versions": versions,

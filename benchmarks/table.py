@@ -21,7 +21,9 @@ def _nanoseconds(seconds: list[float], units: int) -> list[float]:
 
 
 def _each(row: dict[str, Any], seconds: list[float], lanes: int) -> str:
-    """Time per event (or bar) of one lane, in the unit that reads best."""
+    """Time per event (or bar) of one lane, in the unit that reads best; of a training, CPU seconds."""
+    if row["unit"] == "training":
+        return _spread(seconds, "CPU s")
     values = _nanoseconds(seconds, row["count"])
     article = "an" if row["unit"] == "event" else "a"
     if lanes > 1:
