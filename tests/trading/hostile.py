@@ -65,7 +65,8 @@ class HostileVenue:
                 if there is None and not lost:
                     answers.append(Answer(name, Outcome.REJECTED, -2011, "unknown order"))
                     continue
-            answers.append(Answer(name, Outcome.UNKNOWN if lost else Outcome.ACCEPTED))
+            filled = 0 if lost else self.filled.get(name, 0)
+            answers.append(Answer(name, Outcome.UNKNOWN if lost else Outcome.ACCEPTED, filled_lots=filled))
         for order in plan.orders:
             draw = self.rng.random()
             if draw < 0.05:
@@ -222,7 +223,9 @@ class Attack:
             )
         market = self.market()
         account = self.account()
-        guarded = self.guard.begin(now, account, self.manager.live(), int(self.rng.integers(0, 200)) * SECOND, Levels())
+        guarded = self.guard.begin(
+            now, account, self.manager.standing(), int(self.rng.integers(0, 200)) * SECOND, Levels()
+        )
         decision = self.executor.decide(now, market, account, guarded)
         self.guard.watch(market, self.executor.volatility)
         if decision is None:
@@ -234,7 +237,7 @@ class Attack:
         plan = self.manager.plan(quotes)
         self.counts.quotes += len(plan.orders)
         halts = self.guard.state.halts
-        kept = self.guard.admit(now, plan, account, self.manager.live(), "fuzz", self.manager.next_number)
+        kept = self.guard.admit(now, plan, account, self.manager.standing(), "fuzz", self.manager.next_number)
         self.counts.blocked += len(plan.orders) - len(kept.orders)
         self.counts.halted += bool(halts)
         self.manager.intend(kept, now)

@@ -2,13 +2,15 @@
 
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.trading.fake_session import Stage
+from tests.agents.test_executor_seat import SETTINGS, sitter
+from tests.trading.fake_session import CYCLE, Stage
 from tidewright.coordination.council import Council
 from tidewright.coordination.journal import Journal
 from tidewright.market.errors import DataError, UsageError
@@ -17,6 +19,7 @@ from tidewright.store import schema
 from tidewright.trading.capital import Capital, in_steps
 from tidewright.trading.reconcile import DoesNotBalanceError
 from tidewright.trading.replay_journal import relearn, replay
+from tidewright.trading.seat_settings import SeatSettings
 from tidewright.trading.settings import AgentSettings, SessionSettings, StrategyAgent
 
 SIZES = {"base_quantity": 0.01, "max_position": 0.05, "levels": 2}
@@ -41,7 +44,15 @@ class Killed(BaseException):
     pass
 
 
-def stage(folder, cycles, on_release=lambda stage, number: None, pattern="hierarchical", agents=AGENTS, limits=None):
+def stage(
+    folder,
+    cycles,
+    on_release=lambda stage, number: None,
+    pattern="hierarchical",
+    agents=AGENTS,
+    limits=None,
+    override=False,
+):
     """A session of several agents with a council of its own, as bootstrap makes it."""
     path = folder / "messages.jsonl"
     learned, told = relearn(path, tuple(agents))
@@ -51,6 +62,7 @@ def stage(folder, cycles, on_release=lambda stage, number: None, pattern="hierar
         on_release,
         limits=limits or Limits(max_position_share=0.5, strict=True),
         agents=AgentSettings(strategies=agents, round_cycles=2),
+        seat=SeatSettings(override_examination=override),
     )
     JOURNALS.append(Journal(path))
     coordinator = Capital(learned or Council(tuple(agents), pattern), JOURNALS[-1], 0.6, 2)
@@ -260,3 +272,24 @@ def test_settings_say_what_does_not_go_together():
         AgentSettings(strategies=AGENTS, commands={"voter": ("x",)})
     with pytest.raises(UsageError, match="switch it off"):
         SessionSettings(agents=AgentSettings(strategies=AGENTS))
+
+
+def test_a_learned_policy_is_one_of_the_agents_with_a_shadow_of_its_own(tmp_path):
+    settings = replace(SETTINGS, cycle_ns=CYCLE)
+    seated = sitter(tmp_path, settings=settings)
+    learned = StrategyAgent("shaped", {}, seated.path)
+    made = stage(tmp_path, 60, market(5), agents={"learned": learned, "grid": AGENTS["grid"]}, override=True)
+    session = made.run()
+    desk, coordinator = session._desk, session._parts.coordinator
+    pilot = desk.agents["learned"].executor.pilot
+    assert pilot is not None and pilot.newest is not None, "it acts"
+    assert coordinator.shadow.broken == "" and set(coordinator.shadow.gains()) == {"learned", "grid"}
+    assert coordinator.council.rounds > 10 and replay(tmp_path / "messages.jsonl").differences == []
+    desk.check()
+
+
+def test_a_policy_that_may_not_sit_is_no_agent_either(tmp_path):
+    seated = sitter(tmp_path, settings=replace(SETTINGS, cycle_ns=CYCLE))
+    learned = StrategyAgent("shaped", {}, seated.path)
+    with pytest.raises(UsageError, match="may not sit"):
+        stage(tmp_path, 10, market(5), agents={"learned": learned, "grid": AGENTS["grid"]}).run()

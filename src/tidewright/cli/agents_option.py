@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from tidewright.agents.executor.seat import STRATEGY
+from tidewright.cli import seat_option
 from tidewright.market.errors import ConfigError, UsageError
 from tidewright.strategies import registry
 from tidewright.strategies.custom import is_reference
@@ -27,7 +29,7 @@ def of_table(
     path
         The configuration; files of strategies are looked for beside it.
     table
-        By agent: its parameters, and ``strategy`` where it is not the agent's name.
+        By agent: its parameters, and ``strategy`` where it is not the agent's name, or the file of a ``policy``.
     params
         ``[params]``: what holds for every agent whose strategy has such a parameter.
 
@@ -43,10 +45,12 @@ def of_table(
         if not isinstance(value, Mapping):
             raise ConfigError(f"agent {name} must be a table: [agents.strategies.{name}], was {value!r}")
         own = dict(value)
-        strategy = str(own.pop("strategy", name))
+        policy = str(own.pop("policy", ""))
+        strategy = str(own.pop("strategy", STRATEGY if policy else name))
         if is_reference(strategy):
             strategy = str(path.parent.absolute() / Path(strategy).expanduser())
-        found[name] = of(strategy, {**_known(strategy, params), **own})
+        common = {} if policy else _known(strategy, params)  # its sizes are in the proportions it learned with
+        found[name] = of(strategy, {**common, **own}, seat_option.found(policy, path.parent))
     for name in given:
         if name in found:
             raise UsageError(f"agent {name} is named twice")
@@ -72,9 +76,9 @@ def parse(text: str) -> tuple[str, ...]:
     return names
 
 
-def of(strategy: str, params: Mapping[str, Any]) -> StrategyAgent:
-    """An agent that quotes by a strategy."""
-    return StrategyAgent(strategy, {name: float(value) for name, value in params.items()})
+def of(strategy: str, params: Mapping[str, Any], policy: str = "") -> StrategyAgent:
+    """An agent that quotes by a strategy, steered by a learned policy's file or by nobody."""
+    return StrategyAgent(strategy, {name: float(value) for name, value in params.items()}, policy)
 
 
 def _known(strategy: str, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -155,6 +155,17 @@ class OrderManager:
         """Orders not known to have ended, oldest first."""
         return list(self._live.values())
 
+    def standing(self) -> list[TrackedOrder]:
+        """What can still change the position as we know it: live orders, and fills of ended ones that we were told of
+        without having them, as orders that are being cancelled.
+        """
+        told = [
+            replace(order, qty_lots=order.missing_lots, filled_lots=0, state=State.UNKNOWN, cancel_sent=True)
+            for order in self._lacking.values()
+            if order.state.final and order.missing_lots
+        ]
+        return [*self._live.values(), *told]
+
     def plan(self, quotes: Iterable[Quote]) -> Plan:
         """Compare wanted quotes with what is neither known dead nor already sent a cancel.
 
@@ -223,6 +234,9 @@ class OrderManager:
             is_cancel = index < len(plan.cancels)
             if answer.order_id:
                 self._number(order, answer.order_id)
+            order.reported_lots = max(order.reported_lots, answer.filled_lots)
+            if order.missing_lots:
+                self._lacking[order.client_order_id] = order
             if answer.outcome is Outcome.UNKNOWN:
                 self._step(order, Event.ANSWER_LOST, now_ns, answer.reason)
             elif is_cancel:

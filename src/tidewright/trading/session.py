@@ -355,7 +355,7 @@ class Session:
             manager = self._manager
             self._guard.note_cut(decision.why)
             plan = self._guard.admit(
-                beat.ts, plan, self._account(), manager.live(), manager.session, manager.next_number
+                beat.ts, plan, self._account(), manager.standing(), manager.session, manager.next_number
             )
         self._manager.intend(plan, beat.ts)
         self._write(beat.ts, decision, plan)
@@ -376,7 +376,7 @@ class Session:
         self._begin_chair(now)
         account = self._account()
         age_ns = max(0, now - self._book.last_ns)
-        guarded = self._guard.begin(now, account, self._manager.live(), age_ns, self._book)
+        guarded = self._guard.begin(now, account, self._manager.standing(), age_ns, self._book)
         return self._executor.decide(now, market, account, guarded)
 
     def _begin_chair(self, now: int) -> None:

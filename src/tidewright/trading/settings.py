@@ -101,10 +101,13 @@ class StrategyAgent:
         As :attr:`SessionSettings.strategy`.
     params
         Parameters it would trade the whole capital with; its sizes are scaled by its share of it.
+    policy
+        File of a learned policy that steers the strategy; empty: nobody does.
     """
 
     strategy: str
     params: Mapping[str, float] = field(default_factory=dict)
+    policy: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "strategy", registry.strategy(self.strategy).name)

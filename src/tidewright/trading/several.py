@@ -13,6 +13,8 @@ import orjson
 from sqlalchemy import Table
 
 from tidewright.agents.executor.executor import AccountNow, Decision, Executor, Guarded, MarketNow
+from tidewright.agents.executor.seat import Seat, Sitter
+from tidewright.agents.executor.seat_fit import size_mismatches, sizes
 from tidewright.market.codes import BUY, SELL, UNIT
 from tidewright.market.errors import DataError, UsageError
 from tidewright.market.instrument import Instrument
@@ -83,6 +85,8 @@ class Desk(Executor):
     ----------
     books
         The sub-accounts.
+    sitters
+        Learned policies that steer agents, by agent.
     """
 
     def __init__(
@@ -93,11 +97,17 @@ class Desk(Executor):
         agents: Mapping[str, StrategyAgent],
         limits: Limits,
         manager: OrderManager,
+        sitters: Mapping[str, Sitter] | None = None,
     ) -> None:
         self.agents: dict[str, Agent] = {}
+        self.sitters = dict(sitters or {})
         for name, told in agents.items():
             made = Executor(instrument, start_ns, cycle_ns, told.strategy, told.params, limits)
             self.agents[name] = Agent(made, dict(made.params))
+            if name in self.sitters:
+                made.pilot = Seat(self.sitters[name])
+        self._unfitted = {name for name in self.sitters if self.sitters[name].policy is not None}
+        self._told_sizes = {name for name, told in agents.items() if any(size in told.params for size in SIZES)}
         super().__init__(instrument, start_ns, cycle_ns, next(iter(agents.values())).strategy, {}, limits)
         self._quotes = Quotes(*(np.zeros(MAX_LEVELS * len(agents) + 1, np.int64) for _ in range(4)))
         self.books = SubAccounts(tuple(agents))
@@ -151,7 +161,25 @@ class Desk(Executor):
         for name, agent in self.agents.items():
             agent.share = shares.get(name, 0.0)
             agent.gain_then = self._gain(name, mid2_ticks)
+            agent.executor.transfer(self.books.accounts[name].capital_units / UNIT)
             self._size(agent)
+
+    def _fit(self, mid: float, equity: float) -> None:
+        """Sizes of learned policies in the proportions they learned with; refuse those set by hand that are far off."""
+        share = self.limits.max_position_share
+        for name in sorted(self._unfitted):
+            agent, sitter = self.agents[name], self.sitters[name]
+            if name not in self._told_sizes:
+                found = sizes(sitter, equity, mid, self._lot, share)
+                agent.params |= dict(zip(SIZES, found, strict=True))
+                self._size(agent)
+            elif share is not None:
+                quantity, largest = (agent.params[size] for size in SIZES)
+                wrong = size_mismatches(sitter, quantity, largest, share * equity / mid)
+                if wrong:
+                    raise UsageError(f"policy {sitter.name} of agent {name} does not fit: {'; '.join(wrong)}")
+        self._unfitted = set()
+        self.use({})
 
     def _size(self, agent: Agent) -> None:
         """Sizes are parameters; they fall with the share, down to a twentieth."""
@@ -190,6 +218,8 @@ class Desk(Executor):
         if not market.whole:
             self._ask(now_ns, market, limits)
             return super().decide(now_ns, market, account, guarded)
+        if self._unfitted:
+            self._fit(market.mid2 * 0.5 * self._tick, account.equity)
         if self._shares != {name: agent.share for name, agent in self.agents.items()}:
             self._allocate(self._shares, market.mid2)
         decision = super().decide(now_ns, market, account, guarded)
@@ -228,7 +258,7 @@ class Desk(Executor):
     def _ask(self, now_ns: int, market: MarketNow, guarded: Guarded) -> dict[str, Decision | None]:
         """Every agent's decision, within limits of its own capital; halting is the whole account's matter."""
         limits = replace(guarded.limits, daily_loss=None, drawdown=None, volatility_cutoff=None, orders_per_minute=None)
-        live = self._manager.live()
+        live = self._manager.standing()
         found = {}
         for name, agent in self.agents.items():
             standing = {
@@ -469,6 +499,7 @@ def open_desk(
     manager: OrderManager,
     database: Database,
     params: Mapping[str, float],
+    sitters: Mapping[str, Sitter] | None = None,
 ) -> Desk:
     """A desk, with the books of a broken-off session where there is one.
 
@@ -477,7 +508,7 @@ def open_desk(
     params
         Parameters set by hand before a restart, by ``agent.name``.
     """
-    desk = Desk(instrument, start_ns, cycle_ns, agents, limits, manager)
+    desk = Desk(instrument, start_ns, cycle_ns, agents, limits, manager, sitters)
     desk.use({name: value for name, value in params.items() if "." in name})
     desk.restore(database)
     return desk

@@ -4,11 +4,13 @@ Every agent is a lane of the engine, fed the very rows the session records, with
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from tidewright.agents.executor.seat import Sitter
+from tidewright.agents.optimizer.steered import SteeredLanes
 from tidewright.engine.replay import Replay, ReplayConfig
 from tidewright.market.codes import PACKET_END, RESET
 from tidewright.market.errors import TidewrightError, UsageError
@@ -60,22 +62,35 @@ class Shadow:
     ----------
     agents
         Strategy and parameters, by agent.
+    sitters
+        Learned policies of agents that have one: each steers a replay of its own.
     """
 
     def __init__(
-        self, instrument: Instrument, terms: Terms, agents: Mapping[str, tuple[str, Mapping[str, float]]]
+        self,
+        instrument: Instrument,
+        terms: Terms,
+        agents: Mapping[str, tuple[str, Mapping[str, float]]],
+        sitters: Mapping[str, Sitter] | None = None,
     ) -> None:
         self._instrument, self._terms = instrument, terms
         self._lanes: dict[str, _Lane] = {}
+        self._feeds: list[Callable[[Columns], None]] = []
         self._rest: list[Columns] = []
         self.broken = ""
         by_strategy: dict[str, list[str]] = {}
-        for name, (strategy, _) in agents.items():
-            by_strategy.setdefault(registry.strategy(strategy).name, []).append(name)
+        for name, (strategy, told) in agents.items():
+            sitter = (sitters or {}).get(name)
+            if sitter is not None and sitter.policy is not None:
+                self._open(strategy, [name], [told], sitter)
+            else:
+                by_strategy.setdefault(registry.strategy(strategy).name, []).append(name)
         for strategy, names in by_strategy.items():
             self._open(strategy, names, [dict(agents[name][1]) for name in names])
 
-    def _open(self, strategy: str, names: Sequence[str], params: Sequence[Mapping[str, float]]) -> None:
+    def _open(
+        self, strategy: str, names: Sequence[str], params: Sequence[Mapping[str, float]], sitter: Sitter | None = None
+    ) -> None:
         terms, chosen = self._terms, registry.strategy(strategy)
         rows = np.concatenate([registry.rows(strategy, each, 1) for each in params])
         columns = {name: rows[:, index] for index, name in enumerate(chosen.names)}
@@ -86,6 +101,7 @@ class Shadow:
             response_ns=terms.response_ns,
             feed_ns=terms.feed_ns,
             limits=None if terms.limits == OFF else terms.limits,
+            ask=sitter is not None,
         )
         replay = Replay(
             self._instrument,
@@ -97,6 +113,10 @@ class Shadow:
             terms.quote_units,
             check_balance=True,
         )
+        feed: Callable[[Columns], None] = replay.feed
+        if sitter is not None and sitter.policy is not None and sitter.settings is not None:
+            feed = SteeredLanes(sitter.policy, sitter.settings).follow(replay)
+        self._feeds.append(feed)
         for index, name in enumerate(names):
             known = dict(zip(chosen.names, rows[index].tolist(), strict=True))
             self._lanes[name] = _Lane(replay, index, strategy, known)
@@ -120,8 +140,8 @@ class Shadow:
             return
         data, self._rest = concatenate(self._rest), []
         try:
-            for replay in {id(lane.replay): lane.replay for lane in self._lanes.values()}.values():
-                replay.feed(data)
+            for feed in self._feeds:
+                feed(data)
         except TidewrightError as error:
             self.broken = str(error)
             logger.warning("shadow results end here: %s", error)
@@ -175,13 +195,14 @@ def open_shadow(
     terms: Terms,
     agents: Mapping[str, tuple[str, Mapping[str, float]]],
     tape: TapeWriter,
+    sitters: Mapping[str, Sitter] | None = None,
 ) -> Shadow:
     """Shadow accounts that have seen what the session's tape holds already.
 
     The engine is compiled, or loaded, here: not while quotes stand.
     """
-    Shadow(instrument, terms, agents).feed(columns([(0, 0, RESET, PACKET_END, 0, 0)]))
-    shadow = Shadow(instrument, terms, agents)
+    Shadow(instrument, terms, agents, sitters).feed(columns([(0, 0, RESET, PACKET_END, 0, 0)]))
+    shadow = Shadow(instrument, terms, agents, sitters)
     if tape.rows:
         shadow.catch_up(Tape.open(tape.path), tape.rows)
     return shadow

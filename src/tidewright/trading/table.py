@@ -1,19 +1,22 @@
 """Who sits at a session's table: one strategy or a desk of several, their shadow accounts, the venue's own word."""
 
+from dataclasses import replace
 from typing import Final
 
 from tidewright.agents.executor.executor import Executor
+from tidewright.agents.executor.seat import Sitter
 from tidewright.market.instrument import Instrument
 from tidewright.market.tape import TapeWriter
 from tidewright.store.database import Database
 from tidewright.trading.capital import Capital
+from tidewright.trading.chair import load, refuse
 from tidewright.trading.coordinator import EXECUTOR, Coordinator
 from tidewright.trading.correlations import Tell
 from tidewright.trading.cycles import Registration
 from tidewright.trading.opening import Opened
 from tidewright.trading.orders import OrderManager
 from tidewright.trading.reconcile import DoesNotBalanceError
-from tidewright.trading.settings import SessionSettings
+from tidewright.trading.settings import AgentSettings, SessionSettings
 from tidewright.trading.several import Desk, open_desk
 from tidewright.trading.shadow import Shadow, Terms, open_shadow
 from tidewright.venues.interface import TradingVenue
@@ -35,6 +38,7 @@ def take_seats(
         return Executor(
             instrument, opened.started_ns, settings.cycle_ns, settings.strategy, opened.params, settings.limits
         )
+    sitters = _sitters(settings, instrument)
     desk = open_desk(
         instrument,
         opened.started_ns,
@@ -44,10 +48,22 @@ def take_seats(
         opened.manager,
         database,
         opened.params,
+        sitters,
     )
     if isinstance(coordinator, Capital):
         coordinator.seat(desk, tell)
     return desk
+
+
+def _sitters(settings: SessionSettings, instrument: Instrument) -> dict[str, Sitter]:
+    """Policies of agents that have one; see :func:`tidewright.trading.chair.refuse`."""
+    found = {}
+    for name, agent in settings.agents.strategies.items():
+        if agent.policy:
+            alone = replace(settings, strategy=agent.strategy, params=agent.params, agents=AgentSettings())
+            found[name] = load(agent.policy)
+            refuse(found[name], alone, instrument.maker_fee)
+    return found
 
 
 def open_shadows(
@@ -67,8 +83,10 @@ def open_shadows(
     if coordinator is None:
         return None
     ledger, members = opened.manager.ledger, coordinator.council.members
+    sitters: dict[str, Sitter] = {}
     if settings.agents.strategies:
         assert isinstance(executor, Desk)
+        sitters = executor.sitters
         agents = {name: (agent.executor.strategy.name, agent.params) for name, agent in executor.agents.items()}
     elif settings.agents.members or (len(members) > 1 and coordinator.council.pattern != "master_slave"):
         agents = dict.fromkeys((EXECUTOR, *members[1:]), (executor.strategy.name, executor.params))
@@ -84,7 +102,7 @@ def open_shadows(
         ledger.start_quote,
         settings.limits,
     )
-    coordinator.shadow = open_shadow(instrument, terms, agents, tape)
+    coordinator.shadow = open_shadow(instrument, terms, agents, tape, sitters)
     return coordinator.shadow
 
 

@@ -74,6 +74,8 @@ class Answer:
         The venue's number of the order; 0 when it did not say.
     status
         The order's state in the answer, where the venue gave one.
+    filled_lots
+        What had filled of it by then, integer lots; 0 where the venue did not say.
     """
 
     client_order_id: str
@@ -82,6 +84,7 @@ class Answer:
     reason: str = ""
     order_id: int = 0
     status: VenueStatus | None = None
+    filled_lots: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -271,6 +271,20 @@ class Executor:
             if decided and self._memory[executor_state.FIRST_MID] == 0.0:
                 self._memory[executor_state.FIRST_MID] = mid2 * 0.5 * self._tick
 
+    def transfer(self, equity: float) -> None:
+        """Capital was given or taken: what was gained before is measured in proportion to what there is now.
+
+        Parameters
+        ----------
+        equity
+            From here on, quote, > 0.
+        """
+        memory = self._memory
+        if memory[executor_state.LAST_EQUITY] > 0.0 and equity > 0.0:
+            ratio = equity / memory[executor_state.LAST_EQUITY]
+            memory[[executor_state.CAPITAL, executor_state.LAST_EQUITY, executor_state.MEAN]] *= ratio
+            memory[executor_state.SQUARES] *= ratio * ratio
+
     def _steered(self, state: F64) -> F64:
         """Parameters of this decision."""
         row = self._row if self.pilot is None else self.pilot.steer(state, self._row)

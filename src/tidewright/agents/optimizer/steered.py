@@ -1,6 +1,6 @@
 """Shadow lanes under a policy: candidates are parameters of the base rule, and the policy that sits shapes each."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -79,6 +79,11 @@ class SteeredLanes:
         return Result(
             replay.statistics(), ts, equity, replay.reports(), replay.shares(), replay.counts(), ran="1 thread"
         )
+
+    def follow(self, replay: Replay) -> Callable[[Columns], None]:
+        """What feeds a replay that asks at every decision, whole packets as they come."""
+        steer = _Steering(self.policy, self.settings, replay.lanes)
+        return lambda data: self._replay(replay, data, steer)
 
     @staticmethod
     def _replay(replay: Replay, data: Columns, steer: "_Steering") -> None:

@@ -93,6 +93,11 @@ class Reports:
         )
         return [fill, update]
 
+    def filled(self, row: Mapping[str, Any]) -> int:
+        """What an answer says of an order's filled quantity, lots; 0 where it does not."""
+        text = row.get("executedQty")
+        return self._qty[text] if isinstance(text, str) else 0
+
     def order(self, row: Mapping[str, Any]) -> OrderUpdate:
         """An order from the answer to a query."""
         try:

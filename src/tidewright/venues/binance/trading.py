@@ -136,6 +136,7 @@ class BinanceTrading:
                 Outcome.ACCEPTED,
                 order_id=int(result.get("orderId") or 0),
                 status=reports.status(word) if word else None,
+                filled_lots=self._decoder.filled(result),
             )
         if isinstance(error, Refusal):
             outcome = Outcome.REJECTED if error.settled else Outcome.UNKNOWN
