@@ -12,7 +12,7 @@ import numpy as np
 from tidewright.agents.executor.seat import Sitter
 from tidewright.agents.optimizer.steered import SteeredLanes
 from tidewright.engine.replay import Replay, ReplayConfig
-from tidewright.market.codes import PACKET_END, RESET
+from tidewright.market.codes import PACKET_END, RESET, UNIT
 from tidewright.market.errors import TidewrightError, UsageError
 from tidewright.market.instrument import Instrument
 from tidewright.market.tape import Columns, Tape, TapeWriter, columns, concatenate
@@ -52,7 +52,7 @@ class _Lane:
     row: int
     strategy: str
     params: dict[str, float]
-    equity: float | None = None  # when it was last asked
+    equity: float | None = None  # when it was last asked, without what the holdings of the start are worth
 
 
 class Shadow:
@@ -174,7 +174,10 @@ class Shadow:
         return float(max(1.0, lane.replay.parameters[:, column].max()))
 
     def gains(self) -> dict[str, float]:
-        """What each has gained since the last call, or the start, quote; nothing where it cannot be told."""
+        """What each has gained since the last call, or the start, quote; nothing where it cannot be told.
+
+        What the account held at its start gains and loses with the price whatever is traded: it is left out.
+        """
         if self.broken:
             return {}
         found, told = {}, {}
@@ -184,8 +187,9 @@ class Shadow:
             figures = told[id(lane.replay)]
             if not figures["n_samples"][lane.row]:
                 continue
-            equity = float(figures["equity_end"][lane.row])
-            before = float(figures["equity_start"][lane.row]) if lane.equity is None else lane.equity
+            base, quote = self._terms.base_units / UNIT, self._terms.quote_units / UNIT
+            equity = float(figures["equity_end"][lane.row]) - base * lane.replay.limits_at(lane.row)["mid"]
+            before = quote if lane.equity is None else lane.equity
             found[name], lane.equity = equity - before, equity
         return found
 
