@@ -65,7 +65,7 @@ def answer(session: Session, folder: Path, began: float) -> tuple[dict[str, Any]
 def facts(settings: SessionSettings) -> dict[str, Any]:
     """What of a session's settings its state file tells: strategy, cycle, limits."""
     return {
-        "strategy": settings.strategy,
+        "strategy": ", ".join(settings.agents.strategies) or settings.strategy,
         "cycle_s": settings.cycle_ns / SECOND,
         "limits": asdict(settings.limits),
         "advisor": settings.advice is not None,
