@@ -38,7 +38,7 @@ ANSWER: Final = 10 * CYCLE  # decisions after which an answer takes effect, as i
 THRESHOLD: Final = 0.6
 STRETCH: Final = 4
 POLICIES: Final = ("ours", "ours, whole window", "optuna", "daily", "fixed")
-SETTINGS: Final = Settings(CYCLE, 0, LATENCY_NS, LATENCY_NS)
+SETTINGS: Final = Settings(CYCLE, 0, LATENCY_NS, LATENCY_NS, maker_fee=0)  # with 0.1 % no set earns anything
 CANDIDATES: Final = 64
 
 Params1 = dict[str, float]
@@ -199,8 +199,8 @@ def one_seed(seed: int) -> dict[str, Any]:
 
 
 def _regained(value: float, old: float, best: float) -> float:
-    """Share of the way from the old parameters' worth to the best; 1 where they are the best."""
-    return 1.0 if best <= old else (value - old) / (best - old)
+    """Share of the way from the old parameters' worth to the best, -1 at least; 1 where they are the best."""
+    return 1.0 if best <= old else max(-1.0, (value - old) / (best - old))
 
 
 def _minutes(course: Course, regained: list[float], switch: int) -> float | None:

@@ -1,8 +1,8 @@
 """Recovery after a change: ``python -m benchmarks.search_dynamic``; pymoo's DF suite (CEC 2018).
 
 The problem changes a few times. After each change a search begins that knows the front from before (warm: part of it is
-judged anew, first) and one that does not (cold), with the same seed. Reported: evaluations until 90 % of the
-hypervolume of the new exact front, measured to the same reference point.
+judged anew, first) and one that does not (cold), with the same seed. Reported: evaluations until 90 % of the share of
+the exact hypervolume that was known before the change is known again, and the share after some evaluations.
 """
 
 import argparse
@@ -22,6 +22,8 @@ F64 = npt.NDArray[np.float64]
 RESULTS: Final = Path(__file__).resolve().parent.parent / ".bench" / "search_dynamic.jsonl"
 PROBLEMS: Final = ("DF1", "DF2", "DF4", "DF7", "DF8")
 DIMS: Final = 6
+BATCH: Final = 4
+COUNTS: Final = (20, 40, 80)  # evaluations after which the share is told
 
 
 def problem_at(name: str, step: int) -> Any:
@@ -37,33 +39,41 @@ def judge(problem: Any, points: dict[str, F64]) -> F64:
     return np.asarray(problem.evaluate(problem.xl + unit * (problem.xu - problem.xl), return_values_of=["F"]), float)
 
 
-def play(name: str, seed: int, changes: int, evaluations: int, sampler: str, warm: bool) -> list[int]:
-    """Evaluations to 90 % of the exact hypervolume after each change; one more than the budget where it was not met."""
+def play(name: str, seed: int, changes: int, evaluations: int, sampler: str, warm: bool) -> dict[str, Any]:
+    """What followed each change: evaluations until it was made good, and the share known after some of them.
+
+    Made good: 90 % of the share of the exact hypervolume that was known before the change; one more than the budget
+    where that was not met.
+    """
     start: dict[str, Any] | None = None
-    needed = []
+    needed, shares = [], []
+    before = 0.0
     for change in range(changes + 1):
         problem = problem_at(name, 3 * change)
         exact = np.asarray(problem.pareto_front(), float)
         exact = exact[nondominated(exact)]
         reference = exact.max(axis=0) + 0.5 * np.ptp(exact, axis=0)
-        goal = 0.9 * hypervolume(exact, reference)
+        whole = hypervolume(exact, reference)
         space = {f"x{i}": (0.0, 1.0) for i in range(DIMS)}
         search = Search(space, ["f1", "f2"], sampler=sampler, seed=seed + change, start=start if warm else None)
-        met = evaluations + 1
+        met, known = evaluations + 1, {0: 0.0}
         told = np.empty((0, 2))
         while len(search) < evaluations:
-            points = search.ask(4)
+            points = search.ask(BATCH)
             values = judge(problem, points)
             search.tell(points, values)
             told = np.concatenate([told, values])
-            if met > evaluations and hypervolume(told, reference) >= goal:
+            known[len(search)] = round(hypervolume(told, reference) / whole, 4)
+            if met > evaluations and known[len(search)] >= 0.9 * before:
                 met = len(search)
         if change > 0:
             needed.append(met)
+            shares.append([known[count] for count in COUNTS if count in known])
+        before = known[max(known)]
         front = search.front()
         kept = np.unique(np.linspace(0, len(front) - 1, min(len(front), evaluations // 5)).astype(int))
         start = {key: column[kept] for key, column in front.points.items()}
-    return needed
+    return {"needed": needed, "shares": shares}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -83,17 +93,22 @@ def main(arguments: list[str] | None = None) -> None:
             for warm in (True, False):
                 if (name, seed, warm, chosen.sampler) in known:
                     continue
-                needed = play(name, seed, chosen.changes, chosen.evaluations, chosen.sampler, warm)
-                row = {"problem": name, "seed": seed, "warm": warm, "sampler": chosen.sampler, "needed": needed}
+                found = play(name, seed, chosen.changes, chosen.evaluations, chosen.sampler, warm)
+                row = {"problem": name, "seed": seed, "warm": warm, "sampler": chosen.sampler, **found}
                 append(chosen.results, row)
                 rows.append(row)
                 print(json.dumps(row), file=sys.stderr, flush=True)
+    print(f"| {chosen.sampler} | warm: evaluations, median (met) | share after {COUNTS} | cold | share |")
     for name in chosen.problems.split(","):
-        medians = {}
+        cells = []
         for warm in (True, False):
-            own = [n for row in rows if row["problem"] == name and row["warm"] is warm for n in row["needed"]]
-            medians["warm" if warm else "cold"] = float(np.median(own)) if own else None
-        print(f"{name}: evaluations to 90 % after a change, median: {medians}")
+            own = [r for r in rows if (r["problem"], r["warm"], r["sampler"]) == (name, warm, chosen.sampler)]
+            needed = [n for row in own for n in row["needed"]]
+            met = sum(n <= chosen.evaluations for n in needed)
+            cells.append(f"{np.median(needed):g} ({met} of {len(needed)})" if needed else "not run")
+            shares = np.median([part for row in own for part in row["shares"]], axis=0) if own else []
+            cells.append(", ".join(f"{share:.2f}" for share in shares))
+        print(f"| {name} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":
