@@ -110,7 +110,8 @@ def run(job: Job) -> dict[str, Any]:
     made = replace(weights, header=header)
     figures = _compared(later, parent, made, trading)
     fee_bp = 1e4 * job.maker_fee / UNIT
-    found = examine([later], _under(made, trading), (fee_bp,), date=iso(job.until_ns)[:10], version=__version__)
+    fees = (0.0, fee_bp) if fee_bp else (0.0,)  # a leak is looked for at the first
+    found = examine([later], _under(made, trading), fees, date=iso(job.until_ns)[:10], version=__version__)
     # What was examined is the policy over the parameters in use; its file keeps those it first learned with.
     examined = found.written(_under(made, trading))
     examined.save(Path(job.out))
