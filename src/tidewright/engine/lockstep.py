@@ -34,18 +34,8 @@ class World:
     valued: bool = False  # there has been a mid
 
     def __post_init__(self) -> None:
-        job = self.job
-        self.replay = Replay(
-            job.instrument,
-            job.config,
-            job.strategy,
-            job.params,
-            lanes=job.lanes,
-            base_units=job.base_units,
-            quote_units=job.quote_units,
-            check_balance=job.check_balance,
-        )
-        self.start = np.full(job.lanes, job.quote_units / UNIT)
+        self.replay = self.job.replay()
+        self.start = np.full(self.job.lanes, self.job.quote_units / UNIT)
 
     def feed(self, until_ns: int) -> None:
         """Feed the packets at or before a time."""

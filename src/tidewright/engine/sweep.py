@@ -86,6 +86,19 @@ class Job:
         params = {name: _part(name, value, cohort, self.lanes) for name, value in self.params.items()}
         return replace(self, params=params, lanes=len(cohort))
 
+    def replay(self) -> Replay:
+        """An engine with the lanes, before its first row."""
+        return Replay(
+            self.instrument,
+            self.config,
+            self.strategy,
+            self.params,
+            lanes=self.lanes,
+            base_units=self.base_units,
+            quote_units=self.quote_units,
+            check_balance=self.check_balance,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -191,16 +204,7 @@ def deal(lanes: int, cohorts: int) -> list[I64]:
 
 def run_cohort(data: Columns, job: Job, tell: Callable[[int], None] | None = None) -> Result:
     """Replay one cohort; ``tell`` gets the rows done after each chunk."""
-    replay = Replay(
-        job.instrument,
-        job.config,
-        job.strategy,
-        job.params,
-        lanes=job.lanes,
-        base_units=job.base_units,
-        quote_units=job.quote_units,
-        check_balance=job.check_balance,
-    )
+    replay = job.replay()
     if job.opening is not None:
         replay.feed(job.opening)
     done = 0

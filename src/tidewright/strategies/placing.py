@@ -1,11 +1,21 @@
 """Writing quotes around a price of one's own, for the strategies that lean against their inventory."""
 
 import math
+from typing import Final
 
 import numpy as np
 from numba import njit
 
+from tidewright.market.tape import F64
 from tidewright.strategies.view import Quotes, View
+
+FAR: Final = 0
+SPREAD_PERCENTAGE: Final = 1
+SKEW: Final = 2
+LEVELS: Final = 3
+LEVEL_SPACING: Final = 4
+BASE_QUANTITY: Final = 5
+MAX_POSITION: Final = 6
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -51,4 +61,39 @@ def place(
                 quotes.ask_price[asks] = price
                 quotes.ask_qty[asks] = lots
                 asks += 1
+    return bids, asks
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
+def follow(view: View, params: F64, first: int, shift: float, quotes: Quotes) -> tuple[int, int]:
+    """Quotes of a strategy that expects a move: its centre shifted, leaning against the inventory, after a far move
+    only on the side that goes with it.
+
+    Parameters
+    ----------
+    params, first
+        From that index on: far (deviations of the last cycle's return from which on the other side is left out; 0:
+        never), spread_percentage (first bid to first ask, percent), skew (basis points a quote size of inventory),
+        levels, level_spacing (in half spreads), base_quantity, max_position (base units), float64.
+    shift
+        Of the expected price from the mid, basis points.
+
+    Returns
+    -------
+    tuple[int, int]
+        How many bids and asks were written.
+    """
+    lots = np.int64(math.floor(params[first + BASE_QUANTITY] / view.lot + 1e-9))
+    if lots <= 0:
+        return 0, 0
+    shift -= params[first + SKEW] * np.float64(view.position) / np.float64(lots)
+    half = params[first + SPREAD_PERCENTAGE] * 50.0
+    levels, spacing = np.int64(params[first + LEVELS]), params[first + LEVEL_SPACING]
+    bids, asks = place(view, quotes, shift, half, levels, spacing, lots, params[first + MAX_POSITION] / view.lot)
+    far = params[first + FAR]
+    if far > 0.0 and view.volatility > 0.0:
+        if view.price_change > far * view.volatility:
+            asks = 0
+        elif view.price_change < -far * view.volatility:
+            bids = 0
     return bids, asks
