@@ -94,15 +94,14 @@ def forget(state: State, each: int) -> None:
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
 def correct_taken(state: State, position: int, old: int, new: int) -> None:
-    """A row that raises a level forgives as much as it adds, one that lowers it caps what counts as taken."""
+    """A row that raises a level forgives as much as it adds; never more counts as taken than there is."""
     each = int64(state.taken_head[position]) - 1
     while each >= 0:
         after = state.taken[each, T_LEVEL_NEXT]
         left = state.taken[each, T_QTY]
         if new > old:
             left -= new - old
-        elif left > new:
-            left = new
+        left = min(left, new)  # also after a rise: behind a best quote a level was unknown, old is 0 then
         if left > 0:
             state.taken[each, T_QTY] = left
         else:
