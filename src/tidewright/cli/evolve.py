@@ -10,20 +10,18 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from tidewright import __version__
+from tidewright.cli.learning import check_paths, conditions, option_words, origin, source_words
+from tidewright.cli.training_markets import training_markets
 from tidewright.cli.waiting import waiting
 from tidewright.market.clock import parse_duration
-from tidewright.market.codes import UNIT
 from tidewright.market.errors import UsageError
 from tidewright.market.tape import Tape
 
 if TYPE_CHECKING:
-    from tidewright.agents.executor.environment_tape import TapeSettings
     from tidewright.agents.executor.learning.evolution import Evolution, Generation
 
-BP = UNIT // 10_000  # a basis point as a rate of 1e-8
 EVERY = 5  # generations between checkpoints
-RULE = ("base_rule", "gamma", "kappa", "intensity", "horizon_s")
+RULE = "base_rule, gamma, kappa, intensity, horizon_s"
 
 
 def evolve(
@@ -53,29 +51,22 @@ def evolve(
     risk: Annotated[float, typer.Option(min=0.0, help="Weight of what is held, in the reward.")] = 0.01,
     setting: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help=f"Of the base rule: {', '.join(RULE)}."),
+        typer.Option("--set", metavar="NAME=VALUE", help=f"Of the base rule: {RULE}."),
     ] = None,
     work: Annotated[Path | None, typer.Option(help="Folder of checkpoint and log; else OUT.training.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")] = False,
 ) -> None:
     """Learn a policy for the strategy `shaped` by evolution strategies; a second call goes on with a stopped one."""
-    if bool(tape) == synthetic:
-        raise UsageError("give either --tape (one or more) or --synthetic")
-    if not out.absolute().parent.is_dir():
-        raise UsageError(f"cannot write {out}: there is no folder {out.absolute().parent}")
-    from tidewright.agents.executor.environment_tape import Randomisation, TapeSettings
+    check_paths(tape, synthetic, out)
+    from tidewright.agents.executor.environment_tape import TapeSettings
     from tidewright.agents.executor.learning.evolution import Evolution, EvolutionSettings
     from tidewright.agents.executor.reward import Reward
 
-    first, *others = (parse_duration(text) for text in latency.split(","))
     trading = TapeSettings(
         cycle_ns=parse_duration(cycle),
         decisions=episode,
-        entry_ns=first,
-        response_ns=first,
-        queue=queues.split(",")[0],
         capital=capital,
-        random=Randomisation(_rates(fees), (first, *others), tuple(queues.split(","))),
+        **conditions(latency, queues, fees),
         reward=Reward(beta=risk, gamma=0.0),
         **_rule(setting or []),
     )
@@ -87,46 +78,20 @@ def evolve(
         "--seed": seed, "--cycle": cycle, "--latency": latency,
         "--fees": fees, "--queues": queues, "--capital": f"{capital:g}", "--risk": risk,
     }  # fmt: skip
-    source = [word for path in tape or [] for word in ("--tape", str(path))]
-    if synthetic:
-        source = ["--synthetic", "--hours", f"{hours:g}", "--markets", str(markets)]
     command = shlex.join(
-        ["tidewright", "evolve", "--out", out.name, *source]
-        + [str(word) for pair in words.items() for word in pair]
+        ["tidewright", "evolve", "--out", out.name, *source_words(tape, hours, markets), *option_words(words)]
         + [word for pair in setting or [] for word in ("--set", pair)]
     )
     console = Console(stderr=True, highlight=False)
     with waiting("the markets", console):
-        tapes = [Tape.open(path) for path in tape] if tape else _markets(hours, markets)
+        tapes = [Tape.open(path) for path in tape] if tape else training_markets(markets, hours, None, None)
         evolution = Evolution(tapes, trading, settings, seed)
     newest = _evolve(console, evolution, work or Path(f"{out}.training"))
-    evolution.policy(_header(command, trading, tapes, settings.to_json(), seed)).save(out)
+    header = {"learner": {"method": "evolution", **settings.to_json()}, "seeds": [seed]}
+    evolution.policy({**origin(command, trading, tapes), **header}).save(out)
     console.print(f"written: {out}")
     if as_json:
         print(orjson.dumps({"policy": str(out), "command": command, "newest": newest}).decode())
-
-
-def _markets(hours: float, count: int) -> list[Tape]:
-    from tidewright.market.synthetic import synthesize
-
-    return [synthesize(None, hours, 1 + k) for k in range(count)]
-
-
-def _header(
-    command: str, trading: "TapeSettings", tapes: list[Tape], learner: dict[str, Any], seed: int
-) -> dict[str, Any]:
-    """What the policy's file says of how it was made."""
-    from tidewright.agents.executor.policy_run import tape_hash
-
-    data = [{"source": one.meta["source"], "rows": len(one), "sha256": tape_hash(one)} for one in tapes]
-    return {
-        "version": __version__,
-        "command": command,
-        "environment": trading.to_json(),
-        "data": data,
-        "learner": {"method": "evolution", **learner},
-        "seeds": [seed],
-    }
 
 
 def _evolve(console: Console, evolution: "Evolution", folder: Path) -> dict[str, Any]:
@@ -169,15 +134,10 @@ def _logged(log: Path, generations: int) -> list[list[str]]:
         return [row for index, row in enumerate(csv.reader(file)) if index <= generations]
 
 
-def _rates(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(round(float(part) * BP) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"--fees takes basis points separated by commas, was {text!r}") from None
-
-
 def _rule(pairs: list[str]) -> dict[str, Any]:
     """Parameters of the base rule."""
+    from tidewright.agents.executor.environment_tape import RULE
+
     found: dict[str, Any] = {}
     for pair in pairs:
         name, sign, value = pair.partition("=")

@@ -9,19 +9,16 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from tidewright import __version__
+from tidewright.cli.learning import check_paths, conditions, option_words, origin, source_words
 from tidewright.cli.training_markets import REGIMES, training_markets
 from tidewright.cli.waiting import waiting
 from tidewright.market.clock import parse_duration
-from tidewright.market.codes import UNIT
 from tidewright.market.errors import UsageError
 from tidewright.market.tape import Tape
 
 if TYPE_CHECKING:
     from tidewright.agents.executor.environment_tape import TapeSettings
     from tidewright.agents.executor.learning.ppo import Round, Settings
-
-BP = UNIT // 10_000  # a basis point as a rate of 1e-8
 
 
 def train(
@@ -60,25 +57,18 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")] = False,
 ) -> None:
     """Learn a policy for the strategy `shaped` by reinforcement; a second call goes on with one that was stopped."""
-    if bool(tape) == synthetic:
-        raise UsageError("give either --tape (one or more) or --synthetic")
     if tape and like is not None:
         raise UsageError("--like goes with --synthetic")
-    if not out.absolute().parent.is_dir():
-        raise UsageError(f"cannot write {out}: there is no folder {out.absolute().parent}")
-    from tidewright.agents.executor.environment_tape import Randomisation, TapeSettings
+    check_paths(tape, synthetic, out)
+    from tidewright.agents.executor.environment_tape import TapeSettings
     from tidewright.agents.executor.learning.ppo import Settings, device_of
 
     device_of(device)
-    first, *others = (parse_duration(text) for text in latency.split(","))
     trading = TapeSettings(
         cycle_ns=parse_duration(cycle),
         decisions=episode,
-        entry_ns=first,
-        response_ns=first,
-        queue=queues.split(",")[0],
         capital=capital,
-        random=Randomisation(_rates(fees), (first, *others), tuple(queues.split(","))),
+        **conditions(latency, queues, fees),
         extended=extended,
     )
     settings = Settings(
@@ -98,30 +88,21 @@ def train(
         print(orjson.dumps(answer).decode())
 
 
-def _rates(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(round(float(part) * BP) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"--fees takes basis points separated by commas, was {text!r}") from None
-
-
 def _command(
     out: Path, tape: list[Path] | None, synthetic: bool, hours: float, markets: int, iterations: int, lanes: int,
     cohorts: int, episode: int, seeds: int, seed: int, cycle: str, latency: str, fees: str, queues: str, capital: float,
     extended: bool, frames: int, like: Path | None, regimes: str | None, curriculum: float,
 ) -> str:  # fmt: skip
     """The command that makes the same policy again."""
-    source = [word for path in tape or [] for word in ("--tape", str(path))]
-    if synthetic:
-        source = ["--synthetic", "--hours", f"{hours:g}", "--markets", str(markets)]
-        source += [] if like is None else ["--like", str(like), "--regimes", regimes or REGIMES]
+    source = source_words(tape, hours, markets)
+    source += [] if like is None else ["--like", str(like), "--regimes", regimes or REGIMES]
     words = {
         "--iterations": iterations, "--lanes": lanes, "--cohorts": cohorts, "--episode": episode, "--seeds": seeds,
         "--seed": seed, "--cycle": cycle, "--latency": latency, "--fees": fees, "--queues": queues,
         "--capital": f"{capital:g}", "--frames": frames, "--curriculum": f"{curriculum:g}",
     }  # fmt: skip
-    rest = [str(word) for pair in words.items() for word in pair]
-    return shlex.join(["tidewright", "train", "--out", str(out), *source, *rest, *(["--extended"] if extended else [])])
+    rest = [*option_words(words), *(["--extended"] if extended else [])]
+    return shlex.join(["tidewright", "train", "--out", str(out), *source, *rest])
 
 
 def _train(
@@ -139,12 +120,9 @@ def _train(
 
     from tidewright.agents.executor.environment_tape import HOLD, TapeEnvironment
     from tidewright.agents.executor.learning.training import train as learn
-    from tidewright.agents.executor.policy_run import tape_hash
 
     torch.set_num_threads(threads)
-    data = [{"source": one.meta["source"], "rows": len(one), "sha256": tape_hash(one)} for one in tapes]
-    header = {"version": __version__, "command": command, "environment": trading.to_json(), "data": data}
-    header |= {name: options[name] for name in ("lanes", "cohorts")}
+    header = {**origin(command, trading, tapes), **{name: options[name] for name in ("lanes", "cohorts")}}
     columns = (
         TextColumn("seed {task.fields[seed]}"), BarColumn(), MofNCompleteColumn(), TextColumn("rounds"),
         TextColumn("reward {task.fields[reward]:+.3f}"), TimeElapsedColumn(), TimeRemainingColumn(),
@@ -177,7 +155,7 @@ def _train(
         "policy": str(out),
         "work": str(folder),
         "command": command,
-        "data": data,
+        "data": header["data"],
         "seeds": {
             str(seed): {"rounds": done.iteration, "steps": done.steps, "reward": done.reward, "terms": done.terms}
             for seed, done in newest.items()

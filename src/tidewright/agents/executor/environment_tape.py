@@ -52,6 +52,10 @@ class Randomisation:
     queues: tuple[str, ...] = ()
 
 
+RULE: Final = ("base_rule", "gamma", "kappa", "intensity", "horizon_s")
+"""Parameters of the base rule that hold for a whole run."""
+
+
 @dataclass(frozen=True, slots=True)
 class TapeSettings:
     """What lanes trade with, and how long.
@@ -115,6 +119,22 @@ class TapeSettings:
         for queue in (self.queue, *self.random.queues):
             if queue not in QUEUES:
                 raise UsageError(f"unknown queue model {queue!r}. There are: {', '.join(QUEUES)}")
+
+    @property
+    def rule(self) -> dict[str, float]:
+        """Parameters of the base rule by name, those of :data:`RULE`."""
+        return {name: getattr(self, name) for name in RULE}
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        """The conditions as :func:`tidewright.engine.backtest.backtest` takes them."""
+        return {
+            "cycle": self.cycle_ns / 1e9,
+            "latency": self.entry_ns / 1e9,
+            "queue": self.queue,
+            "limits": self.limits,
+            "capital": f"{self.capital:.8f}",
+        }
 
     @property
     def observation(self) -> int:
@@ -239,7 +259,7 @@ class Cohort:
             limits=settings.limits,
             ask=True,
         )
-        params = {name: getattr(settings, name) for name in ("base_rule", "gamma", "kappa", "intensity", "horizon_s")}
+        params = settings.rule
         self.replay = Replay(
             instrument,
             config,

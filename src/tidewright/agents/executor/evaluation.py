@@ -102,18 +102,12 @@ def evaluate(
 
 def _base(tape: Tape, steered: Steered, rates: tuple[str, str], fee: float) -> tuple[str, float, BacktestResult]:
     settings = steered.settings
-    names = ("base_rule", "gamma", "kappa", "intensity", "horizon_s", "levels")
-    params = {name: getattr(settings, name) for name in names}
     quantity, largest = steered.sizes
     result = backtest(
         tape,
         "shaped",
-        {**params, "base_quantity": quantity, "max_position": largest},
-        cycle=settings.cycle_ns / 1e9,
-        latency=settings.entry_ns / 1e9,
-        queue=settings.queue,
-        limits=settings.limits,
-        capital=f"{settings.capital:.8f}",
+        {**settings.rule, "levels": settings.levels, "base_quantity": quantity, "max_position": largest},
+        **settings.terms,
         fees=rates,
         record_equity=True,
     )

@@ -190,19 +190,12 @@ def run_panel(
     """
     settings = settings_of(policy)
     panel = Panel(policy, settings, listed=listed, future=np.zeros(0) if future is None else future)
-    params: dict[str, Any] = {
-        name: getattr(settings, name) for name in ("base_rule", "gamma", "kappa", "intensity", "horizon_s")
-    }
     levels = np.full(len(listed), float(settings.levels))
     result = backtest(
         tape,
         "shaped",
-        {**params, "levels": levels, "base_quantity": 0.0, "max_position": 0.0},
-        cycle=settings.cycle_ns / 1e9,
-        latency=settings.entry_ns / 1e9,
-        queue=settings.queue,
-        limits=settings.limits,
-        capital=f"{settings.capital:.8f}",
+        {**settings.rule, "levels": levels, "base_quantity": 0.0, "max_position": 0.0},
+        **settings.terms,
         fees=fees,
         record_equity=True,
         record_fills=False,

@@ -14,7 +14,6 @@ from tidewright.agents.executor.policy import Frames, Policy
 from tidewright.agents.executor.reward import TERMS
 from tidewright.agents.executor.state import MEMORY, NAMES
 from tidewright.engine.backtest import BacktestResult, backtest
-from tidewright.engine.replay import Replay
 from tidewright.engine.sweep import Job, Result, Rows, Tell
 from tidewright.market.errors import UsageError
 from tidewright.market.features import LAST_MID2
@@ -65,16 +64,7 @@ class Steered:
     def run(self, rows: Rows, job: Job, tell: Tell | None = None) -> Result:
         """Results of all lanes."""
         settings, data = self.settings, rows.data
-        replay = Replay(
-            job.instrument,
-            replace(job.config, ask=True),
-            job.strategy,
-            job.params,
-            job.lanes,
-            job.base_units,
-            job.quote_units,
-            job.check_balance,
-        )
+        replay = replace(job, config=replace(job.config, ask=True)).replay()
         memory: F64 = np.zeros((job.lanes, MEMORY))
         scratch, flow = np.zeros(len(NAMES)), np.zeros(kernel.FLOW)
         seen: F32 = np.zeros((2, job.lanes, self.policy.spaces.observation), np.float32)
@@ -155,16 +145,8 @@ def run_policy(tape: Tape, policy: Policy, **options: Any) -> tuple[BacktestResu
     capital = options.get("capital")
     if capital is not None:
         settings = replace(settings, capital=float(Decimal(str(capital))))
-    given = {
-        "cycle": settings.cycle_ns / 1e9,
-        "latency": settings.entry_ns / 1e9,
-        "queue": settings.queue,
-        "limits": settings.limits,
-        "capital": f"{settings.capital:.8f}",
-        **{name: value for name, value in options.items() if value is not None},
-    }
-    params = {name: getattr(settings, name) for name in ("base_rule", "gamma", "kappa", "intensity", "horizon_s")}
-    params = {**params, "levels": settings.levels, "base_quantity": 0.0, "max_position": 0.0}
+    given = {**settings.terms, **{name: value for name, value in options.items() if value is not None}}
+    params = {**settings.rule, "levels": settings.levels, "base_quantity": 0.0, "max_position": 0.0}
     steered = Steered(policy, settings)
     result = backtest(tape, "shaped", params, by=steered, **given)
     sized = dict(zip(("base_quantity", "max_position"), (np.array([size]) for size in steered.sizes), strict=True))

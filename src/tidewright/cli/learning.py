@@ -1,0 +1,73 @@
+"""What the commands that learn a policy have in common: their markets, their conditions, what the file tells."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tidewright import __version__
+from tidewright.market.clock import parse_duration
+from tidewright.market.codes import UNIT
+from tidewright.market.errors import UsageError
+from tidewright.market.tape import Tape
+
+if TYPE_CHECKING:
+    from tidewright.agents.executor.environment_tape import TapeSettings
+
+BP = UNIT // 10_000  # a basis point as a rate of 1e-8
+
+
+def check_paths(tape: Sequence[Path] | None, synthetic: bool, out: Path) -> None:
+    """Refuse to begin without one kind of market, or where the result could not be written.
+
+    Raises
+    ------
+    UsageError
+        If so.
+    """
+    if bool(tape) == synthetic:
+        raise UsageError("give either --tape (one or more) or --synthetic")
+    if not out.absolute().parent.is_dir():
+        raise UsageError(f"cannot write {out}: there is no folder {out.absolute().parent}")
+
+
+def conditions(latency: str, queues: str, fees: str) -> dict[str, Any]:
+    """Fields of the settings from lists of what is drawn; the first of each is what holds where nothing is drawn.
+
+    Raises
+    ------
+    UsageError
+        If a text is no such list.
+    """
+    from tidewright.agents.executor.environment_tape import Randomisation
+
+    first, *others = (parse_duration(text) for text in latency.split(","))
+    models = tuple(queues.split(","))
+    drawn = Randomisation(_rates(fees), (first, *others), models)
+    return {"entry_ns": first, "response_ns": first, "queue": models[0], "random": drawn}
+
+
+def source_words(tape: Sequence[Path] | None, hours: float, markets: int) -> list[str]:
+    """Words of the command that name the markets: the tapes, or that many synthetic ones."""
+    if tape:
+        return [word for path in tape for word in ("--tape", str(path))]
+    return ["--synthetic", "--hours", f"{hours:g}", "--markets", str(markets)]
+
+
+def option_words(options: Mapping[str, Any]) -> list[str]:
+    """Words of the command for options with a value."""
+    return [str(word) for pair in options.items() for word in pair]
+
+
+def origin(command: str, trading: "TapeSettings", tapes: Sequence[Tape]) -> dict[str, Any]:
+    """What a policy's file says of how it was made, whoever made it."""
+    from tidewright.agents.executor.policy_run import tape_hash
+
+    data = [{"source": one.meta["source"], "rows": len(one), "sha256": tape_hash(one)} for one in tapes]
+    return {"version": __version__, "command": command, "environment": trading.to_json(), "data": data}
+
+
+def _rates(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(round(float(part) * BP) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--fees takes basis points separated by commas, was {text!r}") from None
