@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from tidewright.cli.waiting import waiting
+from tidewright.engine.latency_text import FORMS, parse_latency
 from tidewright.market.clock import parse_duration
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import Instrument, text_units
@@ -47,11 +48,13 @@ def exchange(
         ),
     ] = None,
     entry_latency: Annotated[
-        str, typer.Option("--entry-latency", help="Market time from an order's sending to its arrival.")
+        str,
+        typer.Option("--entry-latency", help=f"Market time from an order's sending to its arrival, and back: {FORMS}."),
     ] = "50ms",
     response_latency: Annotated[
-        str, typer.Option("--response-latency", help="Market time from its arrival to the answer.")
-    ] = "50ms",
+        str | None,
+        typer.Option("--response-latency", help="Market time from its arrival to the answer. [default: the same]"),
+    ] = None,
     feed_latency: Annotated[
         str, typer.Option("--feed-latency", help="Latency of market data, for a tape without receipt times.")
     ] = "0ms",
@@ -59,7 +62,8 @@ def exchange(
 ) -> None:
     """Run a paper exchange that speaks Binance's spot protocol; its address and key are one JSON line on stdout."""
     rate = parse_pace(pace)
-    latencies = [parse_duration(text) for text in (entry_latency, response_latency, feed_latency)]
+    latencies = parse_latency(entry_latency, response_latency)
+    feed_ns = parse_duration(feed_latency)
     file = StateFile(state) if state is not None else None
     key = file.load() if file is not None else None
     require_free(host, port)  # the engine may have to be compiled: what is known to fail should fail first
@@ -73,9 +77,10 @@ def exchange(
         port=port,
         pace=rate,
         balances=(parse_balances(balance or (), market.instrument),),
-        entry_ns=latencies[0],
-        response_ns=latencies[1],
-        feed_ns=latencies[2],
+        entry_ns=latencies.entry_ns,
+        response_ns=latencies.response_ns,
+        latency=latencies.model,
+        feed_ns=feed_ns,
         queue=queue,
         keys=None if key is None else (key,),
     )

@@ -9,6 +9,7 @@ import orjson
 
 from tests.venues.paper.markets import make_tape
 from tests.venues.paper.model_engine import ModelEngine
+from tidewright.engine.latency import SampledLatency
 from tidewright.market.clock import MILLISECOND
 from tidewright.market.instrument import text_units
 from tidewright.market.tape import Tape
@@ -39,15 +40,16 @@ class Venue:
         limits: Limits = LOCKSTEP,
         entry_ns: int = 50 * MILLISECOND,
         response_ns: int = 50 * MILLISECOND,
+        latency: SampledLatency | None = None,
         engine: EngineMaker = ModelEngine,
     ) -> None:
         self.market = TapeMarket(tape)
         start = {a: text_units(v) for a, v in (balance or {"BTC": "1", "USDT": "1000", "BNB": "3"}).items()}
-        options = ExchangeOptions(entry_ns=entry_ns, response_ns=response_ns)
+        options = ExchangeOptions(entry_ns=entry_ns, response_ns=response_ns, latency=latency)
         balances = [start] * accounts
         self.engine: Any = engine(self.market, options, balances)
         self.clock = MarketTime(self.market.start_ns, self.market.end_ns, None)
-        self.exchange = Exchange(self.market, self.engine, balances, self.clock, entry_ns, response_ns, limits)
+        self.exchange = Exchange(self.market, self.engine, balances, self.clock, options.latencies, limits)
         ring, weights = KeyRing(KEYS[:accounts], self.exchange.accounts), WeightMeter(limits.weight_minute)
         self.rest = RestFace(self.exchange, ring, weights, lambda: WALL * MILLISECOND)
         self.ws = WsFace(self.exchange, ring, weights, lambda: WALL * MILLISECOND)

@@ -6,7 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tests.reference.book import Row
+from tests.reference.latency import Sampled
 from tests.reference.model import Model, Settings
+from tidewright.engine.latency import SampledLatency
 from tidewright.market.codes import NO_STOP
 from tidewright.market.tape import Columns
 from tidewright.venues.paper.desk import Engine, Report
@@ -20,12 +22,15 @@ REPORT = np.dtype([(name, np.int64) for name in Report._fields])
 class ModelEngine:
     def __init__(self, market: TapeMarket, options: ExchangeOptions, balances: list[dict[str, int]]) -> None:
         instrument = market.instrument
+        model = options.latency
+        assert model is None or isinstance(model, SampledLatency)
         settings = Settings(
             cycle_ns=1_000_000_000,
             entry_ns=options.entry_ns,
             response_ns=options.response_ns,
             feed_ns=options.feed_ns,
             queue=options.queue,
+            latency=None if model is None else Sampled(**model.to_json()),
             window_ticks=1 << 15,  # the engine's own choice is as wide: orders far from the market must be able to rest
         )
         self.model = Model(

@@ -10,6 +10,7 @@ import pytest
 from tests.venues.paper.faces import Venue, market_order, order
 from tests.venues.paper.markets import INSTRUMENT, START, make_tape
 from tests.venues.paper.model_engine import model_engine
+from tidewright.engine.latency import SampledLatency
 from tidewright.market.clock import MILLISECOND, SECOND
 from tidewright.market.instrument import Instrument
 from tidewright.venues.paper.desk import Report
@@ -17,6 +18,7 @@ from tidewright.venues.paper.engine import make_engine
 from tidewright.venues.paper.orders import ExecutionEvent
 
 FEES = Instrument.from_json(INSTRUMENT.to_json() | {"maker_fee": 123_457, "taker_fee": 98_765})
+SPIKES = SampledLatency(20 * MILLISECOND, 60 * MILLISECOND, 0.4, 500 * MILLISECOND, 0.1, seed=11)
 BALANCE = {"BTC": "1.5", "USDT": "250"}
 
 
@@ -64,16 +66,38 @@ def play(venue: Venue, steps: list[tuple[str, str, dict[str, Any]]]) -> list[Any
     return found
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(6))
 def test_answers_events_and_money_are_those_of_the_slow_model(tmp_path: Path, seed: int) -> None:
     tape = make_tape(tmp_path / "tape", seed=seed, instrument=FEES)
-    slow, fast = (Venue(tape, balance=BALANCE, engine=engine) for engine in (model_engine, make_engine))
+    latency = SPIKES if seed > 3 else None
+    slow, fast = (
+        Venue(tape, balance=BALANCE, latency=latency, engine=engine) for engine in (model_engine, make_engine)
+    )
     expected, found = play(slow, script(seed)), play(fast, script(seed))
     assert found == expected
     assert len(expected) > 150
     engine, own = fast.engine.account(0), fast.account.balances()
     assert (engine.base_units, engine.base_locked) == (own.base_free + own.base_locked, own.base_locked)
     assert (engine.quote_units, engine.quote_locked) == (own.quote_free + own.quote_locked, own.quote_locked)
+
+
+def test_with_drawn_latencies_nothing_overtakes_what_was_sent_or_happened_before(tmp_path: Path) -> None:
+    venue = Venue(make_tape(tmp_path / "tape", seed=5), latency=SPIKES, engine=make_engine)
+    desk, sent, arrived = venue.exchange.desk, [], []
+    for step in range(60):
+        venue.run_to(venue.clock.now_ns + (step % 7) * 40 * MILLISECOND)
+        sent.append(venue.clock.now_ns)
+        arrived.append(int(venue.place("BUY", "0.06", "95.00")["transactTime"]) * MILLISECOND)
+    assert arrived == sorted(arrived)
+    waits = [at // MILLISECOND - now // MILLISECOND for now, at in zip(sent, arrived, strict=True)]
+    assert min(waits) < 40 and max(waits) >= 500  # a spike, and what was sent behind it
+    times, heard = [], 0
+    while (known := desk.next_known_ns()) is not None:
+        found = desk.due(known)
+        assert known >= heard and found
+        heard = known
+        times += [event.ts for _, event in found]
+    assert times == sorted(times)
 
 
 def test_the_engine_reports_the_fields_that_the_exchange_reads() -> None:

@@ -44,6 +44,7 @@ class Account:
         self.trades: list[Fill] = []
         self.meter = OrderMeter(limits)
         self.execution_id = 0
+        self.heard_ns = 0  # when its newest event is known: a stream keeps its order
         self.updated_ns = 0
         self._newest: dict[str, int] = {}
         self._scales = scales

@@ -5,7 +5,7 @@ wait in a heap until market time reaches the instant at which they are known.
 """
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
 import numpy.typing as npt
@@ -29,6 +29,9 @@ from tidewright.venues.paper.orders import (
 )
 
 _FEED_PACKETS = 20_000
+
+Latencies = Callable[[int], tuple[int, int]]
+"""Entry latency of what is sent at an instant and response latency of what happens then, ns of market time."""
 
 _EXPIRY = {
     codes.NO_LIQUIDITY: "INSUFFICIENT_LIQUIDITY",
@@ -108,15 +111,15 @@ class Desk:
         One lane an account.
     accounts
         By lane.
-    response_ns
-        Response latency, for what the engine does not report itself.
+    latencies
+        As the engine's, for what it does not report itself.
     """
 
-    def __init__(self, market: TapeMarket, engine: Engine, accounts: list[Account], response_ns: int) -> None:
+    def __init__(self, market: TapeMarket, engine: Engine, accounts: list[Account], latencies: Latencies) -> None:
         self._market = market
         self._engine = engine
         self._accounts = accounts
-        self._response_ns = response_ns
+        self._latencies = latencies
         self._fed = 0
         self.at_ns = 0
         self._next_order = self._next_client = self._sequence = 0
@@ -154,6 +157,10 @@ class Desk:
     def next_known_ns(self) -> int | None:
         """When the next waiting event becomes known."""
         return self._heap[0][0] if self._heap else None
+
+    def known(self, at_ns: int) -> int:
+        """When a client hears of what happens at an instant."""
+        return at_ns + self._latencies(at_ns)[1]
 
     # -- orders -------------------------------------------------------------------------------------------------------
 
@@ -216,7 +223,7 @@ class Desk:
         order.qty = order.executed
         if starved or order.executed == 0:
             order.status = NEW
-            self._finish(account, order, EXPIRED, "INSUFFICIENT_LIQUIDITY", arrival_ns, arrival_ns + self._response_ns)
+            self._finish(account, order, EXPIRED, "INSUFFICIENT_LIQUIDITY", arrival_ns, self.known(arrival_ns))
         else:
             order.status = "FILLED"
             account.open.pop(order.order_id, None)
@@ -400,4 +407,5 @@ class Desk:
             self._held.append((known_ns, account, event))
             return
         self._sequence += 1
+        known_ns = account.heard_ns = max(known_ns, account.heard_ns)  # events of a stream keep their order
         heapq.heappush(self._heap, (known_ns, self._sequence, account, event))

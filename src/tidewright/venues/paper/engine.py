@@ -34,6 +34,7 @@ def make_engine(market: TapeMarket, options: ExchangeOptions, balances: list[dic
         queue=options.queue,
         queue_power=options.queue_power,
         feed_ns=options.feed_ns,
+        latency=options.latency,
     )
     replay: Any = Replay(
         without_filters(instrument),

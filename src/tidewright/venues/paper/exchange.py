@@ -12,7 +12,7 @@ from tidewright.market.codes import BEST_ASK, BEST_BID, BUY
 from tidewright.market.instrument import units_text
 from tidewright.venues.paper import errors
 from tidewright.venues.paper.account import Account
-from tidewright.venues.paper.desk import Desk, Engine
+from tidewright.venues.paper.desk import Desk, Engine, Latencies
 from tidewright.venues.paper.errors import ApiError
 from tidewright.venues.paper.filters import MAX_ALGO_ORDERS, MAX_AMENDS, OrderRules
 from tidewright.venues.paper.limits import Limits
@@ -62,8 +62,8 @@ class Exchange:
         Starting balances, one an account, 1e-8 units by asset.
     clock
         Market time.
-    entry_ns, response_ns
-        Latencies of orders and of answers, ns of market time.
+    latencies
+        Of orders and of answers.
     limits
         Order and weight limits.
     """
@@ -74,15 +74,14 @@ class Exchange:
         engine: Engine,
         balances: list[dict[str, int]],
         clock: MarketClock,
-        entry_ns: int,
-        response_ns: int,
+        latencies: Latencies,
         limits: Limits,
     ) -> None:
         instrument = market.instrument
         self.market = market
         self.clock = clock
         self.limits = limits
-        self.entry_ns, self.response_ns = entry_ns, response_ns
+        self._latencies = latencies
         self.publisher = MarketPublisher(market)
         self.messages = OrderMessages(instrument.symbol, market.scales, instrument.base, instrument.quote)
         self.rules = OrderRules(instrument, market.scales)
@@ -99,7 +98,7 @@ class Exchange:
             )
             for lane, balance in enumerate(balances)
         ]
-        self.desk = Desk(market, engine, self.accounts, response_ns)
+        self.desk = Desk(market, engine, self.accounts, latencies)
         self.closed = False
 
     # -- time ---------------------------------------------------------------------------------------------------------
@@ -111,7 +110,8 @@ class Exchange:
 
     def arrive(self) -> int:
         """Bring the engine to the instant at which a request sent now arrives; returns that instant."""
-        at = max(self.clock.market_ns() + self.entry_ns, self.desk.at_ns)
+        now = self.clock.market_ns()
+        at = max(now + self._latencies(now)[0], self.desk.at_ns)  # nothing overtakes what was sent before
         self.desk.run_to(at)
         return at
 
@@ -129,7 +129,7 @@ class Exchange:
         """``POST order``."""
         draft = self.draft(params)
         order = self._send(account, draft)
-        return Answer(self.messages.placed(order, divisor), order.time_ns + self.response_ns)
+        return Answer(self.messages.placed(order, divisor), self.desk.known(order.time_ns))
 
     def _send(self, account: Account, draft: Draft) -> Order:
         if self.closed:
@@ -185,7 +185,7 @@ class Exchange:
         cancel_id = params.client_id("newClientOrderId") or self.desk.new_client_id()
         self._cancel(account, order, cancel_id, params.optional("cancelRestrictions"), arrival)
         assert order is not None
-        return Answer(self.messages.cancelled(order, divisor), arrival + self.response_ns)
+        return Answer(self.messages.cancelled(order, divisor), self.desk.known(arrival))
 
     def _cancel(
         self, account: Account, order: Order | None, cancel_id: str, restriction: str | None, arrival: int
@@ -220,7 +220,7 @@ class Exchange:
         if not self.desk.amend(account, order, lots, client_id, arrival):
             raise errors.amend_rejected(errors.UNKNOWN)
         body = self.messages.amended(order, before_id, arrival, self.desk.sequence, divisor)
-        return Answer(body, arrival + self.response_ns)
+        return Answer(body, self.desk.known(arrival))
 
     def cancel_all(self, account: Account, params: Params, divisor: int) -> Answer:
         """``DELETE openOrders``."""
@@ -233,7 +233,7 @@ class Exchange:
         ]
         if not bodies:
             raise errors.cancel_rejected()
-        return Answer(bodies, arrival + self.response_ns)
+        return Answer(bodies, self.desk.known(arrival))
 
     def cancel_replace(self, account: Account, params: Params, divisor: int) -> Answer:
         """``POST order/cancelReplace``: filters are judged before anything is done."""
@@ -266,7 +266,7 @@ class Exchange:
             "cancelResponse": cancelled,
             "newOrderResponse": placed,
         }
-        known = arrival + self.response_ns
+        known = self.desk.known(arrival)
         if cancel_result == new_result == "SUCCESS":
             return Answer(body, known)
         if "SUCCESS" in (cancel_result, new_result):

@@ -267,9 +267,7 @@ def build(tape: Tape, options: ExchangeOptions | None = None, *, engine: EngineM
         raise UsageError(f"there must be one key an account, was {len(keys)} for {len(balances)}")
     clock = MarketTime(market.start_ns, market.end_ns, options.pace)
     limits = LOCKSTEP if options.pace is None else Limits(int(6_000 * options.pace))
-    exchange = Exchange(
-        market, engine(market, options, balances), balances, clock, options.entry_ns, options.response_ns, limits
-    )
+    exchange = Exchange(market, engine(market, options, balances), balances, clock, options.latencies, limits)
     if options.start_ns is not None and options.start_ns > market.start_ns:
         exchange.open_at(min(options.start_ns, market.end_ns))
         clock.now_ns = exchange.desk.at_ns
