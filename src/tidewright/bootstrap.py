@@ -24,7 +24,7 @@ from tidewright.market.instrument import Instrument
 from tidewright.market.tape import Columns, TapeWriter
 from tidewright.store.database import Database
 from tidewright.strategies.custom import is_reference
-from tidewright.trading.advice import EXECUTOR, OPTIMIZER, Advice
+from tidewright.trading.advice import EXECUTOR, OPTIMIZER, Advice, Inbox
 from tidewright.trading.capital import Capital
 from tidewright.trading.chair import Chair
 from tidewright.trading.commands import FOLDER, CommandBox
@@ -37,6 +37,7 @@ from tidewright.trading.replay_journal import relearn
 from tidewright.trading.session import Parts, Session
 from tidewright.trading.settings import AdviceSettings, AgentSettings, SessionSettings
 from tidewright.trading.standby import Standby
+from tidewright.trading.team_advice import TeamAdvice
 from tidewright.venues.binance.client import BinanceConfig
 from tidewright.venues.binance.feed import BinanceFeed
 from tidewright.venues.binance.trading import BinanceTrading
@@ -336,21 +337,29 @@ class Resources:
 
     async def connect_optimizer(
         self, instrument: Instrument, registration: Registration, note: Callable[..., None], clock: Clock
-    ) -> Advice:
+    ) -> Advice | TeamAdvice:
         """Start the optimizer's process."""
         assert self._settings.advice is not None
-        rules = Rules.between(EXECUTOR, (OPTIMIZER,), self._settings.advice.epoch_ns)
+        team = self._settings.agents.tuned
+        rules = Rules.asking(team or (EXECUTOR,), OPTIMIZER, self._settings.advice.epoch_ns)
         command = [sys.executable, "-m", "tidewright.agents.optimizer", "--memory", str(self.folder / MEMORY)]
         advice = self._settings.advice
         command += Bounds(advice.nice, advice.cpu_share, advice.memory_mb).arguments()
-        if is_reference(self._settings.strategy):
-            command += ["--strategy", self._settings.strategy]
+        strategies = [self._settings.agents.strategies[name].strategy for name in team] or [self._settings.strategy]
+        for name in team:
+            command += ["--agent", name]
+        for strategy in dict.fromkeys(filter(is_reference, strategies)):
+            command += ["--strategy", strategy]
         pools = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
         threads = {name: os.environ.get(name, "1") for name in pools}  # read before the agent could set them
         self._optimizer = ProcessBus(command, self.journal(), Admission(rules), clock, threads)
         await self._optimizer.start()
         tape = str((self.folder / TAPE).resolve())
-        return Advice(self._optimizer, self._settings, instrument, registration, tape, note)
+        given = (self._optimizer, self._settings, instrument, registration, tape, note)
+        if not team:
+            return Advice(*given)
+        inbox = Inbox(self._optimizer)
+        return TeamAdvice({name: Advice(*given, name, inbox) for name in team}, advice, self._settings.cycle_ns)
 
     async def close(self) -> None:
         """End the optimizer and close all files; if the start failed before a session was written, unmake them."""

@@ -46,7 +46,7 @@ def test_an_optimizer_of_its_own_process_judges_a_users_grid_like_the_built_in(t
         clock, item = ManualClock(), request(tape, 0, strategy=own.name, strategy_digest=own.digest)
         clock.set(item.timestamp_ns)
         with Journal(tmp_path / "journal.jsonl", fsync=False) as journal:
-            rules = Admission(Rules.between("session", ["optimizer"]))
+            rules = Admission(Rules.asking(["session"], "optimizer"))
             async with ProcessBus([*COMMAND, "--strategy", own.name], journal, rules, clock) as bus:
                 await bus.send(item)
                 delivery = await bus.receive(120.0)

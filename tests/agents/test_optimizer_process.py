@@ -56,7 +56,7 @@ def answers(tape: Tape, folder: Path) -> list[Message]:
         clock = ManualClock()
         said = []
         with Journal(folder / "journal.jsonl", fsync=False) as journal:
-            rules = Admission(Rules.between("session", ["optimizer"]))
+            rules = Admission(Rules.asking(["session"], "optimizer"))
             async with ProcessBus([*COMMAND, "--memory", str(folder / "memory")], journal, rules, clock) as bus:
                 for epoch in range(2):
                     item = request(tape, epoch)

@@ -18,7 +18,7 @@ from tidewright.market.clock import MINUTE, SECOND, ManualClock
 from tidewright.market.errors import DataError, NotFoundError, NotRunningError, TimedOutError
 
 NOW = 1_750_000_000 * SECOND
-RULES = Rules.between("executor", ["advisor"])
+RULES = Rules.asking(["executor"], "advisor")
 
 
 def proposal(at_ns: int = NOW, **data: Any) -> ParameterUpdateMessage:

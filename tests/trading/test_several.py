@@ -20,7 +20,7 @@ from tidewright.trading.capital import Capital, in_steps
 from tidewright.trading.reconcile import DoesNotBalanceError
 from tidewright.trading.replay_journal import relearn, replay
 from tidewright.trading.seat_settings import SeatSettings
-from tidewright.trading.settings import AgentSettings, SessionSettings, StrategyAgent
+from tidewright.trading.settings import AgentSettings, StrategyAgent
 
 SIZES = {"base_quantity": 0.01, "max_position": 0.05, "levels": 2}
 AGENTS = {
@@ -270,8 +270,6 @@ def test_settings_say_what_does_not_go_together():
         AgentSettings(strategies={"grid": AGENTS["grid"]})
     with pytest.raises(UsageError, match="one or the other"):
         AgentSettings(strategies=AGENTS, commands={"voter": ("x",)})
-    with pytest.raises(UsageError, match="switch it off"):
-        SessionSettings(agents=AgentSettings(strategies=AGENTS))
 
 
 def test_a_learned_policy_is_one_of_the_agents_with_a_shadow_of_its_own(tmp_path):

@@ -146,13 +146,13 @@ def demo(
         raise UsageError(f"seed must be >= 0, was {seed}")
     epoch_ns = parse_duration(epoch)
     # A third of an epoch to think in, beside the trading: waiting for it at once would be waiting at every epoch.
-    think = max(1, epoch_ns // (3 * CYCLE))
+    think = max(1, epoch_ns // (max(3, len(team)) * CYCLE))  # several are asked about in turn
     advice = AdviceSettings(epoch_ns, answer_cycles=think, threshold=threshold, seed=seed)
     limits = Limits(max_position_share=POSITION_SHARE, strict=True)
     settings = SessionSettings(
         strategy=strategy,
         limits=limits,
-        advice=advice if optimizer and not team else None,
+        advice=advice if optimizer else None,
         seat=seat,
         coordination=coordination,
     )
@@ -358,7 +358,8 @@ def _notes(market: Market, settings: SessionSettings) -> tuple[str, ...]:
     if settings.agents.strategies:
         return (
             f"{len(settings.agents.strategies)} agents on one account: {', '.join(settings.agents.strategies)}; "
-            f"their capital is shared out by the pattern {settings.coordination}",
+            f"their capital is shared out by the pattern {settings.coordination}"
+            + ("; the optimizer looks for better parameters of each in turn" if settings.advice is not None else ""),
             *_account_notes(market),
         )
     start = "poor parameters on purpose" if settings.strategy in POOR else "the strategy's own defaults"

@@ -267,7 +267,7 @@ def _settings(path: Path, data: Mapping[str, Any], live: bool, given: Mapping[st
             gate=_gate(data.get("gate", {}), live),
             canary=_canary(data.get("canary", {})),
         )
-        if advice.get("enabled", not several)
+        if advice.get("enabled", not several or bool(agents.tuned))
         else None,
         adopt=restart == "adopt",
         coordination=str(data.get("coordination", defaults.coordination)),

@@ -33,12 +33,12 @@ class Rules:
     max_ahead_ns: int = SECOND
 
     @classmethod
-    def between(cls, executor: str, advisors: Iterable[str], max_age_ns: int = 10 * MINUTE) -> "Rules":
-        """Rules of one executor and its advisors: requests and decisions go out, proposals and statuses come back."""
+    def asking(cls, askers: Iterable[str], advisor: str, max_age_ns: int = 10 * MINUTE) -> "Rules":
+        """Rules of an advisor and those it advises: requests and decisions go out, proposals and statuses come back."""
         routes = set()
-        for advisor in advisors:
-            routes |= {(executor, advisor, kind) for kind in ("optimize_request", "decision", "status")}
-            routes |= {(advisor, executor, kind) for kind in ("parameter_update", "status")}
+        for asker in askers:
+            routes |= {(asker, advisor, kind) for kind in ("optimize_request", "decision", "status")}
+            routes |= {(advisor, asker, kind) for kind in ("parameter_update", "status")}
         return cls(frozenset(routes), default_age_ns=max_age_ns)
 
     @classmethod

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from tidewright.agents.executor.canary import Rollout, Transition, comparison_of
-from tidewright.agents.executor.executor import Executor
 from tidewright.agents.executor.proposals import Standing, Verdict, judge
 from tidewright.coordination.admission import RefusedError
 from tidewright.coordination.messages import Message, ParameterUpdateMessage, StatusMessage, encode, message
 from tidewright.coordination.process import Delivery
 from tidewright.market.errors import DataError, NotRunningError, TimedOutError
 from tidewright.market.instrument import Instrument, units_text
+from tidewright.risk.limits import Limits
 from tidewright.strategies import registry
 from tidewright.trading.cycles import Registration
 from tidewright.trading.ledger import Ledger
@@ -35,6 +35,36 @@ class Line(Protocol):
         ...
 
 
+class Inbox:
+    """What comes over a line, one after another, for all who ask over it: a wait that was given up is gone on with."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._receiving: asyncio.Task[Delivery] | None = None
+
+    async def next(self, timeout_s: float) -> Delivery | None:
+        """The next delivery; ``None``: it has not come in time.
+
+        Raises
+        ------
+        NotRunningError
+            If the other end has gone.
+        """
+        if self._receiving is None:
+            self._receiving = asyncio.ensure_future(self._line.receive(None))
+        done, _ = await asyncio.wait({self._receiving}, timeout=timeout_s)
+        if not done:
+            return None
+        receiving, self._receiving = self._receiving, None
+        return receiving.result()
+
+    async def close(self) -> None:
+        """Stop waiting."""
+        if self._receiving is not None:
+            self._receiving.cancel()
+            await asyncio.gather(self._receiving, return_exceptions=True)
+
+
 class Ratify(Protocol):
     """What the agents together make of a proposal that the executor would accept."""
 
@@ -48,6 +78,34 @@ class Ratify(Protocol):
         incumbent: Mapping[str, float],
     ) -> Verdict:
         """The verdict, its parameters changed, or a refusal."""
+        ...
+
+
+class Tuned(Protocol):
+    """Whose parameters are advised on: an executor, or one of several agents on its desk."""
+
+    @property
+    def strategy(self) -> registry.Strategy:
+        """The rule that quotes."""
+        ...
+
+    @property
+    def params(self) -> dict[str, float]:
+        """What it quotes with now."""
+        ...
+
+    @property
+    def limits(self) -> Limits:
+        """Risk limits."""
+        ...
+
+    @property
+    def share(self) -> float:
+        """Of the account's capital, over 0 to 1: its sizes are scaled by it."""
+        ...
+
+    def use(self, params: Mapping[str, float]) -> None:
+        """Take parameters from the next decision on."""
         ...
 
 
@@ -87,6 +145,10 @@ class Advice:
         Path of the growing tape.
     note
         Writes one row of the message table: keyword arguments of its columns but the session.
+    name
+        Whose parameters these are: who asks, and to whom answers are addressed.
+    inbox
+        Of the line, where others ask over it too.
 
     Attributes
     ----------
@@ -103,12 +165,15 @@ class Advice:
         registration: Registration,
         tape: str,
         note: Callable[..., None],
+        name: str = EXECUTOR,
+        inbox: Inbox | None = None,
     ) -> None:
         assert settings.advice is not None
         self._line, self._settings, self._advice = line, settings, settings.advice
         self._instrument, self._registration, self._tape, self._note = instrument, registration, tape, note
+        self.name = name
+        self._inbox = inbox or Inbox(line)
         self._awaited, self._due_ns = "", 0
-        self._receiving: asyncio.Task[Delivery] | None = None
         self.proposals = self.accepted = self.refused = self.errors = 0
         self._waiting_since: float | None = None
         self.latest = Latest()
@@ -130,7 +195,25 @@ class Advice:
         """Wall seconds for which the session has stood still for an answer; 0 if it does not."""
         return 0.0 if self._waiting_since is None else time.monotonic() - self._waiting_since
 
-    def staged(self, executor: Executor) -> Rollout:
+    def due(self, now_ns: int, started_ns: int) -> bool:
+        """Whether an epoch begins now."""
+        return (now_ns - started_ns) % self._advice.epoch_ns == 0
+
+    def resume(self, accepted: int, refused: int, rollouts: Mapping[str, Rollout]) -> None:
+        """Go on after a restart: what was counted, and the stage of the parameters."""
+        self.accepted, self.refused, self.proposals = accepted, refused, accepted + refused
+        self.rollout = rollouts.get(self.name)
+
+    def aim(self, executor: Tuned) -> dict[str, float]:
+        """Parameters that are aimed at: what trades, or a canary's at full size."""
+        return dict(self.staged(executor).params)
+
+    def stage(self, executor: Tuned) -> tuple[str, dict[str, Any]]:
+        """The stage of the parameters in use, in words and as plain values."""
+        rollout = self.staged(executor)
+        return rollout.text(), rollout.state()
+
+    def staged(self, executor: Tuned) -> Rollout:
         """The stage of the parameters in use; at the beginning those of the executor, steady."""
         if self.rollout is None:
             assert self._settings.advice is not None
@@ -138,7 +221,7 @@ class Advice:
             self._handed = dict(executor.params)
         return self.rollout
 
-    async def use(self, now_ns: int, executor: Executor, mid2: int) -> None:
+    async def use(self, now_ns: int, executor: Tuned, mid2: int) -> None:
         """Hand the executor what is to be traded now: the stage may have changed.
 
         What somebody else has set meanwhile, such as an operator, stands and ends the stage.
@@ -149,25 +232,25 @@ class Advice:
             step = rollout.replace(set_now, now_ns)
             if step is not None:
                 await self._announce(now_ns, step)
-        params = rollout.trading(self._instrument, mid2 * 0.5 * float(self._instrument.tick))
+        params = rollout.trading(self._instrument, mid2 * 0.5 * float(self._instrument.tick), executor.share)
         if {**executor.params, **params} != executor.params:
             executor.use(params)
         self._handed = dict(executor.params)
         if not self._traded or self._traded[-1][1] != self._handed:
             self._traded.append((now_ns, self._handed))
 
-    async def watch(self, now_ns: int, executor: Executor) -> None:
+    async def watch(self, now_ns: int, executor: Tuned) -> None:
         """The step that the passing of time causes: a canary that nobody judges any more is rolled back."""
         step = self.staged(executor).check(now_ns)
         if step is not None:
             await self._announce(now_ns, step)
 
-    async def ask(self, now_ns: int, from_ns: int, rows: int, executor: Executor, ledger: Ledger, mid2: int) -> None:
+    async def ask(self, now_ns: int, from_ns: int, rows: int, executor: Tuned, ledger: Ledger, mid2: int) -> None:
         """Send the epoch's request; the tape must have been published."""
         if self.gone:
             return
         advice, latency = self._advice, self._registration
-        request_id = f"epoch-{now_ns}"
+        request_id = f"epoch-{now_ns}" + (f"-{self.name}" if self.name != EXECUTOR else "")
         limits = self._settings.limits
         data: dict[str, Any] = {
             "tape": self._tape,
@@ -198,7 +281,7 @@ class Advice:
             **(self.chair.request(now_ns) if self.chair is not None else {}),
         }
         try:
-            item = message("optimize_request", now_ns, EXECUTOR, OPTIMIZER, data)
+            item = message("optimize_request", now_ns, self.name, OPTIMIZER, data)
             self._journal(now_ns, "out", item)
             await self._line.send(item)
         except (DataError, RefusedError, NotRunningError) as error:
@@ -207,7 +290,7 @@ class Advice:
         self._awaited = request_id
         self._due_ns = now_ns + advice.answer_cycles * self._settings.cycle_ns
 
-    def _watched(self, now_ns: int, executor: Executor) -> dict[str, Any]:
+    def _watched(self, now_ns: int, executor: Tuned) -> dict[str, Any]:
         """What the request says of the parameters in use: those that are watched, and what traded since the last."""
         found: dict[str, Any] = {}
         shadow = self.staged(executor).request()
@@ -219,7 +302,7 @@ class Advice:
         self._traded = [(now_ns, dict(executor.params))]
         return found
 
-    async def answer(self, now_ns: int, executor: Executor, ledger: Ledger, mid2: int, *, wait: bool) -> Verdict | None:
+    async def answer(self, now_ns: int, executor: Tuned, ledger: Ledger, mid2: int, *, wait: bool) -> Verdict | None:
         """The verdict on the answer that takes effect now; ``None`` if none is due or none came.
 
         Parameters
@@ -230,23 +313,18 @@ class Advice:
         """
         if not self._awaited or now_ns < self._due_ns or self.gone:
             return None
-        if self._receiving is None:
-            self._receiving = asyncio.ensure_future(self._line.receive(None))
         self._waiting_since = time.monotonic()
         try:
-            done, _ = await asyncio.wait({self._receiving}, timeout=self._advice.timeout_s if wait else 0.0)
+            delivery = await self._inbox.next(self._advice.timeout_s if wait else 0.0)
+        except NotRunningError as error:
+            self._failed(now_ns, str(error), gone=True)
+            return None
         finally:
             self._waiting_since = None
-        if not done:
+        if delivery is None:
             late_ns = now_ns - self._due_ns
             if wait or late_ns >= self._advice.epoch_ns:
                 self._failed(now_ns, str(TimedOutError(f"no answer to {self._awaited} in time: it is left alone")))
-            return None
-        receiving, self._receiving = self._receiving, None
-        try:
-            delivery = receiving.result()
-        except NotRunningError as error:
-            self._failed(now_ns, str(error), gone=True)
             return None
         if delivery.message is None:
             self.proposals += 1
@@ -257,7 +335,10 @@ class Advice:
             return None
         return await self._judge(now_ns, delivery.message, executor, ledger, mid2)
 
-    async def _judge(self, now_ns: int, item: Message, executor: Executor, ledger: Ledger, mid2: int) -> Verdict | None:
+    async def _judge(self, now_ns: int, item: Message, executor: Tuned, ledger: Ledger, mid2: int) -> Verdict | None:
+        if item.target_agent != self.name:  # the late answer to a request of somebody else
+            self._journal(now_ns, "in", item, "refused", f"stale: it is for {item.target_agent}, {self.name} has asked")
+            return None
         stepped = await self._compare(now_ns, item, executor)
         if self.chair is not None:
             self.chair.heard(now_ns, item, self.staged(executor).held)
@@ -320,17 +401,17 @@ class Advice:
     def _held(self, rollout: Rollout) -> str:
         return rollout.held or (self.chair.held if self.chair is not None else "")
 
-    def take(self, now_ns: int, name: str, params: Mapping[str, float], why: str, executor: Executor) -> None:
+    def take(self, now_ns: int, name: str, params: Mapping[str, float], why: str, executor: Tuned) -> None:
         """Let parameters that came from no proposal go the same way: small first, and back if they do harm."""
         rollout = self.staged(executor)
         if self._held(rollout):
             return
         step = rollout.accept(now_ns, name, params, now_ns, 0.0)
         self.latest = Latest(f"{name}: {why}; {step.cause}", True)
-        body = message("decision", now_ns, EXECUTOR, EXECUTOR, {**step.data(), "reasons": [why, step.cause]})
+        body = message("decision", now_ns, self.name, self.name, {**step.data(), "reasons": [why, step.cause]})
         self._journal(now_ns, "out", body, step.stage, why)
 
-    async def _compare(self, now_ns: int, item: Message, executor: Executor) -> Transition | None:
+    async def _compare(self, now_ns: int, item: Message, executor: Tuned) -> Transition | None:
         """Take in the shadow comparison that an answer carries."""
         carried = getattr(item.data, "shadow", None)
         seen = None if carried is None else comparison_of({"shadow": carried.model_dump()})
@@ -346,7 +427,7 @@ class Advice:
     async def _tell(self, now_ns: int, data: dict[str, Any], stage: str, target: str) -> None:
         """Journal a decision and send it: what it says is done already, whether the other hears of it or not."""
         try:
-            reply = message("decision", now_ns, EXECUTOR, target, data)
+            reply = message("decision", now_ns, self.name, target, data)
             self._journal(now_ns, "out", reply, stage, "; ".join(data["reasons"]))
             if not self.gone:
                 await self._line.send(reply)
@@ -355,9 +436,7 @@ class Advice:
 
     async def close(self) -> None:
         """Stop waiting."""
-        if self._receiving is not None:
-            self._receiving.cancel()
-            await asyncio.gather(self._receiving, return_exceptions=True)
+        await self._inbox.close()
 
     def _failed(self, now_ns: int, why: str, *, gone: bool = False) -> None:
         self.errors += 1
@@ -377,7 +456,7 @@ class Advice:
         )
 
 
-def _typed(executor: Executor, params: Mapping[str, float]) -> dict[str, int | float]:
+def _typed(executor: Tuned, params: Mapping[str, float]) -> dict[str, int | float]:
     whole = {parameter.name for parameter in registry.strategy(executor.strategy.name).parameters if parameter.integer}
     return {name: int(value) if name in whole else value for name, value in params.items()}
 

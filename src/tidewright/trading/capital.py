@@ -68,7 +68,7 @@ class Capital(Coordinator):
             self._alike.add(now_ns, gains)
         for agent, one in desk.agents.items():
             if self.shadow is not None:
-                self.shadow.use(agent, one.params)  # they may have been set by hand
+                self.shadow.use(agent, desk.aims.get(agent, one.params))  # they may have been tuned or set by hand
         self._said = {}
         for agent in desk.speaking:
             wins, rounds = self._record[agent]

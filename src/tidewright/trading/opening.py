@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -21,6 +21,7 @@ from tidewright.trading.settings import SessionSettings
 from tidewright.venues.interface import TradingVenue
 
 logger = logging.getLogger(__name__)
+EXECUTOR: Final = "executor"
 
 
 @dataclass(slots=True)
@@ -37,8 +38,8 @@ class Opened:
         Parameters to go on with.
     fills, cycles, accepted, refused, start_equity_units
         What a broken-off session had done before.
-    rollout
-        The stage its parameters were in; ``None``: nothing was ever accepted.
+    rollouts
+        The stage the parameters were in, of the executor or of each of several agents; absent: nothing was accepted.
     """
 
     session: str
@@ -53,7 +54,7 @@ class Opened:
     accepted: int = 0
     refused: int = 0
     paused: bool = False
-    rollout: Rollout | None = None
+    rollouts: dict[str, Rollout] = field(default_factory=dict)
     pattern: str = ""
 
 
@@ -162,13 +163,13 @@ async def open_again(
     equity = database.rows(schema.equity, session)
     messages = database.rows(schema.messages, session)
     proposals = [message for message in messages if message["message_type"] != "command"]
-    rollout = _rollout(messages, settings)
+    rollouts = _rollouts(messages, settings)
     return Opened(
         session,
         int(row["started_ns"]),
         start_trade,
         manager,
-        rollout.params if rollout is not None else _newest_params(messages, settings),
+        _params(messages, settings, rollouts),
         found,
         known + len(found.missing_fills),
         max(0, len(equity) - 1),
@@ -176,26 +177,33 @@ async def open_again(
         sum(message["verdict"] == "accepted" for message in proposals),
         sum(message["verdict"] in ("refused", "invalid") and message["direction"] == "in" for message in proposals),
         was_paused(messages),
-        rollout,
+        rollouts,
         last_pattern(messages),
     )
 
 
-def _rollout(messages: list[Row], settings: SessionSettings) -> Rollout | None:
-    """The stage of the parameters when the session broke off, from its journal: each step and each comparison again.
+def _rollouts(messages: list[Row], settings: SessionSettings) -> dict[str, Rollout]:
+    names = tuple(settings.agents.strategies) or (EXECUTOR,)
+    found = {name: _rollout(name, messages, settings) for name in names}
+    return {name: rollout for name, rollout in found.items() if rollout is not None}
+
+
+def _rollout(name: str, messages: list[Row], settings: SessionSettings) -> Rollout | None:
+    """The stage of one's parameters when the session broke off, from its journal: each step and comparison again.
 
     Without an optimizer nobody would watch a canary: it counts as rolled back.
     """
     advice = settings.advice
-    steps = [row for row in messages if row["message_type"] == "decision" and row["direction"] == "out"]
+    own = [row for row in messages if row["message_type"] == "command" or name in _ends(row)]
+    steps = [row for row in own if row["message_type"] == "decision" and row["direction"] == "out"]
     staged = [step for row in steps if (step := transition_of(_data(row), row["ts"])) is not None]
     if not staged:
         return None
     found = Rollout(CanaryRules() if advice is None else advice.canary, settings.cycle_ns, staged[0].previous)
-    for row in messages:
+    for row in own:
         if row["message_type"] == "command":
-            if row["verdict"] == "accepted" and (params := _data(row).get("params")):
-                found.replace({name: float(value) for name, value in params.items()}, row["ts"])
+            if row["verdict"] == "accepted" and (params := _own(name, _data(row).get("params") or {})):
+                found.replace(params, row["ts"])
         elif row["direction"] == "in":
             if (seen := comparison_of(_data(row))) is not None:
                 found.note(seen)
@@ -206,6 +214,18 @@ def _rollout(messages: list[Row], settings: SessionSettings) -> Rollout | None:
     return found
 
 
+def _ends(row: Row) -> tuple[str, ...]:
+    """Who a message is from and for."""
+    value = orjson.loads(row["body"]) if row["body"] else None
+    return (str(value.get("source_agent")), str(value.get("target_agent"))) if isinstance(value, dict) else ()
+
+
+def _own(name: str, params: Mapping[str, float]) -> dict[str, float]:
+    """Of parameters set by hand those of one: ``agent.name`` where several trade."""
+    prefix = "" if name == EXECUTOR else f"{name}."
+    return {key.removeprefix(prefix): float(value) for key, value in params.items() if key.startswith(prefix)}
+
+
 def _data(row: Row) -> dict[str, Any]:
     if not row["body"]:
         return {}
@@ -214,13 +234,18 @@ def _data(row: Row) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _newest_params(messages: list[Row], settings: SessionSettings) -> dict[str, float]:
+def _params(messages: list[Row], settings: SessionSettings, rollouts: Mapping[str, Rollout]) -> dict[str, float]:
+    """What to go on with: what a rollout aims at, else the last that was set; ``agent.name`` where several trade."""
+    if not settings.agents.strategies and EXECUTOR in rollouts:
+        return dict(rollouts[EXECUTOR].params)
     params = dict(settings.params)
     for row in messages:
         if row["verdict"] != "accepted":
             continue
-        if row["message_type"] == "parameter_update":
-            params.update(orjson.loads(row["body"])["data"]["optimized_params"])
+        if row["message_type"] == "parameter_update" and not settings.agents.strategies:
+            params.update(_data(row)["optimized_params"])
         elif row["message_type"] == "command":
-            params.update(orjson.loads(row["body"])["data"].get("params") or {})
+            params.update(_data(row).get("params") or {})
+    for name, rollout in rollouts.items():
+        params |= {f"{name}.{parameter}": value for parameter, value in rollout.params.items()}
     return params

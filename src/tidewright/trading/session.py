@@ -34,6 +34,7 @@ from tidewright.trading.reconcile import Reconciliation, write
 from tidewright.trading.settings import SessionSettings
 from tidewright.trading.several import Desk
 from tidewright.trading.table import VenueCheck, open_shadows, take_seats
+from tidewright.trading.team_advice import TeamAdvice
 from tidewright.venues.interface import MarketFeed, Outcome, TradingVenue
 
 _T = TypeVar("_T")
@@ -42,7 +43,8 @@ _CANCEL_TRIES: Final = 5
 _PUBLISH_CYCLES: Final = 20
 
 
-AdviceMaker = Callable[[Instrument, Registration, Callable[..., None], Clock], Awaitable[Advice | None]]
+Adviser = Advice | TeamAdvice
+AdviceMaker = Callable[[Instrument, Registration, Callable[..., None], Clock], Awaitable[Adviser | None]]
 
 
 @dataclass(slots=True)
@@ -100,7 +102,7 @@ class Session:
         self.now = Now()
         self.cycles = 0
         self._opened: Opened | None = None
-        self._advice: Advice | None = None
+        self._advice: Any = None  # an Adviser, of the executor or of the desk that it is given
         self._recorder: TapeWriter | None = None
         self._intake: Intake | None = None
         self.control = Control(parts.commands, self.stop)
@@ -246,14 +248,13 @@ class Session:
         if parts.advice is not None and settings.advice is not None:
             self._advice = await parts.advice(self._instrument, self._registration, self._note, parts.cycles.clock)
         if self._advice is not None:
-            self._advice.accepted, self._advice.refused = opened.accepted, opened.refused
-            self._advice.proposals = opened.accepted + opened.refused
-            self._advice.rollout = opened.rollout
-            self._advice.council = parts.coordinator.ratify if parts.coordinator is not None else None
+            self._advice.resume(opened.accepted, opened.refused, opened.rollouts)
+            if isinstance(self._advice, Advice) and parts.coordinator is not None:
+                self._advice.council = parts.coordinator.ratify
         if parts.chair is not None:
             parts.chair.note = self._note
             parts.chair.open(self._executor, parts.database, self._session, beat.ts)
-            if self._advice is not None:
+            if isinstance(self._advice, Advice):
                 self._advice.chair = parts.chair
         if parts.coordinator is not None:
             await parts.coordinator.start()
@@ -415,7 +416,7 @@ class Session:
         advice = self._advice
         if advice is None or self._settings.advice is None or self.stop.is_set():
             return
-        if (now - self._started_ns) % self._settings.advice.epoch_ns or not self._book.last_mid2:
+        if not advice.due(now, self._started_ns) or not self._book.last_mid2:
             return
         self._tape.publish()
         rows = self._tape.rows
@@ -452,7 +453,8 @@ class Session:
 
     def _aim(self) -> dict[str, float]:
         """The parameters that are aimed at: what trades, or a canary's at full size."""
-        return dict(self._advice.staged(self._executor).params if self._advice is not None else self._executor.params)
+        aimed = self._advice.aim(self._executor) if self._advice is not None else self._executor.params
+        return dict(aimed)
 
     def _facts(self) -> dict[str, Any]:
         """What voters are told of the market and of us."""
@@ -602,8 +604,7 @@ class Session:
         if self._advice is not None:
             now.proposals, now.accepted = self._advice.proposals, self._advice.accepted
             now.refused, now.advice = self._advice.refused, self._advice.latest.text
-            rollout = self._advice.staged(self._executor)
-            now.rollout, now.rollout_state = rollout.text(), rollout.state()
+            now.rollout, now.rollout_state = self._advice.stage(self._executor)
         why = (*decision.why, *(plan.why if plan is not None else ())) if decision is not None else ()
         now.why = "; ".join(why) if market.whole else "the book is not whole: no decision"
         for observer in self._parts.observers:

@@ -17,6 +17,7 @@ from tidewright.risk.portfolio import PortfolioLimits
 from tidewright.strategies import registry
 from tidewright.trading.seat_settings import SeatSettings
 
+RESERVED: Final = ("executor", "optimizer", "operator", "agents", "all", "journal")
 _AGENT: Final = re.compile(r"[A-Za-z0-9_-]{1,40}", re.ASCII)
 
 
@@ -157,6 +158,8 @@ class AgentSettings:
                 "strategy's numbers: a session has one or the other"
             )
         for name in self.strategies:
+            if name in RESERVED:
+                raise UsageError(f"agents may not be named {', '.join(RESERVED)}: others have these names")
             if not _AGENT.fullmatch(name):
                 raise UsageError(f"an agent's name is 1 to 40 letters, digits, _ or -, was {name!r}")
         if self.round_cycles < 1:
@@ -165,6 +168,11 @@ class AgentSettings:
             raise UsageError(f'agents {", ".join(self.names)} speak over NATS: name its URL, nats = "nats://..."')
         if self.nats and not self.keys:
             raise UsageError("agents over NATS need a key file: keys = FILE of `tidewright messages keys`")
+
+    @property
+    def tuned(self) -> tuple[str, ...]:
+        """Agents that trade and whose parameters the optimizer can tune: those that no policy steers."""
+        return tuple(name for name, agent in self.strategies.items() if not agent.policy)
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -236,18 +244,20 @@ class SessionSettings:
             raise UsageError(
                 "a policy or sizing is of one strategy's chair: with several agents that trade, leave it out"
             )
-        if self.advice is not None and self.agents.strategies:
-            raise UsageError("the optimizer tunes one strategy: with several agents that trade, switch it off")
         if self.advice is not None:
             advice = self.advice
             if advice.epoch_ns < self.cycle_ns or advice.epoch_ns % self.cycle_ns:
                 raise UsageError(
                     f"an epoch must be whole cycles of {self.cycle_ns / SECOND:g} s, was {advice.epoch_ns / SECOND:g} s"
                 )
-            if not 1 <= advice.answer_cycles <= advice.epoch_ns // self.cycle_ns:
+            turns = max(1, len(self.agents.tuned))
+            most = advice.epoch_ns // self.cycle_ns // turns
+            if self.agents.strategies and not self.agents.tuned:
+                raise UsageError("the optimizer tunes rules, and a policy steers every agent here: switch it off")
+            if not 1 <= advice.answer_cycles <= most:
+                each = f": {turns} agents are asked about in turn, all within an epoch" if turns > 1 else ""
                 raise UsageError(
-                    f"an answer must take effect 1 to {advice.epoch_ns // self.cycle_ns} cycles after the request, "
-                    f"was {advice.answer_cycles}"
+                    f"an answer must take effect 1 to {most} cycles after the request, was {advice.answer_cycles}{each}"
                 )
             if not 0 <= advice.threshold <= 1:
                 raise UsageError(f"the confidence threshold must be in [0, 1], was {advice.threshold}")

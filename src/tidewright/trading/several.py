@@ -87,6 +87,8 @@ class Desk(Executor):
         The sub-accounts.
     sitters
         Learned policies that steer agents, by agent.
+    aims
+        Parameters that are aimed at, by agent, where they are not those that trade: a canary trades at small size.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Desk(Executor):
     ) -> None:
         self.agents: dict[str, Agent] = {}
         self.sitters = dict(sitters or {})
+        self.aims: dict[str, Mapping[str, float]] = {}
         for name, told in agents.items():
             made = Executor(instrument, start_ns, cycle_ns, told.strategy, told.params, limits)
             self.agents[name] = Agent(made, dict(made.params))

@@ -6,6 +6,7 @@ often it is looked at, new parameters that are no worse are rolled back with a p
 rate.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
@@ -267,13 +268,15 @@ class Rollout:
             return ""
         return f"{self.proposal_id} runs as a canary ({self._cycles} of {self.rules.cycles} cycles of evidence)"
 
-    def trading(self, instrument: Instrument, mid: float) -> dict[str, float]:
+    def trading(self, instrument: Instrument, mid: float, share: float = 1.0) -> dict[str, float]:
         """Parameters to trade with now: a canary quotes a share of the quantity, never less than the venue accepts.
 
         Parameters
         ----------
         mid
             Quote per base.
+        share
+            Of the capital, over 0 to 1: what is quoted is scaled by it afterwards.
         """
         full = self.params.get("base_quantity")
         if self.stage != "canary" or full is None:  # a user's own strategy may have no such parameter: it has one size
@@ -281,6 +284,7 @@ class Rollout:
         lot = float(instrument.lot)
         worth = instrument.filters.min_notional / 1e8 * MARGIN
         least = max(instrument.filters.min_qty_lots, -int(-worth // (lot * mid)) if mid > 0 else 1)
+        least = math.ceil(least / share - 1e-9)
         lots = max(least, int(full * self.rules.fraction / lot + 1e-9))
         return {**self.params, "base_quantity": min(full, float(lots * instrument.lot))}
 

@@ -140,6 +140,8 @@ class Executor:
         Who steers the rule; ``None``: it quotes by its parameters as they are.
     scale
         Share of ``base_quantity`` that is quoted, in (0, 1]: less than 1 for a canary, or by sizing.
+    share
+        Of the account's capital: all of it.
 
     Raises
     ------
@@ -167,7 +169,7 @@ class Executor:
         self._memory: F64 = np.zeros(executor_state.MEMORY)
         self._limit_state = LimitState()
         self.pilot: Pilot | None = None
-        self.scale = 1.0
+        self.scale = self.share = 1.0
         self.params: dict[str, float] = {}
         self._row: F64 = np.zeros(0)
         self.use(params)

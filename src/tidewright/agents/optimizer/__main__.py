@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tidewright.agents.optimizer.advisor import Optimizer
@@ -15,7 +15,11 @@ from tidewright.market.errors import DataError, TidewrightError
 
 
 def serve(
-    channel: ChildChannel, memory_file: Path | None, bounds: Bounds | None = None, files: Sequence[str] = ()
+    channel: ChildChannel,
+    memory_file: Path | None,
+    bounds: Bounds | None = None,
+    files: Sequence[str] = (),
+    apart: Sequence[str] = (),
 ) -> None:
     """Answer every request until stdin ends; what is not a message is answered with a status that says so.
 
@@ -27,18 +31,52 @@ def serve(
         What the process may take; its threads and its share of a core are kept here.
     files
         Strategies of users' own that requests may name.
+    apart
+        Agents whose requests are about a strategy of their own: what is known of each is kept apart, in a file with the
+        agent's name behind the first one's.
     """
     bounds = bounds or Bounds()
-    memory = Memory() if memory_file is None else Memory.load(memory_file)
     pacer = Pacer(bounds.cpu_share)
-    optimizer = Optimizer(memory, threads=bounds.threads, files=files, rest=pacer.pause)
+    optimizers = _Optimizers(
+        memory_file, apart, lambda memory: Optimizer(memory, None, bounds.threads, files, pacer.pause)
+    )
     try:
-        _serve(channel, optimizer, memory_file, bounds, pacer)
+        _serve(channel, optimizers, bounds, pacer)
     finally:
-        optimizer.close()
+        optimizers.close()
 
 
-def _serve(channel: ChildChannel, optimizer: Optimizer, memory_file: Path | None, bounds: Bounds, pacer: Pacer) -> None:
+class _Optimizers:
+    """One for each agent: what was tried and foretold for one says nothing about another."""
+
+    def __init__(self, memory_file: Path | None, apart: Sequence[str], make: Callable[[Memory], Optimizer]) -> None:
+        self._file = memory_file
+        paths = {name: self._path(name) for name in apart or ("",)}
+        self._known = {name: make(Memory() if path is None else Memory.load(path)) for name, path in paths.items()}
+
+    def of(self, agent: str) -> Optimizer:
+        """That agent's; of an agent that was not named, the first one's."""
+        return self._known.get(agent) or next(iter(self._known.values()))
+
+    def save(self, agent: str) -> None:
+        """Write down what is known of an agent."""
+        name = agent if agent in self._known else next(iter(self._known))
+        path = self._path(name)
+        if path is not None:
+            self._known[name].memory.save(path)
+
+    def close(self) -> None:
+        """End what runs beside them."""
+        for optimizer in self._known.values():
+            optimizer.close()
+
+    def _path(self, agent: str) -> Path | None:
+        if self._file is None or not agent:
+            return self._file
+        return self._file.with_name(f"{self._file.stem}-{agent}{self._file.suffix}")
+
+
+def _serve(channel: ChildChannel, optimizers: _Optimizers, bounds: Bounds, pacer: Pacer) -> None:
     now_ns = 0
     for item in channel.receive():
         if isinstance(item, DataError):
@@ -48,9 +86,8 @@ def _serve(channel: ChildChannel, optimizer: Optimizer, memory_file: Path | None
         now_ns = max(now_ns, item.timestamp_ns)
         if isinstance(item, OptimizeRequestMessage):
             pacer.begin()
-            answer = _answer(optimizer, item, bounds)
-            if memory_file is not None:
-                optimizer.memory.save(memory_file)
+            answer = _answer(optimizers.of(item.source_agent), item, bounds)
+            optimizers.save(item.source_agent)
             channel.send(answer)
         elif not isinstance(item, DecisionMessage):  # decisions are taken note of by what the next incumbent is
             reason = f"an optimizer does not act on {item.message_type}"
@@ -88,12 +125,15 @@ def main() -> None:
     parser.add_argument(
         "--strategy", action="append", default=[], metavar="FILE:NAME", help="a strategy file that requests may name"
     )
+    parser.add_argument(
+        "--agent", action="append", default=[], metavar="NAME", help="one of several that ask, with a memory of its own"
+    )
     arguments = parser.parse_args()
     channel = ChildChannel.standard()
     try:
         bounds = Bounds(arguments.nice, arguments.cpu_share, arguments.memory_mb, arguments.threads)
         bounds.apply()
-        serve(channel, arguments.memory, bounds, arguments.strategy)
+        serve(channel, arguments.memory, bounds, arguments.strategy, arguments.agent)
     except BrokenPipeError:
         os._exit(0)  # the session has gone; a normal exit would try to flush to it once more
     except KeyboardInterrupt:
