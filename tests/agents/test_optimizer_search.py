@@ -22,8 +22,8 @@ def far_from_the_optimum(values: F64) -> F64:
 
 
 def run(seed: int) -> ScoreSearch:
-    search = ScoreSearch(SPACE, 64, seed)
-    for _ in range(6):
+    search = ScoreSearch(SPACE, 32, seed)
+    for _ in range(5):
         search.tell(far_from_the_optimum(search.ask()))
     return search
 
@@ -31,26 +31,26 @@ def run(seed: int) -> ScoreSearch:
 once = cache(run)  # for tests that only look
 
 
-def test_the_search_finds_a_known_optimum_far_better_than_chance() -> None:
-    for seed in range(5):
-        search = once(seed)
-        random = SPACE.decode(np.random.default_rng(seed + 100).random((6 * 64, 3)))
-        best = search.values[search.best(1)[0]]
-        assert best[0] == pytest.approx(2.0, rel=0.35)
-        assert best[1] == pytest.approx(-1.5, abs=0.35)
-        assert abs(best[2] - 7) <= 1
-        assert search.scores.max() > far_from_the_optimum(random).max() / 2.0
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 10))])
+def test_the_search_finds_a_known_optimum_far_better_than_chance(seed: int) -> None:
+    search = once(seed)
+    random = SPACE.decode(np.random.default_rng(seed + 100).random((len(search.values), 3)))
+    best = search.values[search.best(1)[0]]
+    assert best[0] == pytest.approx(2.0, rel=0.35)
+    assert best[1] == pytest.approx(-1.5, abs=0.35)
+    assert abs(best[2] - 7) <= 1
+    assert search.scores.max() > far_from_the_optimum(random).max() / 2.0
 
 
 def test_the_search_is_the_same_for_a_seed_and_another_for_another() -> None:
-    assert run(3).values.tobytes() == once(3).values.tobytes()
-    assert once(3).values.tobytes() != once(4).values.tobytes()
+    assert run(0).values.tobytes() == once(0).values.tobytes()
+    assert once(0).values.tobytes() != once(1).values.tobytes()
 
 
 def test_every_generation_is_new_and_counted() -> None:
     search = once(0)
-    assert search.values.shape == (384, 3)
-    assert len({row.tobytes() for row in search.values}) == 384
+    assert search.values.shape == (160, 3)
+    assert len({row.tobytes() for row in search.values}) == 160
 
 
 def test_the_incumbent_is_in_the_first_generation_and_nothing_good_is_lost() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tidewright.cli.main import COMMANDS
+from tidewright.cli.main import COMMANDS, main
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -50,13 +50,15 @@ def test_help_does_not_load_the_heavy_parts() -> None:
     ],
 )
 def test_a_mistake_in_the_options_is_one_line_and_leaves_nothing_behind(
-    words: list[str], message: str, tmp_path: Path
+    words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = [sys.executable, "-m", "tidewright", *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert done.returncode == 2
-    assert message in done.stderr and len(done.stderr.splitlines()) == 1
-    assert done.stdout == "" and not list(tmp_path.iterdir())
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    told = capsys.readouterr()
+    assert left.value.code == 2
+    assert message in told.err and len(told.err.splitlines()) == 1
+    assert told.out == "" and not list(tmp_path.iterdir())
 
 
 def test_a_port_in_use_is_told_before_the_market_is_opened(tmp_path: Path) -> None:
