@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from tidewright.agents.executor.seat import STRATEGY
 from tidewright.cli import seat_option
 from tidewright.market.errors import ConfigError, UsageError
 from tidewright.strategies import registry
@@ -46,11 +45,12 @@ def of_table(
             raise ConfigError(f"agent {name} must be a table: [agents.strategies.{name}], was {value!r}")
         own = dict(value)
         policy = str(own.pop("policy", ""))
-        strategy = str(own.pop("strategy", STRATEGY if policy else name))
+        file = seat_option.found(policy, path.parent)
+        strategy = str(own.pop("strategy", seat_option.strategy(file) if policy else name))
         if is_reference(strategy):
             strategy = str(path.parent.absolute() / Path(strategy).expanduser())
         common = {} if policy else _known(strategy, params)  # its sizes are in the proportions it learned with
-        found[name] = of(strategy, {**common, **own}, seat_option.found(policy, path.parent))
+        found[name] = of(strategy, {**common, **own}, file)
     for name in given:
         if name in found:
             raise UsageError(f"agent {name} is named twice")

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from tidewright import bootstrap
-from tidewright.agents.executor.seat import STRATEGY, Sitter
+from tidewright.agents.executor.seat import Sitter
 from tidewright.agents.executor.seat_fit import sizes as learned_sizes
 from tidewright.cli import agents_option, paper_process, seat_option
 from tidewright.cli.session_run import run_session
@@ -137,7 +137,7 @@ def demo(
     if seat.policy and not policy and (why := _unfit(seat, tape)):
         console.print(f"nobody sits in the executor's chair, the strategy grid trades: {why}")
         seat = replace(seat, policy="")
-    strategy = registry.strategy(strategy or (STRATEGY if seat.policy else "grid")).name
+    strategy = registry.strategy(strategy or (seat_option.strategy(seat.policy) if seat.policy else "grid")).name
     if hours is not None and not 0 < hours <= 24 * 366:
         raise UsageError(f"hours must be > 0 and at most a year, was {hours}")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
@@ -197,7 +197,8 @@ def _maker_fee(tape: Path | None) -> int | None:
 def _unfit(seat: SeatSettings, tape: Path | None) -> str:
     """Why the shipped policy does not sit where nobody asked for it, such as a tape with other fees; empty: it does."""
     try:
-        refuse(load(seat.policy), SessionSettings(strategy=STRATEGY, seat=seat), _maker_fee(tape))
+        sitter = load(seat.policy)
+        refuse(sitter, SessionSettings(strategy=sitter.strategy, seat=seat), _maker_fee(tape))
     except UsageError as error:
         return str(error)
     return ""

@@ -10,18 +10,26 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from tidewright.cli.learning import check_paths, conditions, option_words, origin, source_words
+from tidewright.cli.learning import (
+    SET_HELP,
+    STRATEGY_HELP,
+    check_paths,
+    conditions,
+    option_words,
+    origin,
+    source_words,
+    steered,
+    steered_words,
+)
 from tidewright.cli.training_markets import training_markets
 from tidewright.cli.waiting import waiting
 from tidewright.market.clock import parse_duration
-from tidewright.market.errors import UsageError
 from tidewright.market.tape import Tape
 
 if TYPE_CHECKING:
     from tidewright.agents.executor.learning.evolution import Evolution, Generation
 
 EVERY = 5  # generations between checkpoints
-RULE = "base_rule, gamma, kappa, intensity, horizon_s"
 
 
 def evolve(
@@ -49,14 +57,12 @@ def evolve(
     queues: Annotated[str, typer.Option(help="Queue models, drawn for each stretch.")] = "risk_averse,prob",
     capital: Annotated[float, typer.Option(help="What a lane starts with, quote.")] = 40_000.0,
     risk: Annotated[float, typer.Option(min=0.0, help="Weight of what is held, in the reward.")] = 0.01,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help=f"Of the base rule: {RULE}."),
-    ] = None,
+    strategy: Annotated[str, typer.Option("--strategy", help=STRATEGY_HELP)] = "shaped",
+    setting: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help=SET_HELP)] = None,
     work: Annotated[Path | None, typer.Option(help="Folder of checkpoint and log; else OUT.training.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")] = False,
 ) -> None:
-    """Learn a policy for the strategy `shaped` by evolution strategies; a second call goes on with a stopped one."""
+    """Learn a policy that steers a strategy by evolution strategies; a second call goes on with a stopped one."""
     check_paths(tape, synthetic, out)
     from tidewright.agents.executor.environment_tape import TapeSettings
     from tidewright.agents.executor.learning.evolution import Evolution, EvolutionSettings
@@ -68,7 +74,7 @@ def evolve(
         capital=capital,
         **conditions(latency, queues, fees),
         reward=Reward(beta=risk, gamma=0.0),
-        **_rule(setting or []),
+        **steered(strategy, setting or []),
     )
     ignored = tuple(part for part in ignore.split(",") if part)
     settings = EvolutionSettings(generations, lanes, stretches, sigma, rate, hidden, ignored)
@@ -78,10 +84,8 @@ def evolve(
         "--seed": seed, "--cycle": cycle, "--latency": latency,
         "--fees": fees, "--queues": queues, "--capital": f"{capital:g}", "--risk": risk,
     }  # fmt: skip
-    command = shlex.join(
-        ["tidewright", "evolve", "--out", out.name, *source_words(tape, hours, markets), *option_words(words)]
-        + [word for pair in setting or [] for word in ("--set", pair)]
-    )
+    source, steering = source_words(tape, hours, markets), steered_words(strategy, setting or [])
+    command = shlex.join(["tidewright", "evolve", "--out", out.name, *source, *option_words(words), *steering])
     console = Console(stderr=True, highlight=False)
     with waiting("the markets", console):
         tapes = [Tape.open(path) for path in tape] if tape else training_markets(markets, hours, None, None)
@@ -132,19 +136,3 @@ def _logged(log: Path, generations: int) -> list[list[str]]:
         return []
     with log.open(newline="", encoding="utf-8") as file:
         return [row for index, row in enumerate(csv.reader(file)) if index <= generations]
-
-
-def _rule(pairs: list[str]) -> dict[str, Any]:
-    """Parameters of the base rule."""
-    from tidewright.agents.executor.environment_tape import RULE
-
-    found: dict[str, Any] = {}
-    for pair in pairs:
-        name, sign, value = pair.partition("=")
-        if not sign or name not in RULE:
-            raise UsageError(f"--set takes NAME=VALUE with one of {', '.join(RULE)}, was {pair!r}")
-        try:
-            found[name] = int(value) if name == "base_rule" else float(value)
-        except ValueError:
-            raise UsageError(f"{name} must be a number, was {value!r}") from None
-    return found

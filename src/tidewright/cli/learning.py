@@ -13,6 +13,8 @@ from tidewright.market.tape import Tape
 if TYPE_CHECKING:
     from tidewright.agents.executor.environment_tape import TapeSettings
 
+STRATEGY_HELP = "What it steers: shaped, or a strategy of your own, FILE.py[:NAME] (docs/strategies.md)."
+SET_HELP = "Of the strategy; of shaped: base_rule, gamma, kappa, intensity, horizon_s."
 BP = UNIT // 10_000  # a basis point as a rate of 1e-8
 
 
@@ -44,6 +46,43 @@ def conditions(latency: str, queues: str, fees: str) -> dict[str, Any]:
     models = tuple(queues.split(","))
     drawn = Randomisation(_rates(fees), (first, *others), models)
     return {"entry_ns": first, "response_ns": first, "queue": models[0], "random": drawn}
+
+
+def steered(strategy: str, pairs: Sequence[str]) -> dict[str, Any]:
+    """Fields of the settings from the strategy that is steered and ``NAME=VALUE`` of its own parameters.
+
+    Raises
+    ------
+    UsageError, NotFoundError
+        If there is no such strategy or parameter, or it cannot be steered.
+    """
+    from tidewright.agents.executor.environment_tape import RULE, STRATEGY
+    from tidewright.strategies import registry
+    from tidewright.strategies.declaration import SHAPE
+
+    chosen = registry.strategy(strategy)
+    built_in = strategy == STRATEGY
+    known = RULE if built_in else chosen.names[len(SHAPE) : -2]
+    found: dict[str, float] = {}
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        if not sign or name not in known:
+            raise UsageError(f"--set takes NAME=VALUE with one of {', '.join(known) or 'none'}, was {pair!r}")
+        try:
+            found[name] = int(value) if name == "base_rule" else float(value)
+        except ValueError:
+            raise UsageError(f"{name} must be a number, was {value!r}") from None
+    if chosen.steerable:
+        registry.rows(chosen.name, found, 1)  # in range
+    return found if built_in else {"strategy": chosen.name, "digest": chosen.digest, "own": found}
+
+
+def steered_words(strategy: str, pairs: Sequence[str]) -> list[str]:
+    """Words of the command for what is steered."""
+    from tidewright.agents.executor.environment_tape import STRATEGY
+
+    words = [] if strategy == STRATEGY else ["--strategy", strategy]
+    return words + [word for pair in pairs for word in ("--set", pair)]
 
 
 def source_words(tape: Sequence[Path] | None, hours: float, markets: int) -> list[str]:

@@ -7,9 +7,11 @@ from typing import Any, Final
 
 from tidewright.agents.executor.canary import CanaryRules
 from tidewright.agents.executor.challenge import ChallengeRules
+from tidewright.agents.executor.environment_tape import STRATEGY
 from tidewright.agents.executor.seat import BASE
 from tidewright.agents.executor.sizing import SizingRules
 from tidewright.market.errors import ConfigError, UsageError
+from tidewright.trading.chair import load
 from tidewright.trading.seat_settings import SeatSettings
 
 POLICY_HELP: Final = 'File of a learned policy that steers the quotes, or "base" for its base rule (docs/seat.md).'
@@ -44,6 +46,17 @@ def found(told: str, beside: Path | None = None) -> str:
     if not path.is_file():
         raise UsageError(f"there is no policy {path}; `tidewright train --out {path}` makes one")
     return str(path.resolve())
+
+
+def strategy(policy: str) -> str:
+    """What the policy of a file steers; of nobody's, and of the base rule, ``shaped``.
+
+    Raises
+    ------
+    NotFoundError, DataError, UsageError
+        As :func:`tidewright.trading.chair.load`.
+    """
+    return STRATEGY if policy in ("", BASE) else load(policy).strategy
 
 
 def of_table(path: Path, data: Mapping[str, Any], canary: CanaryRules, given: Mapping[str, Any]) -> SeatSettings:

@@ -18,7 +18,6 @@ from rich.console import Console
 from tidewright import bootstrap
 from tidewright.agents.executor.canary import CanaryRules
 from tidewright.agents.executor.proposals import Gate
-from tidewright.agents.executor.seat import STRATEGY
 from tidewright.cli import agents_option, seat_option
 from tidewright.cli.session_run import run_session
 from tidewright.market.clock import HOUR, parse_duration
@@ -240,7 +239,7 @@ def _settings(path: Path, data: Mapping[str, Any], live: bool, given: Mapping[st
     if restart not in ("adopt", "cancel"):
         raise ConfigError(f'restart must be "adopt" or "cancel", was {restart!r}')
     seat = seat_option.of_table(path, data, _canary(data.get("canary", {})), given)
-    strategy = str(data.get("strategy", STRATEGY if seat.policy else defaults.strategy))
+    strategy = str(data.get("strategy", seat_option.strategy(seat.policy) if seat.policy else defaults.strategy))
     if is_reference(strategy):  # beside the configuration, like the exchange's state
         strategy = str(path.parent.absolute() / Path(strategy).expanduser())
     agents = _agents(path, data.get("agents", {}), data.get("params", {}), given.get("agents", ()))

@@ -9,7 +9,17 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from tidewright.cli.learning import check_paths, conditions, option_words, origin, source_words
+from tidewright.cli.learning import (
+    SET_HELP,
+    STRATEGY_HELP,
+    check_paths,
+    conditions,
+    option_words,
+    origin,
+    source_words,
+    steered,
+    steered_words,
+)
 from tidewright.cli.training_markets import REGIMES, training_markets
 from tidewright.cli.waiting import waiting
 from tidewright.market.clock import parse_duration
@@ -45,6 +55,8 @@ def train(
     fees: Annotated[str, typer.Option(help="Maker fees, basis points, drawn for each episode.")] = "0,1,2,4",
     queues: Annotated[str, typer.Option(help="Queue models, drawn for each episode.")] = "risk_averse,prob",
     capital: Annotated[float, typer.Option(help="What a lane starts with, quote.")] = 10_000.0,
+    strategy: Annotated[str, typer.Option("--strategy", help=STRATEGY_HELP)] = "shaped",
+    setting: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help=SET_HELP)] = None,
     extended: Annotated[bool, typer.Option("--extended", help="Also see queue positions and trade flow.")] = False,
     frames: Annotated[int, typer.Option(min=1, help="Newest observations that are seen together.")] = 1,
     curriculum: Annotated[
@@ -56,7 +68,7 @@ def train(
     work: Annotated[Path | None, typer.Option(help="Folder of checkpoints and logs; else OUT.training.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")] = False,
 ) -> None:
-    """Learn a policy for the strategy `shaped` by reinforcement; a second call goes on with one that was stopped."""
+    """Learn a policy that steers a strategy by reinforcement; a second call goes on with one that was stopped."""
     if tape and like is not None:
         raise UsageError("--like goes with --synthetic")
     check_paths(tape, synthetic, out)
@@ -70,6 +82,7 @@ def train(
         capital=capital,
         **conditions(latency, queues, fees),
         extended=extended,
+        **steered(strategy, setting or []),
     )
     settings = Settings(
         iterations=iterations, discount=0.97, entropy_weight=0.003, frames=frames, curriculum=curriculum
@@ -77,7 +90,7 @@ def train(
     options = {"lanes": lanes, "cohorts": cohorts, "seeds": list(range(seed, seed + seeds)), "device": device}
     command = _command(
         out, tape, synthetic, hours, markets, iterations, lanes, cohorts, episode, seeds, seed, cycle, latency, fees,
-        queues, capital, extended, frames, like, regimes, curriculum,
+        queues, capital, extended, frames, like, regimes, curriculum, steered_words(strategy, setting or []),
     )  # fmt: skip
     console = Console(stderr=True, highlight=False)
     with waiting("the markets", console):
@@ -91,7 +104,7 @@ def train(
 def _command(
     out: Path, tape: list[Path] | None, synthetic: bool, hours: float, markets: int, iterations: int, lanes: int,
     cohorts: int, episode: int, seeds: int, seed: int, cycle: str, latency: str, fees: str, queues: str, capital: float,
-    extended: bool, frames: int, like: Path | None, regimes: str | None, curriculum: float,
+    extended: bool, frames: int, like: Path | None, regimes: str | None, curriculum: float, steering: list[str],
 ) -> str:  # fmt: skip
     """The command that makes the same policy again."""
     source = source_words(tape, hours, markets)
@@ -101,7 +114,7 @@ def _command(
         "--seed": seed, "--cycle": cycle, "--latency": latency, "--fees": fees, "--queues": queues,
         "--capital": f"{capital:g}", "--frames": frames, "--curriculum": f"{curriculum:g}",
     }  # fmt: skip
-    rest = [*option_words(words), *(["--extended"] if extended else [])]
+    rest = [*option_words(words), *steering, *(["--extended"] if extended else [])]
     return shlex.join(["tidewright", "train", "--out", str(out), *source, *rest])
 
 

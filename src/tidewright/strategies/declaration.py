@@ -90,10 +90,27 @@ MAX_POSITION: Final = Parameter(
 )
 """Position at which a side is left out; session and optimizer hold it against the risk limits."""
 
+SHAPE: Final = (
+    Parameter("spread", 1.0, 0.0, 100.0, 0.25, 4.0, "half spread over the base rule's", log=True),
+    Parameter("skew", 0.0, -100.0, 100.0, meaning="shift of both sides up, in half spreads"),
+    Parameter("level_spacing", 0.5, 0.0, 100.0, 0.1, 2.0, "distance of further levels, in half spreads"),
+    Parameter("levels", 3, 0, MAX_LEVELS, 0, 6, "quotes a side; 0: stand aside", integer=True),
+    Parameter(
+        "stance",
+        0,
+        -2,
+        2,
+        meaning="inventory to lean towards, in halves of max_position; 2 only buys, -2 only sells",
+        integer=True,
+    ),
+)
+"""What a learned policy does at a decision. A strategy can be steered by one if these parameters come first and
+``BASE_QUANTITY`` and ``MAX_POSITION`` last; with their defaults it should quote as it would by itself."""
+
 # Ranges that messages accept of the names of their schema, which custom strategies may use too.
 _SCHEMA: Final = {
     "spread_percentage": (1e-12, 100.0),
-    "levels": (1.0, float(MAX_LEVELS)),
+    "levels": (0.0, float(MAX_LEVELS)),
     "base_quantity": (0.0, math.inf),
     "max_position": (0.0, math.inf),
 }

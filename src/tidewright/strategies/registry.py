@@ -13,8 +13,7 @@ from tidewright.market.errors import UsageError
 from tidewright.market.tape import F64
 from tidewright.strategies import custom, dispatch
 from tidewright.strategies.custom_rule import CustomRule
-from tidewright.strategies.declaration import BASE_QUANTITY, LEVELS, MAX_POSITION, Declaration, Parameter
-from tidewright.strategies.view import MAX_LEVELS
+from tidewright.strategies.declaration import BASE_QUANTITY, LEVELS, MAX_POSITION, SHAPE, Declaration, Parameter
 
 __all__ = ["CHOICES", "STRATEGIES", "Parameter", "Rule", "Strategy", "resolve", "rows", "strategy"]
 
@@ -81,6 +80,12 @@ class Strategy:
     def title(self) -> str:
         """The name without the folders of a file."""
         return Path(self.name).name
+
+    @property
+    def steerable(self) -> bool:
+        """Whether a learned policy can steer it: the shape comes first, the sizes last."""
+        shape, sizes = tuple(one.name for one in SHAPE), (BASE_QUANTITY.name, MAX_POSITION.name)
+        return self.names[: len(shape)] == shape and self.names[-2:] == sizes
 
     def bind(self) -> Rule:
         """The strategy ready to be called; a user's own is compiled first, if it is not in the cache.
@@ -199,18 +204,7 @@ STRATEGIES: Final[Mapping[str, Strategy]] = {
             "shaped",
             dispatch.SHAPED,
             (
-                Parameter("spread", 1.0, 0.0, 100.0, 0.25, 4.0, "half spread over the base rule's", log=True),
-                Parameter("skew", 0.0, -100.0, 100.0, meaning="shift of both sides up, in half spreads"),
-                Parameter("level_spacing", 0.5, 0.0, 100.0, 0.1, 2.0, "distance of further levels, in half spreads"),
-                Parameter("levels", 3, 0, MAX_LEVELS, 0, 6, "quotes a side; 0: stand aside", integer=True),
-                Parameter(
-                    "stance",
-                    0,
-                    -2,
-                    2,
-                    meaning="inventory to lean towards, in halves of max_position; 2 only buys, -2 only sells",
-                    integer=True,
-                ),
+                *SHAPE,
                 Parameter("base_rule", 0, 0, 1, meaning="0: glft, 1: avellaneda_stoikov", integer=True),
                 Parameter(
                     "gamma", 0.01, 1e-9, 1e3, 1e-3, 1.0, "risk aversion, per basis point and order size", log=True

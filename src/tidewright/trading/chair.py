@@ -10,8 +10,9 @@ import orjson
 
 from tidewright.agents.executor.canary import MARGIN
 from tidewright.agents.executor.challenge import Challenge, Step, comparison_of, step_of
+from tidewright.agents.executor.environment_tape import STRATEGY
 from tidewright.agents.executor.executor import Executor
-from tidewright.agents.executor.seat import BASE, STRATEGY, Seat, Sitter
+from tidewright.agents.executor.seat import BASE, Seat, Sitter
 from tidewright.agents.executor.seat_fit import TUNED, doubts, mismatches, size_mismatches, sizes
 from tidewright.agents.executor.sizing import Sizer
 from tidewright.coordination.messages import Message, encode, message
@@ -21,6 +22,7 @@ from tidewright.market.instrument import Instrument
 from tidewright.store import schema
 from tidewright.store.database import Database, Row
 from tidewright.strategies import registry
+from tidewright.strategies.declaration import SHAPE
 from tidewright.trading.ledger import Ledger
 from tidewright.trading.settings import SessionSettings
 
@@ -210,7 +212,7 @@ class Chair:
         if self._told.challenger and not self.challenge.challenge_id:
             sitter = self._kept(load(self._told.challenger))
             self._begin(now_ns, sitter)
-        found: dict[str, Any] = {"space": tuned_space()}
+        found: dict[str, Any] = {"space": tuned_space(self._settings.strategy)}
         if self.seat.sitter.policy is not None:
             found["policy"] = self.seat.sitter.reference()
         asked = self.challenge.request()
@@ -353,10 +355,13 @@ def refuse(sitter: Sitter, settings: SessionSettings, maker_fee: int | None) -> 
     return against
 
 
-def tuned_space() -> dict[str, dict[str, float | str]]:
-    """Ranges of the base rule's parameters that an optimizer tunes under a policy."""
-    known = {parameter.name: parameter for parameter in registry.strategy(STRATEGY).parameters}
+def tuned_space(strategy: str) -> dict[str, dict[str, float | str]]:
+    """Ranges of a strategy's parameters that an optimizer tunes under a policy: all that are searched but its shape."""
+    shape = {parameter.name for parameter in SHAPE}
     found: dict[str, dict[str, float | str]] = {}
-    for name in TUNED:
-        found[name] = {**TUNED[name], "kind": "log" if known[name].log else "float"}
+    for one in registry.strategy(strategy).parameters:
+        searched = {"low": one.search_low, "high": one.search_high}
+        ranges = TUNED.get(one.name) if strategy == STRATEGY else searched
+        if ranges is not None and ranges["low"] < ranges["high"] and one.name not in shape:
+            found[one.name] = {**ranges, "kind": "log" if one.log else "int" if one.integer else "float"}
     return found

@@ -40,7 +40,7 @@ from tidewright.market.codes import PACKET_END, TRADE_BUY, TRADE_SELL
 from tidewright.market.features import PRICE_CHANGE, VARIANCE, imbalance
 from tidewright.market.ladder import WIDTH, Ladder, index_of
 from tidewright.market.tape import F64, I64, U8
-from tidewright.strategies.shaped import LEVEL_SPACING, LEVELS, MAX_POSITION, SKEW, SPREAD, STANCE
+from tidewright.strategies.shaped import LEVEL_SPACING, LEVELS, SKEW, SPREAD, STANCE
 
 PNL: Final = 0
 RISK: Final = 1
@@ -183,6 +183,7 @@ def look(
     tilt = imbalance(seen[V_BID_QTY], seen[V_ASK_QTY])
     share = engine.cfg_f[CFG_F_LIMITS] if engine.cfg_f[CFG_F_LIMITS] > 0.0 else np.inf
     lot_units = engine.cfg[CFG_LOT_UNITS]
+    max_position = engine.params.shape[1] - 1  # a strategy that can be steered has its sizes last
     for lane in range(reg[LANES]):
         catch_up_knowledge(engine, np.int64(lane), now)
         row = memory[lane]
@@ -193,7 +194,7 @@ def look(
             equity = worth(engine, np.int64(lane), np.int64(L_KNOWN), mid2)
         if begin == 1:
             row[:] = 0.0
-        largest = engine.params[lane, MAX_POSITION] * mid
+        largest = engine.params[lane, max_position] * mid
         pnl = 0.0
         risk = 0.0
         if begin == 0 and largest > 0.0:
@@ -239,7 +240,7 @@ def look(
 
 @njit(cache=True, nogil=True)  # type: ignore[misc]
 def shape(row: F64, continuous: F32, discrete: I64, most: int) -> None:
-    """Write one action into a parameter row of the rule ``shaped``; see :func:`steer`."""
+    """Write one action into the head of a parameter row; see :func:`steer`."""
     row[SPREAD] = WIDEST ** min(1.0, max(-1.0, np.float64(continuous[0])))
     row[SKEW] = min(1.0, max(-1.0, np.float64(continuous[1])))
     row[LEVEL_SPACING] = SPACING * WIDEST ** min(1.0, max(-1.0, np.float64(continuous[2])))
@@ -249,7 +250,7 @@ def shape(row: F64, continuous: F32, discrete: I64, most: int) -> None:
 
 @njit(cache=True, nogil=True)  # type: ignore[misc]
 def steer(address: int, continuous: F32, discrete: I64, most: int) -> None:
-    """Set the parameters of the rule ``shaped`` for the decision the engine waits at.
+    """Set the parameters that a policy steers by for the decision the engine waits at.
 
     Parameters
     ----------

@@ -25,6 +25,8 @@ from tidewright.market.errors import UsageError
 from tidewright.market.features import LAST_MID2
 from tidewright.market.tape import F64, Columns, Tape
 from tidewright.risk.limits import Limits
+from tidewright.strategies import registry
+from tidewright.strategies.declaration import SHAPE
 
 STARTS: Final = 32  # books kept of a tape for episodes to begin with
 HOLD: Final = 2  # the stance that leans nowhere
@@ -52,8 +54,9 @@ class Randomisation:
     queues: tuple[str, ...] = ()
 
 
+STRATEGY: Final = "shaped"
 RULE: Final = ("base_rule", "gamma", "kappa", "intensity", "horizon_s")
-"""Parameters of the base rule that hold for a whole run."""
+"""Parameters of the strategy ``shaped`` that hold for a whole run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,12 @@ class TapeSettings:
         Most quotes a side that an action may choose.
     base_rule, gamma, kappa, intensity, horizon_s
         Of the rule ``shaped``: 0 glft, 1 avellaneda_stoikov.
+    strategy
+        What is steered: ``shaped``, or a user's own, see :data:`tidewright.strategies.declaration.SHAPE`.
+    own
+        Parameters of a user's own strategy that hold for a whole run; what is absent has its default.
+    digest
+        Of a user's own strategy: another version of it is refused. Empty: it is taken as it is.
     limits
         Risk limits, as a session has them.
     ruin
@@ -103,6 +112,9 @@ class TapeSettings:
     kappa: float = 0.3
     intensity: float = 0.05
     horizon_s: float = 3600.0
+    strategy: str = STRATEGY
+    own: Mapping[str, float] = field(default_factory=dict)
+    digest: str = ""
     limits: Limits = field(default_factory=Limits)
     ruin: float = 0.05
     reward: Reward = field(default_factory=Reward)
@@ -119,11 +131,31 @@ class TapeSettings:
         for queue in (self.queue, *self.random.queues):
             if queue not in QUEUES:
                 raise UsageError(f"unknown queue model {queue!r}. There are: {', '.join(QUEUES)}")
+        self._check_strategy()
+
+    def _check_strategy(self) -> None:
+        steered = registry.strategy(self.strategy)
+        if not steered.steerable:
+            raise UsageError(
+                f"strategy {steered.title} cannot be steered by a policy: its parameters must begin with tw.SHAPE and "
+                f"end with tw.BASE_QUANTITY and tw.MAX_POSITION; it has: {', '.join(steered.names)}"
+            )
+        if self.digest not in ("", steered.digest):
+            raise UsageError(
+                f"{steered.title} is another version than the one that the policy learned to steer "
+                f"({steered.digest[:12]}, not {self.digest[:12]}): train it again, or bring that version back"
+            )
 
     @property
     def rule(self) -> dict[str, float]:
-        """Parameters of the base rule by name, those of :data:`RULE`."""
-        return {name: getattr(self, name) for name in RULE}
+        """Parameters by name that hold for a whole run: those of :data:`RULE`, or of a user's own strategy."""
+        return {name: getattr(self, name) for name in RULE} if self.strategy == STRATEGY else dict(self.own)
+
+    def with_rule(self, values: Mapping[str, float]) -> "TapeSettings":
+        """The same with other parameters for a whole run; names that mean nothing here are passed over."""
+        known = RULE if self.strategy == STRATEGY else registry.strategy(self.strategy).names[len(SHAPE) : -2]
+        chosen: dict[str, Any] = {name: values[name] for name in known if name in values}
+        return replace(self, **(chosen if self.strategy == STRATEGY else {"own": {**self.own, **chosen}}))
 
     @property
     def terms(self) -> dict[str, Any]:
@@ -263,7 +295,7 @@ class Cohort:
         self.replay = Replay(
             instrument,
             config,
-            "shaped",
+            settings.strategy,
             {**params, "levels": settings.levels, "base_quantity": 0.0, "max_position": 0.0},
             self.lanes,
             quote_units=round(settings.capital * 1e8),

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from tidewright.agents.executor.environment import F32, I64
 from tidewright.agents.executor.environment_kernel import WIDEST
-from tidewright.agents.executor.environment_tape import HOLD
+from tidewright.agents.executor.environment_tape import HOLD, STRATEGY
 from tidewright.agents.executor.policy import Policy
 from tidewright.agents.executor.policy_run import Steered, run_policy
 from tidewright.agents.executor.state import NAMES
@@ -105,13 +106,14 @@ def _base(tape: Tape, steered: Steered, rates: tuple[str, str], fee: float) -> t
     quantity, largest = steered.sizes
     result = backtest(
         tape,
-        "shaped",
+        settings.strategy,
         {**settings.rule, "levels": settings.levels, "base_quantity": quantity, "max_position": largest},
         **settings.terms,
         fees=rates,
         record_equity=True,
     )
-    return ("glft" if settings.base_rule == 0 else "avellaneda_stoikov", fee, result)
+    built_in = "glft" if settings.base_rule == 0 else "avellaneda_stoikov"
+    return (built_in if settings.strategy == STRATEGY else Path(settings.strategy).name, fee, result)
 
 
 def _row(who: str, fee: float, result: BacktestResult, aside: float = float("nan")) -> Row:

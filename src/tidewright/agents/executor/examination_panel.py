@@ -193,7 +193,7 @@ def run_panel(
     levels = np.full(len(listed), float(settings.levels))
     result = backtest(
         tape,
-        "shaped",
+        settings.strategy,
         {**settings.rule, "levels": levels, "base_quantity": 0.0, "max_position": 0.0},
         **settings.terms,
         fees=fees,

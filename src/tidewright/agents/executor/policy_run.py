@@ -148,6 +148,6 @@ def run_policy(tape: Tape, policy: Policy, **options: Any) -> tuple[BacktestResu
     given = {**settings.terms, **{name: value for name, value in options.items() if value is not None}}
     params = {**settings.rule, "levels": settings.levels, "base_quantity": 0.0, "max_position": 0.0}
     steered = Steered(policy, settings)
-    result = backtest(tape, "shaped", params, by=steered, **given)
+    result = backtest(tape, settings.strategy, params, by=steered, **given)
     sized = dict(zip(("base_quantity", "max_position"), (np.array([size]) for size in steered.sizes), strict=True))
     return replace(result, params={**result.params, **sized}), steered

@@ -1,4 +1,4 @@
-"""The executor's seat: a learned policy, or the base rule alone, that shapes the quotes of the rule ``shaped``.
+"""The executor's seat: a learned policy that shapes a strategy's quotes, or its base rule alone.
 
 numpy only. What a policy sees is made by :mod:`tidewright.agents.executor.state`, what it does is written into the
 rule's parameters by the function that training uses, :func:`tidewright.agents.executor.environment_kernel.shape`.
@@ -14,13 +14,12 @@ import numpy as np
 
 from tidewright.agents.executor import environment_kernel as kernel
 from tidewright.agents.executor.environment import F32, Bool
-from tidewright.agents.executor.environment_tape import TapeSettings
+from tidewright.agents.executor.environment_tape import STRATEGY, TapeSettings
 from tidewright.agents.executor.policy import Frames, Policy
 from tidewright.agents.executor.policy_run import settings_of
 from tidewright.market.errors import DataError
 from tidewright.market.tape import F64
 
-STRATEGY: Final = "shaped"
 BASE: Final = "base"  # the name of the base rule's chair: nobody shapes its quotes
 STANCES: Final = ("strong sell", "sell", "hold", "buy", "strong buy")
 _ENDED: Final[Bool] = np.zeros(1, np.bool_)
@@ -110,6 +109,11 @@ class Sitter:
         return Sitter(str(reference.get("name") or found.name), found.policy, found.settings, found.path, found.sha256)
 
     @property
+    def strategy(self) -> str:
+        """What it steers."""
+        return STRATEGY if self.settings is None else self.settings.strategy
+
+    @property
     def version(self) -> str:
         """First digits of the file's SHA-256, and the version of the program that made it."""
         if self.policy is None:
@@ -185,5 +189,5 @@ class Seat:
 
 
 def write(action: Action, row: F64, levels: int) -> None:
-    """Write an action into a parameter row of the rule ``shaped``."""
+    """Write an action into a parameter row."""
     kernel.shape(row, np.array(action.continuous, np.float32), np.array(action.discrete, np.int64), levels)

@@ -6,7 +6,7 @@ import numpy as np
 
 from tidewright.agents.executor import environment_kernel as kernel
 from tidewright.agents.executor.environment_tape import TapeSettings
-from tidewright.agents.executor.seat import STRATEGY, Sitter
+from tidewright.agents.executor.seat import Sitter
 from tidewright.agents.executor.seating import may_be_seated
 from tidewright.agents.executor.state import NAMES
 from tidewright.market.errors import UsageError
@@ -25,8 +25,8 @@ def mismatches(sitter: Sitter, strategy: str, cycle_ns: int) -> list[str]:
     if policy is None or settings is None:
         return []
     found = []
-    if strategy != STRATEGY:
-        found.append(f"it steers the strategy {STRATEGY}, the session's is {strategy}")
+    if strategy != sitter.strategy:
+        found.append(f"it steers the strategy {sitter.strategy}, the session's is {strategy}")
     if settings.cycle_ns != cycle_ns:
         found.append(
             f"it learned at a cycle of {settings.cycle_ns / 1e9:g} s, the session's is {cycle_ns / 1e9:g} s: "
@@ -38,7 +38,7 @@ def mismatches(sitter: Sitter, strategy: str, cycle_ns: int) -> list[str]:
             "told by a venue; train one without --extended"
         )
     if policy.spaces.continuous != 3 or policy.spaces.discrete != (settings.levels + 1, kernel.STANCES):
-        found.append(f"its actions have another form than those of {STRATEGY}")
+        found.append("its actions have another form than a session's")
     return found
 
 

@@ -11,7 +11,7 @@ from tidewright.agents.executor.environment import F32, Bool
 from tidewright.agents.executor.environment_tape import TapeSettings
 from tidewright.agents.executor.policy import Frames, Policy
 from tidewright.agents.executor.reward import TERMS
-from tidewright.agents.executor.seat import STRATEGY, Sitter
+from tidewright.agents.executor.seat import Sitter
 from tidewright.agents.executor.state import MEMORY, NAMES
 from tidewright.engine.replay import Replay
 from tidewright.engine.sweep import Job, Result, Rows, Runner, Tell, chunks
@@ -48,8 +48,8 @@ class SteeredLanes:
 
     def run(self, rows: Rows, job: Job, tell: Tell | None = None) -> Result:
         """Results of all lanes, in lane order."""
-        if job.strategy != STRATEGY:
-            raise UsageError(f"a policy steers the strategy {STRATEGY}, not {job.strategy}")
+        if job.strategy != self.settings.strategy:
+            raise UsageError(f"the policy steers the strategy {self.settings.strategy}, not {job.strategy}")
         # A policy may choose fewer levels than the row has, never more than it learned with.
         params = {**job.params, "levels": self.settings.levels}
         lanes = job.lanes

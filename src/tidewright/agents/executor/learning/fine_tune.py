@@ -125,18 +125,14 @@ def run(job: Job) -> dict[str, Any]:
 
 def _trading(settings: TapeSettings, job: Job) -> TapeSettings:
     """What the parent learned with, in the session's market and over its base rule's parameters."""
-    rule: dict[str, Any] = {
-        name: job.params[name] for name in ("gamma", "kappa", "intensity", "horizon_s") if name in job.params
-    }
     drawn = Randomisation((job.maker_fee,), (job.latency_ns,), (job.queue,))
     return replace(
-        settings,
+        settings.with_rule(job.params),
         decisions=min(settings.decisions, 120),
         entry_ns=job.latency_ns,
         response_ns=job.latency_ns,
         queue=job.queue,
         random=drawn,
-        **rule,
     )
 
 
