@@ -375,7 +375,7 @@ ARGUMENTS = "view, params, quotes"
         (
             DECLARED.format("tw.BASE_QUANTITY, tw.Parameter('levels', 50, 1, 99, integer=True)", ARGUMENTS),
             2,
-            f"lies in [1, {MAX_LEVELS}]",
+            f"lies in [0, {MAX_LEVELS}]",
         ),
     ],
 )
