@@ -1,17 +1,23 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from tidewright.agents.comparison.contenders import Effort, Fixed, History, Tuned, parse, usual
+from tidewright.agents.comparison.contenders import Effort, Fixed, History, Tuned, parse, rules
 from tidewright.agents.comparison.contest import compare, held_out
+from tidewright.agents.comparison.learned import Learned, School, usual
+from tidewright.agents.executor.policy import Policy
+from tidewright.cli.seat_option import shipped
 from tidewright.market.clock import SECOND
 from tidewright.market.errors import UsageError
 from tidewright.market.synthetic import synthesize
 from tidewright.market.tape import Tape
 
 CYCLE = 30 * SECOND
-SMALL = Effort(candidates=24, generations=1)
+SMALL = Effort(candidates=24, generations=1, learning=2)
+SHIPPED = Policy.load(shipped())
+SIX = ["traditional", "tuned A-S", "tuned GLFT", "optimizer", "RL", "RL + optimizer"]
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +27,12 @@ def tape():
 
 @pytest.fixture(scope="module")
 def found(tape):
-    return compare([tape], fees_bp=(0.0, 4.0), effort=SMALL)
+    return compare([tape], fees_bp=(4.0,), window="35m", effort=SMALL)
 
 
 def test_everybody_is_judged_in_the_same_windows_with_the_same_sizes(found):
     for heat in found.heats:
-        assert [row.name for row in heat.rows] == ["traditional", "tuned A-S", "tuned GLFT", "optimizer"]
+        assert [row.name for row in heat.rows] == SIX
         assert len({len(row.curve) for row in heat.rows}) == 1
         sizes = {(p["base_quantity"], p["max_position"]) for row in heat.rows for p in row.params}
         assert len(sizes) == 1
@@ -35,7 +41,8 @@ def test_everybody_is_judged_in_the_same_windows_with_the_same_sizes(found):
             assert row.figures["profit"] == pytest.approx(row.curve[-1], abs=1e-9)
 
 
-def test_a_fee_costs_the_fixed_bot_its_share_of_the_volume(found):
+def test_a_fee_costs_the_fixed_bot_its_share_of_the_volume(tape):
+    found = compare([tape], lambda: rules()[:1], fees_bp=(0.0, 4.0), effort=SMALL)
     free, dear = (heat.rows[0] for heat in found.heats)
     assert free.figures["volume_quote"] == dear.figures["volume_quote"]
     cost = free.figures["profit"] - dear.figures["profit"]
@@ -65,16 +72,43 @@ def test_a_contender_is_shown_nothing_of_its_window_or_later(tape):
 
 
 def test_the_future_changes_no_parameters(tape):
-    windows = held_out(tape, CYCLE, 0.5, None)
-    cut = int(np.searchsorted(tape.data.ts, windows[2].end_ns, side="right"))
+    windows = held_out(tape, CYCLE, 0.5, 25 * 60 * SECOND)
+    cut = int(np.searchsorted(tape.data.ts, windows[1].end_ns + CYCLE, side="right"))
     early = Tape(tape.path, tape.instrument, tape.meta, tape.data.rows(0, cut))
-    whole = compare([tape], fees_bp=(1.0,), effort=SMALL).heats[0]
+    least = replace(SMALL, candidates=8, learning=1)
+    whole = compare([tape], fees_bp=(1.0,), window="25m", effort=least).heats[0]
     length = windows[0].end_ns - windows[0].start_ns
     share = (windows[0].start_ns - early.start_ns) // CYCLE / ((early.end_ns - early.start_ns) // CYCLE)
-    part = compare([early], fees_bp=(1.0,), train=share, window=length / SECOND, effort=SMALL).heats[0]
+    part = compare([early], fees_bp=(1.0,), train=share, window=length / SECOND, effort=least).heats[0]
     for a, b in zip(whole.rows, part.rows, strict=True):
         assert a.params[: len(b.params)] == b.params
         assert a.curve[: len(b.curve)] == b.curve
+
+
+def test_a_policy_learns_once_and_the_optimizer_tunes_the_rule_under_it(tape):
+    school = School()
+    taught = []
+
+    class Watching(Learned):
+        def parameters(self, history: History) -> dict[str, float]:
+            params = super().parameters(history)
+            taught.append((self.runner, params))
+            return params
+
+    compare([tape], lambda: [Watching("w", school)], fees_bp=(2.0,), window="25m", effort=SMALL)
+    assert len(taught) == 2
+    assert all(one == taught[0] for one in taught)
+    lanes = taught[0][0]
+    assert lanes.settings.random.maker_fees == (20_000,)
+    assert (lanes.settings.gamma, lanes.settings.kappa) == (taught[0][1]["gamma"], taught[0][1]["kappa"])
+
+
+def test_a_given_policy_sits_as_it_is(tape):
+    alone = Learned("RL", School(SHIPPED))
+    assert [one.name for one in usual(SHIPPED)] == SIX
+    heat = compare([tape], lambda: [alone], fees_bp=(0.0,), window="35m", effort=SMALL).heats[0]
+    assert alone.runner.policy is SHIPPED
+    assert heat.rows[0].trials == SMALL.candidates
 
 
 def test_tuning_happens_once(tape):
@@ -107,4 +141,4 @@ def test_bad_input_says_what_would_be_enough(tape):
     with pytest.raises(UsageError, match="less than the lot"):
         compare([tape], capital="1", effort=SMALL)
     with pytest.raises(UsageError, match="names of their own"):
-        compare([tape], lambda: [*usual(), *usual()], effort=SMALL)
+        compare([tape], lambda: [*rules(), *rules()], effort=SMALL)

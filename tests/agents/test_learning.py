@@ -14,6 +14,7 @@ from tidewright.market.errors import DataError, NotFoundError, UsageError
 torch = pytest.importorskip("torch")
 from tidewright.agents.executor.environment import Spaces, Step  # noqa: E402
 from tidewright.agents.executor.learning import ppo  # noqa: E402
+from tidewright.agents.executor.learning.networks import Actor, Learned, Tower, count  # noqa: E402
 from tidewright.agents.executor.learning.ppo import Experience, Learner, Settings, advantages  # noqa: E402
 
 torch.set_num_threads(1)  # small networks: threads would wait for each other
@@ -195,6 +196,57 @@ def test_the_same_seed_learns_the_same_policy_and_a_checkpoint_goes_on_from_wher
         changed.resume(one.state())
 
 
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_the_gradient_written_out_is_the_one_that_torch_differentiates(activation):
+    """PPO's clipped loss less the entropy bonus, with continuous and discrete parts, in double precision."""
+    spaces, sizes, clip, bonus = Spaces(3, 2, (4, 3)), [3, 16, 8, 9], 0.2, 0.03
+    learned = Learned(count(sizes) + 2, torch.device("cpu"))
+    learned.values.data, learned.slopes = learned.values.data.double(), learned.slopes.double()
+    start = torch.Generator().manual_seed(5)
+    actor = Actor(spaces, Tower(sizes, activation, 1.0, learned, start), -0.5, learned)
+    n = 40
+    seen, continuous = torch.randn((2, n, 5), generator=start, dtype=torch.float64).transpose(1, 2)
+    seen, continuous = seen[:3].contiguous(), continuous[:2].contiguous()
+    discrete = torch.stack((torch.arange(n) % 4, torch.arange(n) % 3))
+    gain = torch.randn(n, generator=start, dtype=torch.float64)
+    now = actor.log_chance_of(actor.tower.forward(seen), continuous, discrete)
+    before = now + 0.4 * torch.randn(n, generator=start, dtype=torch.float64)  # some beyond the clip, some not
+    found = actor.learn(seen, continuous, discrete, before, gain, clip, bonus)
+
+    weights = [weight.clone().requires_grad_() for weight in actor.tower.weights]
+    biases = [bias.clone().requires_grad_() for bias in actor.tower.biases]
+    deviation = actor.log_deviation.clone().requires_grad_()
+    values = seen
+    for index, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        values = weight @ values + bias
+        if index < 2:
+            values = torch.relu(values) if activation == "relu" else torch.tanh(values)
+    density = torch.distributions.Normal(values[:2].T, deviation.exp().T)
+    choices = [torch.distributions.Categorical(logits=part.T) for part in values[2:].split([4, 3])]
+    change = density.log_prob(continuous.T).sum(1) - before
+    change = change + sum(one.log_prob(taken) for one, taken in zip(choices, discrete, strict=True))
+    ratio = change.exp()
+    entropy = density.entropy().sum(1).mean() + sum(one.entropy().mean() for one in choices)
+    loss = -torch.minimum(ratio * gain, ratio.clamp(1 - clip, 1 + clip) * gain).mean()
+    (loss - bonus * entropy).backward()
+    assert 5 < int(((ratio - 1).abs() > clip).sum()) < n - 5
+    parts = [part for pair in zip(weights, biases, strict=True) for part in pair]
+    wanted = torch.cat([part.grad.flatten() for part in [*parts, deviation]])
+    assert torch.allclose(learned.slopes, wanted, rtol=1e-9, atol=1e-12)
+    assert found.loss.item() == pytest.approx(loss.item()) and found.entropy.item() == pytest.approx(entropy.item())
+
+
+def test_discrete_parts_are_drawn_with_their_chances():
+    spaces, sizes = Spaces(1, 0, (3,)), [1, 4, 3]
+    learned = Learned(count(sizes), torch.device("cpu"))
+    start = torch.Generator().manual_seed(2)
+    actor = Actor(spaces, Tower(sizes, "relu", 1.0, learned, start), 0.0, learned)
+    outputs = torch.tensor([[0.5], [0.2], [0.3]]).log().expand(3, 20_000)
+    _, discrete = actor.draw(outputs, torch.zeros((0, 20_000)), torch.rand((1, 20_000), generator=start))
+    shares = torch.bincount(discrete[0], minlength=3) / 20_000
+    assert shares.tolist() == pytest.approx([0.5, 0.2, 0.3], abs=0.015)
+
+
 def test_a_device_that_is_not_there_is_refused():
     with pytest.raises(UsageError, match="device must be"):
         ppo.device_of("abacus")
@@ -215,14 +267,13 @@ def trained(seed: int, **changes) -> Policy:
 def test_numpy_evaluates_the_network_that_torch_learned():
     for activation in ("relu", "tanh"):
         learner = Learner(Bandit(), Settings(hidden=(16, 16), activation=activation), 7, device="cpu")
-        with torch.no_grad():
-            for weight in learner.actor.parameters():
-                weight.add_(0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)))
+        values = learner.learned.values.data
+        values.add_(0.3 * torch.randn(values.shape, generator=torch.Generator().manual_seed(1)))
         seen = np.linspace(-1, 1, 11, dtype=np.float32)[:, None]
-        mean, logs = learner.actor.parts(torch.from_numpy(seen))
+        mean, logs = learner.actor.parts(learner.actor.tower.forward(torch.from_numpy(seen.T)))
         continuous, discrete = learner.policy().act(seen)
-        assert continuous == pytest.approx(mean.detach().numpy().clip(-1, 1), abs=1e-5)
-        assert discrete[:, 0].tolist() == logs[0].argmax(1).tolist()
+        assert continuous == pytest.approx(mean.T.numpy().clip(-1, 1), abs=1e-5)
+        assert discrete[:, 0].tolist() == logs[0].argmax(0).tolist()
 
 
 def test_a_policy_comes_back_from_its_file_with_how_it_was_made(tmp_path):

@@ -417,9 +417,9 @@ def test_a_learner_begins_with_the_base_rule_where_it_imitates():
     learner = Learner(environment(), Settings(hidden=(8,)), device="cpu")
     learner.imitate((3, 2), 0.6)
     seen = torch.zeros((1, 8))
-    _, logs = learner.actor.parts(seen)
-    assert logs[0].exp()[0, 3].item() == pytest.approx(0.6, abs=0.02)
-    assert logs[1].exp()[0, 2].item() == pytest.approx(0.6, abs=0.02)
+    _, logs = learner.actor.parts(learner.actor.tower.forward(seen.t()))
+    assert logs[0].exp()[3, 0].item() == pytest.approx(0.6, abs=0.02)
+    assert logs[1].exp()[2, 0].item() == pytest.approx(0.6, abs=0.02)
     continuous, discrete = learner.policy().act(seen.numpy())
     assert discrete.tolist() == [[3, 2]]
     assert np.abs(continuous).max() < 0.05

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from tidewright.market.clock import parse_duration
 from tidewright.market.errors import UsageError
 from tidewright.market.tape import Tape
 
@@ -19,7 +20,7 @@ def compare(
         typer.Option(
             "--contender",
             metavar="NAME=STRATEGY[,fixed|tuned|optimizer][,k=v ...]",
-            help="One more beside the usual four; may be given several times.",
+            help="One more beside the usual six; may be given several times.",
         ),
     ] = None,
     only: Annotated[
@@ -36,7 +37,11 @@ def compare(
     position_share: Annotated[float, typer.Option(help="Largest position over the capital.")] = 0.02,
     candidates: Annotated[int, typer.Option(min=2, help="Parameter sets a generation of a search.")] = 256,
     generations: Annotated[int, typer.Option(min=1, help="Generations of a search.")] = 3,
-    seed: Annotated[int, typer.Option(min=0, help="Of the searches.")] = 7,
+    learning: Annotated[int, typer.Option(min=1, help="Generations of evolving the policy.")] = 40,
+    policy: Annotated[
+        str, typer.Option(help="Seat the policy of this file, or `shipped`, instead of evolving one on the first part.")
+    ] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Of searches and learning.")] = 7,
     html: Annotated[Path | None, typer.Option("--html", help="Write a page with charts to this file.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as one line of JSON; all else goes to stderr.")
@@ -44,10 +49,13 @@ def compare(
 ) -> None:
     """Compare bots on windows that none of them has learnt from: same events, same capital, same limits.
 
-    The usual four: the traditional grid, tuned Avellaneda-Stoikov, tuned GLFT, and the grid with the optimizer.
+    The usual six: the traditional grid, tuned Avellaneda-Stoikov, tuned GLFT, the grid with the optimizer, a learned
+    policy alone, and the same policy with the optimizer.
     """
-    from tidewright.agents.comparison.contenders import Contender, Effort, parse, usual
+    from tidewright.agents.comparison.contenders import Contender, Effort, parse
     from tidewright.agents.comparison.contest import compare as run
+    from tidewright.agents.comparison.learned import seated, usual
+    from tidewright.cli.seat_option import found as found_policy
     from tidewright.interface.comparison_report import page, render, to_json
     from tidewright.measure.report_page import write_whole
 
@@ -55,8 +63,10 @@ def compare(
     if only and not given:
         raise UsageError("--only needs at least one --contender")
 
+    sitting = seated(Path(found_policy(policy)), parse_duration(cycle)) if policy else None
+
     def contenders() -> list[Contender]:
-        return [*([] if only else usual()), *map(parse, given)]
+        return [*([] if only else usual(sitting)), *map(parse, given)]
 
     contenders()
     levels = _levels(fees)
@@ -85,7 +95,7 @@ def compare(
             capital=capital,
             order_share=order_share,
             position_share=position_share,
-            effort=Effort(candidates, generations, seed),
+            effort=Effort(candidates, generations, seed, learning),
             progress=tell,
         )
     finally:

@@ -12,6 +12,7 @@ from tidewright.agents.optimizer.memory import Memory
 from tidewright.agents.optimizer.space import Space, of_strategy
 from tidewright.agents.optimizer.study import Findings, Plan, complete, study
 from tidewright.agents.optimizer.windows import split
+from tidewright.engine.sweep import Runner
 from tidewright.market.errors import UsageError
 from tidewright.market.tape import Tape
 
@@ -29,11 +30,14 @@ class Effort:
         Parameter sets a generation; generations.
     seed
         Of the search.
+    learning
+        Generations of the evolution of a policy.
     """
 
     candidates: int = 256
     generations: int = 3
     seed: int = 7
+    learning: int = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +63,28 @@ class History:
     sizes: Mapping[str, float]
     effort: Effort
 
-    def search(self, strategy: str, incumbent: Mapping[str, float], memory: Memory) -> Findings:
-        """Breed parameters in sample and judge the best out of sample, both before the window."""
+    def search(
+        self,
+        strategy: str,
+        incumbent: Mapping[str, float],
+        memory: Memory,
+        space: Space | None = None,
+        runner: Runner | None = None,
+    ) -> Findings:
+        """Breed parameters in sample and judge the best out of sample, both before the window.
+
+        Parameters
+        ----------
+        space
+            What is searched; ``None``: :func:`searched`.
+        runner
+            Where lanes run: under a policy, say.
+        """
         settings = self.settings
         parts = split(self.from_ns, self.until_ns, settings.cycle_ns, settings.entry_ns + settings.response_ns)
         plan = Plan(
             strategy=strategy,
-            space=searched(strategy),
+            space=space or searched(strategy),
             incumbent=incumbent,
             split=parts,
             cycle_ns=settings.cycle_ns,
@@ -74,7 +93,7 @@ class History:
             generations=self.effort.generations,
             seed=self.effort.seed,
         )
-        judge = ShadowJudge(self.tape, self.rows, strategy, settings, parts.inside.start_ns)
+        judge = ShadowJudge(self.tape, self.rows, strategy, settings, parts.inside.start_ns, runner=runner)
         return study(judge, plan, memory)
 
 
@@ -101,6 +120,11 @@ class Contender(Protocol):
         """Parameter sets tried so far to find them."""
         ...
 
+    @property
+    def runner(self) -> Runner | None:
+        """What its lanes run under; ``None``: its parameters alone."""
+        ...
+
     def parameters(self, history: History) -> dict[str, float]:
         """Parameters for the window that begins when the history ends."""
         ...
@@ -115,6 +139,7 @@ class Fixed:
     params: Mapping[str, float]
     meaning: str = "fixed parameters"
     trials: int = 0
+    runner: Runner | None = None
 
     def parameters(self, history: History) -> dict[str, float]:
         """The same at every window."""
@@ -130,6 +155,7 @@ class Tuned:
     params: Mapping[str, float] = field(default_factory=dict)
     meaning: str = "tuned once, before the first window"
     trials: int = 0
+    runner: Runner | None = None
     _found: dict[str, float] = field(default_factory=dict)
 
     def parameters(self, history: History) -> dict[str, float]:
@@ -156,6 +182,8 @@ class Adaptive:
     params: Mapping[str, float] = field(default_factory=dict)
     meaning: str = "the optimizer, before every window"
     taken: int = 0
+    runner: Runner | None = None
+    space: Space | None = None
     _current: dict[str, float] = field(default_factory=dict)
     _memory: Memory = field(default_factory=Memory)
 
@@ -168,7 +196,7 @@ class Adaptive:
         """The proposal if it convinces, else what traded before."""
         if not self._current:
             self._current = complete(self.strategy, {**self.params, **history.sizes})
-        found = history.search(self.strategy, self._current, self._memory)
+        found = history.search(self.strategy, self._current, self._memory, self.space, self.runner)
         sure = found.evidence is not None and found.evidence.confidence >= LEAST_CONFIDENCE
         if found.chosen >= 0 and not found.reason and sure:
             self._current = dict(found.inside[found.chosen].params)
@@ -187,8 +215,8 @@ def searched(strategy: str) -> Space:
     return Space(tuple(part for part in of_strategy(strategy).dimensions if part.name not in SIZES))
 
 
-def usual() -> list[Contender]:
-    """The traditional bot, and those that claim to be better; the first is what the others are compared with."""
+def rules() -> list[Contender]:
+    """The traditional bot, and rules that claim to be better; the first is what the others are compared with."""
     hand_set = {"spread_percentage": 0.15, "levels": 3}
     return [
         Fixed("traditional", "grid", hand_set, "a grid of 3 levels, 0.15 %, set by hand"),

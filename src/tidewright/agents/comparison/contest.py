@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from tidewright.agents.comparison.contenders import Adaptive, Contender, Effort, History, usual
+from tidewright.agents.comparison.contenders import Adaptive, Contender, Effort, History
+from tidewright.agents.comparison.learned import usual
 from tidewright.agents.optimizer.judge import Settings, ShadowJudge
 from tidewright.agents.optimizer.windows import MIN_IN, MIN_OUT, Window
 from tidewright.market.clock import iso, parse_duration
@@ -162,6 +163,7 @@ def compare(
             "candidates": effort.candidates,
             "generations": effort.generations,
             "seed": effort.seed,
+            "learning": effort.learning,
             "limits": settings.limits.values()._asdict(),
             "windows": "lanes start flat at each window with the capital, without volatility history; "
             "what is held at its end is valued at the mid",
@@ -228,16 +230,16 @@ def _heat(
         raise UsageError(f"contenders need names of their own, were {', '.join(c.name for c in contenders)}")
     runs: list[list[Run]] = [[] for _ in contenders]
     chosen: list[list[dict[str, float]]] = [[] for _ in contenders]
-    judges: dict[str, ShadowJudge] = {}
+    judge: ShadowJudge | None = None  # the newest: its fold of the book is carried on
     for k, window in enumerate(windows):
         rows = int(np.searchsorted(tape.data.ts, window.start_ns, side="right"))
         cycles = window.cycles(settings.cycle_ns)
         history = History(tape, max(1, rows), settings, tape.start_ns, window.start_ns, cycles, sizes, effort)
         for index, contender in enumerate(contenders):
             params = contender.parameters(history)
-            name = contender.strategy
-            judges[name] = ShadowJudge(tape, len(tape), name, settings, window.start_ns, judges.get(name))
-            runs[index].append(_run(judges[name], window, params))
+            terms = (tape, len(tape), contender.strategy, settings, window.start_ns)
+            judge = ShadowJudge(*terms, before=judge, runner=contender.runner)
+            runs[index].append(_run(judge, window, params))
             chosen[index].append(params)
             tell((k + (index + 1) / len(contenders)) / len(windows))
     capital = settings.equity / UNIT

@@ -6,27 +6,27 @@ J. Schulman et al., "Proximal Policy Optimization Algorithms", arXiv 1707.06347,
 * an episode that was cut (truncated) is valued at the state it led to, one that ended (terminated) at 0;
 * the critic learns returns of mean 0 and deviation 1, by running estimates, so that no reward needs scaling by hand;
 * advantages are normalised over the whole batch; the learning rate falls linearly to 0;
-* minibatches are small enough for their activations to stay in the processor's cache.
+* minibatches are small enough for their activations to stay in the processor's cache;
+* gradients are written out, see :mod:`tidewright.agents.executor.learning.networks`: the same, in half the time.
 """
 
 import math
 from dataclasses import asdict, dataclass
-from itertools import pairwise
-from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from tidewright.agents.executor.environment import Spaces, VectorEnvironment
-from tidewright.agents.executor.policy import ACTIVATIONS, Frames, Network, Policy
+from tidewright.agents.executor.environment import VectorEnvironment
+from tidewright.agents.executor.policy import ACTIVATIONS, Frames, Policy
 from tidewright.market.errors import UsageError
 
 try:
     import torch
-    from torch import Tensor, nn
+    from torch import Tensor
 except ModuleNotFoundError:
     raise UsageError("learning needs torch: pip install 'tidewright[learn]'") from None
 
-HALF_LOG_2PI: Final = 0.5 * math.log(2.0 * math.pi)
+from tidewright.agents.executor.learning.networks import Actor, Learned, Tower, count
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,70 +126,16 @@ def device_of(wanted: str) -> torch.device:
         raise UsageError(f"device must be auto, cpu or cuda, was {wanted!r}") from None
 
 
-# -- the networks ---------------------------------------------------------------------------------------------------
-
-
-def _tower(inputs: int, outputs: int, settings: Settings, gain: float, generator: torch.Generator) -> nn.Sequential:
-    sizes = [inputs, *settings.hidden, outputs]
-    layers: list[nn.Module] = []
-    for index, (a, b) in enumerate(pairwise(sizes)):
-        layer, final = nn.Linear(a, b), index == len(sizes) - 2
-        nn.init.orthogonal_(layer.weight, gain if final else math.sqrt(2.0), generator=generator)
-        nn.init.zeros_(layer.bias)
-        layers += [layer] if final else [layer, nn.ReLU() if settings.activation == "relu" else nn.Tanh()]
-    return nn.Sequential(*layers)
-
-
-class Actor(nn.Module):
-    """Chances of actions: independent normals for the continuous parts, categories for the discrete ones."""
-
-    def __init__(self, spaces: Spaces, settings: Settings, generator: torch.Generator) -> None:
-        super().__init__()
-        self.spaces = spaces
-        inputs, outputs = spaces.observation * settings.frames, spaces.continuous + sum(spaces.discrete)
-        self.tower = _tower(inputs, outputs, settings, 0.01, generator)
-        self.log_deviation = nn.Parameter(torch.full((spaces.continuous,), settings.log_deviation))
-
-    def parts(self, observation: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Means of the continuous parts, and log probabilities of each discrete one."""
-        continuous, *logits = self.tower(observation).split([self.spaces.continuous, *self.spaces.discrete], dim=1)
-        return continuous, tuple(torch.log_softmax(part, 1) for part in logits)
-
-    def sample(self, observation: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Actions drawn for observations, and the log of their chance."""
-        mean, logs = self.parts(observation)
-        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
-        continuous = mean + noise * self.log_deviation.exp()
-        drawn = [torch.multinomial(part.exp(), 1, generator=generator) for part in logs]
-        discrete = torch.cat(drawn, 1) if drawn else torch.zeros((len(mean), 0), dtype=torch.int64, device=mean.device)
-        return continuous, discrete, self.log_chance(mean, logs, continuous, discrete)
-
-    def log_chance(self, mean: Tensor, logs: tuple[Tensor, ...], continuous: Tensor, discrete: Tensor) -> Tensor:
-        """Log density of the continuous parts plus log probability of the discrete ones, (n,)."""
-        scaled = (continuous - mean) * torch.exp(-self.log_deviation)
-        total = -(0.5 * scaled * scaled).sum(1) - (self.log_deviation + HALF_LOG_2PI).sum()
-        for index, part in enumerate(logs):
-            total = total + part.gather(1, discrete[:, index : index + 1]).squeeze(1)
-        return total
-
-    def entropy(self, logs: tuple[Tensor, ...]) -> Tensor:
-        """Mean entropy."""
-        total = (self.log_deviation + HALF_LOG_2PI + 0.5).sum()
-        for part in logs:
-            total = total - (part.exp() * part).sum(1).mean()
-        return total
-
-
 # -- one round of experience ------------------------------------------------------------------------------------------
 
 
 class Experience(NamedTuple):
-    """Steps of all lanes, (horizon, lanes, ...), torch, on the learner's device."""
+    """Steps of all lanes, torch, on the learner's device; actions and what was seen (parts, horizon, lanes)."""
 
     observation: Tensor
     continuous: Tensor
     discrete: Tensor
-    log_chance: Tensor
+    log_chance: Tensor  # (horizon, lanes), as all that follow
     value: Tensor  # of the observation, in rewards
     reward: Tensor
     following: Tensor  # value of what the step led to, 0 where the episode ended by itself
@@ -245,13 +191,15 @@ class Learner:
         self.environment, self.settings, self.seed = environment, settings or Settings(), seed
         self.device = device_of(device)
         self.iteration = 0
-        start = torch.Generator().manual_seed(seed)
-        spaces = environment.spaces
-        self.actor = Actor(spaces, self.settings, start).to(self.device)
-        inputs = spaces.observation * self.settings.frames
-        self.critic = _tower(inputs, 1, self.settings, 1.0, start).to(self.device)
-        self.weights = [*self.actor.parameters(), *self.critic.parameters()]
-        self.optimizer = torch.optim.Adam(self.weights, self.settings.learning_rate, eps=1e-5, fused=True)
+        spaces, hidden, activation = environment.spaces, self.settings.hidden, self.settings.activation
+        inputs, start = spaces.observation * self.settings.frames, torch.Generator().manual_seed(seed)
+        acting = [inputs, *hidden, spaces.continuous + sum(spaces.discrete)]
+        judging = [inputs, *hidden, 1]
+        self.learned = Learned(count(acting) + count(judging) + spaces.continuous, self.device)
+        tower = Tower(acting, activation, 0.01, self.learned, start)
+        self.actor = Actor(spaces, tower, self.settings.log_deviation, self.learned)
+        self.critic = Tower(judging, activation, 1.0, self.learned, start)
+        self.optimizer = torch.optim.Adam([self.learned.values], self.settings.learning_rate, eps=1e-5, fused=True)
         self.generator = torch.Generator(self.device).manual_seed(seed + 1)
         self.scale = np.array([0.0, 1.0, 0.0])  # mean, deviation and weight of the returns so far
         self._frames = Frames(self.settings.frames)
@@ -259,6 +207,7 @@ class Learner:
         self._observation = self._frames.begin(environment.reset(seed))
         self._returns = np.zeros(environment.lanes)
 
+    @torch.inference_mode()
     def iterate(self) -> Round:
         """Collect a round of experience and learn from it."""
         settings = self.settings
@@ -280,7 +229,7 @@ class Learner:
             float(experience.reward.mean()),
             float(np.mean(finished)) if finished else math.nan,
             *losses,
-            float(self.actor.log_deviation.detach().exp().mean()) if self.environment.spaces.continuous else 0.0,
+            float(self.actor.log_deviation.exp().mean()) if self.environment.spaces.continuous else 0.0,
             explained,
             terms,
         )
@@ -291,37 +240,59 @@ class Learner:
         if lasts > 0.0 and isinstance(self.environment, Widening):
             self.environment.widen(min(1.0, (self.iteration + 1) / lasts))
 
-    @torch.inference_mode()
     def _collect(self) -> tuple[Experience, list[float], dict[str, float]]:
-        rows: list[tuple[Tensor, ...]] = []
+        """A round of all lanes; returns of the episodes that ended in it, and means of the reward's parts."""
+        actor, spaces, horizon, lanes = (
+            self.actor,
+            self.environment.spaces,
+            self.settings.horizon,
+            self.environment.lanes,
+        )
+        parts, generator, device = len(spaces.discrete), self.generator, self.device
+        seen = torch.empty((self._observation.shape[1], horizon + 1, lanes), device=device)
+        outputs = torch.empty((spaces.continuous + sum(spaces.discrete), horizon, lanes), device=device)
+        continuous = torch.empty((spaces.continuous, horizon, lanes), device=device)
+        discrete = torch.empty((parts, horizon, lanes), dtype=torch.int64, device=device)
+        normal = torch.randn((horizon, spaces.continuous, lanes), generator=generator, device=device)
+        uniform = torch.rand((horizon, parts, lanes), generator=generator, device=device)
+        signals = np.zeros((3, horizon, lanes), np.float32)  # reward, terminated, ended
+        cut: list[tuple[int, Any, Tensor]] = []  # step, lanes and where they were when their episode was cut
         finished: list[float] = []
         terms: dict[str, float] = {}
-        for _ in range(self.settings.horizon):
-            observation = torch.from_numpy(self._observation).to(self.device)
-            continuous, discrete, log_chance = self.actor.sample(observation, self.generator)
-            step = self.environment.step(continuous.cpu().numpy(), discrete.cpu().numpy())
+        seen[:, 0] = torch.from_numpy(self._observation).t()
+        for t in range(horizon):
+            outputs[:, t] = actor.tower.forward(seen[:, t])
+            continuous[:, t], discrete[:, t] = actor.draw(outputs[:, t], normal[t], uniform[t])
+            step = self.environment.step(continuous[:, t].t().cpu().numpy(), discrete[:, t].t().cpu().numpy())
             ended = step.terminated | step.truncated
             self._observation, led = self._frames.push(step.observation, step.last, ended)
+            seen[:, t + 1] = torch.from_numpy(self._observation).t()
+            signals[:, t] = step.reward, step.terminated, ended
             self._returns += step.reward
             if ended.any():
                 finished += self._returns[ended].tolist()
                 self._returns[ended] = 0.0
-            for name, values in step.terms.items():
-                terms[name] = terms.get(name, 0.0) + float(values.mean()) / self.settings.horizon
-            signals = torch.from_numpy(np.stack((step.reward, step.terminated, ended)).astype(np.float32))
-            rows.append((observation, continuous, discrete, log_chance, torch.from_numpy(led), signals))
-        columns = [torch.stack(column).to(self.device) for column in zip(*rows, strict=True)]
-        seen, continuous, discrete, log_chance, reached, signals = columns
-        reward, terminated, over = signals.unbind(1)
-        value, following = self._value(seen), self._value(reached) * (1.0 - terminated)
-        experience = Experience(seen, continuous, discrete, log_chance, value, reward, following, over)
+            if step.truncated.any():
+                cut.append((t, step.truncated, torch.from_numpy(led[step.truncated].T.copy()).to(device)))
+            for name, part in step.terms.items():
+                terms[name] = terms.get(name, 0.0) + float(part.mean()) / horizon
+        reward, terminated, over = torch.from_numpy(signals).to(device)
+        values = self._value(seen)
+        following = values[1:] * (1.0 - terminated)
+        for t, where, led_to in cut:
+            following[t, torch.from_numpy(where).to(device)] = self._value(led_to[:, None])[0]
+        chosen = (outputs.flatten(1), continuous.flatten(1), discrete.flatten(1))
+        log_chance = actor.log_chance_of(*chosen).view(horizon, lanes)
+        experience = Experience(
+            seen[:, :horizon], continuous, discrete, log_chance, values[:horizon], reward, following, over
+        )
         return experience, finished, terms
 
     def _value(self, observation: Tensor) -> Tensor:
-        """The critic's value of observations (horizon, lanes, n), in rewards."""
-        flat = observation.reshape(-1, observation.shape[-1])
-        parts = [self.critic(part) for part in torch.split(flat, self.settings.minibatch)]
-        return torch.cat(parts).reshape(observation.shape[:-1]) * self.scale[1] + self.scale[0]
+        """The critic's value of observations (n, horizon, lanes), in rewards."""
+        pieces = torch.split(observation.flatten(1), self.settings.minibatch, dim=1)
+        values = torch.cat([self.critic.forward(piece)[0].clone() for piece in pieces])
+        return values.view(observation.shape[1:]) * self.scale[1] + self.scale[0]
 
     def _learn_scale(self, target: Tensor) -> None:
         """Move the running mean and deviation of returns, and the critic's last layer so that its values stay."""
@@ -330,65 +301,43 @@ class Learner:
         new_mean = float(target.mean()) * share + mean * (1.0 - share)
         new_square = float((target * target).mean()) * share + (deviation**2 + mean**2) * (1.0 - share)
         new_deviation = max(1e-6, math.sqrt(max(0.0, new_square - new_mean**2)))
-        final = self.critic[-1]
-        assert isinstance(final, nn.Linear)
-        with torch.no_grad():
-            final.weight.mul_(deviation / new_deviation)
-            final.bias.mul_(deviation).add_(mean - new_mean).div_(new_deviation)
+        self.critic.weights[-1].mul_(deviation / new_deviation)
+        self.critic.biases[-1].mul_(deviation).add_(mean - new_mean).div_(new_deviation)
         self.scale[:] = new_mean, new_deviation, self.scale[2] + 1.0
 
     def _update(self, experience: Experience, advantage: Tensor, target: Tensor) -> tuple[float, float, float, float]:
         """Gradient steps on the round; mean policy loss, value loss, entropy and divergence."""
-        settings, sizes = self.settings, [experience.observation.shape[-1], experience.continuous.shape[-1], 1, 1, 1]
-        # Side by side, so that a minibatch is gathered at once.
+        settings, slopes = self.settings, self.learned.slopes
+        sizes = [len(experience.observation), len(experience.continuous), 1, 1, 1]
+        # One above the other, so that a pass's samples are shuffled at once.
         samples = torch.cat(
             (
-                experience.observation.flatten(0, 1),
-                experience.continuous.flatten(0, 1),
-                experience.log_chance.reshape(-1, 1),
-                ((advantage - advantage.mean()) / (advantage.std() + 1e-8)).reshape(-1, 1),
-                ((target - self.scale[0]) / self.scale[1]).reshape(-1, 1),
-            ),
-            dim=1,
+                experience.observation.flatten(1),
+                experience.continuous.flatten(1),
+                experience.log_chance.reshape(1, -1),
+                ((advantage - advantage.mean()) / (advantage.std() + 1e-8)).reshape(1, -1),
+                ((target - self.scale[0]) / self.scale[1]).reshape(1, -1),
+            )
         )
-        choices = experience.discrete.flatten(0, 1)
+        choices = experience.discrete.flatten(1)
         total, batches = torch.zeros(4, device=self.device), 0
         for _ in range(settings.epochs):
-            order = torch.randperm(len(samples), generator=self.generator, device=self.device)
-            for chosen in torch.split(order, settings.minibatch):
-                seen, continuous, before, gain, worth = torch.split(samples.index_select(0, chosen), sizes, dim=1)
-                signals = (before.squeeze(1), gain.squeeze(1), worth.squeeze(1))
-                loss, parts = self._loss(seen, continuous, choices.index_select(0, chosen), *signals)
-                self.optimizer.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
-                nn.utils.clip_grad_norm_(self.weights, settings.max_norm)
+            order = torch.randperm(samples.shape[1], generator=self.generator, device=self.device)
+            shuffled = torch.split(samples.index_select(1, order), settings.minibatch, dim=1)
+            chosen = torch.split(choices.index_select(1, order), settings.minibatch, dim=1)
+            for batch, discrete in zip(shuffled, chosen, strict=True):
+                seen, continuous, before, gain, worth = torch.split(batch, sizes)
+                policy = self.actor.learn(
+                    seen, continuous, discrete, before[0], gain[0], settings.clip, settings.entropy_weight
+                )
+                error = self.critic.forward(seen) - worth
+                self.critic.backward(error * (settings.value_weight / error.shape[1]))
+                slopes.mul_((settings.max_norm / (slopes.norm() + 1e-6)).clamp_max(1.0))
                 self.optimizer.step()
-                total += parts
+                total += torch.stack((policy.loss, 0.5 * error.square().mean(), policy.entropy, policy.divergence))
                 batches += 1
         policy_loss, value_loss, entropy, divergence = (total / batches).tolist()
         return policy_loss, value_loss, entropy, divergence
-
-    def _loss(
-        self,
-        observation: Tensor,
-        continuous: Tensor,
-        discrete: Tensor,
-        before: Tensor,
-        advantage: Tensor,
-        target: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Loss of a minibatch, and its parts for the log."""
-        settings = self.settings
-        mean, logs = self.actor.parts(observation)
-        change = self.actor.log_chance(mean, logs, continuous, discrete) - before
-        ratio = change.exp()
-        clipped = ratio.clamp(1.0 - settings.clip, 1.0 + settings.clip)
-        policy_loss = -torch.minimum(ratio * advantage, clipped * advantage).mean()
-        value_loss = 0.5 * (self.critic(observation).squeeze(1) - target).square().mean()
-        entropy = self.actor.entropy(logs)
-        loss = policy_loss + settings.value_weight * value_loss - settings.entropy_weight * entropy
-        divergence = (ratio - 1.0 - change).mean()  # J. Schulman's low-variance estimate
-        return loss, torch.stack((policy_loss, value_loss, entropy, divergence)).detach()
 
     def imitate(self, discrete: tuple[int, ...], chance: float) -> None:
         """Begin with an action that is known to be sensible: continuous parts 0, discrete ones as given.
@@ -402,26 +351,24 @@ class Learner:
         chance
             With which it is drawn at first, in (0, 1).
         """
-        final = self.actor.tower[-1]
-        assert isinstance(final, nn.Linear)
-        with torch.no_grad():
-            final.bias.zero_()
-            at = self.actor.spaces.continuous
-            for choice, choices in zip(discrete, self.actor.spaces.discrete, strict=True):
-                # softmax of one logit against choices - 1 zeros
-                final.bias[at + choice] = math.log(chance / (1.0 - chance) * (choices - 1)) if choices > 1 else 0.0
-                at += choices
+        bias = self.actor.tower.biases[-1].zero_()
+        at = self.actor.spaces.continuous
+        for choice, choices in zip(discrete, self.actor.spaces.discrete, strict=True):
+            # softmax of one logit against choices - 1 zeros
+            bias[at + choice] = math.log(chance / (1.0 - chance) * (choices - 1)) if choices > 1 else 0.0
+            at += choices
 
     # -- what comes of it ---------------------------------------------------------------------------------------------
 
     def policy(self, header: dict[str, Any] | None = None) -> Policy:
         """The policy as it is now, without torch."""
-        layers = [layer for layer in self.actor.tower if isinstance(layer, nn.Linear)]
-        network = Network(
-            tuple(layer.weight.detach().cpu().numpy().copy() for layer in layers),
-            tuple(layer.bias.detach().cpu().numpy().copy() for layer in layers),
+        return Policy(
+            self.actor.spaces,
+            (self.actor.tower.network(),),
+            self.settings.frames,
+            self.settings.activation,
+            header or {},
         )
-        return Policy(self.actor.spaces, (network,), self.settings.frames, self.settings.activation, header or {})
 
     def state(self) -> dict[str, Any]:
         """Everything that :meth:`resume` needs; the environment is not in it."""
@@ -429,8 +376,7 @@ class Learner:
             "settings": self.settings.to_json(),
             "seed": self.seed,
             "iteration": self.iteration,
-            "actor": self.actor.state_dict(),
-            "critic": self.critic.state_dict(),
+            "learned": self.learned.values.data.clone(),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
             "scale": self.scale.tolist(),
@@ -448,8 +394,7 @@ class Learner:
         if (settings, state["seed"]) != (self.settings, self.seed):
             raise UsageError("a checkpoint is resumed with the settings and the seed it was made with")
         self.iteration = state["iteration"]
-        self.actor.load_state_dict(state["actor"])
-        self.critic.load_state_dict(state["critic"])
+        self.learned.values.data.copy_(state["learned"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
         self.scale[:] = state["scale"]
