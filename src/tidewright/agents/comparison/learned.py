@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Final
 
 from tidewright.agents.comparison.contenders import Adaptive, Contender, History, rules
-from tidewright.agents.executor.environment_tape import Randomisation, TapeSettings
+from tidewright.agents.executor.environment_tape import STRATEGY, Randomisation, TapeSettings
 from tidewright.agents.executor.learning.evolution import Evolution, EvolutionSettings, evolve
 from tidewright.agents.executor.policy import Policy
 from tidewright.agents.executor.reward import Reward
-from tidewright.agents.executor.seat import STRATEGY, Sitter
+from tidewright.agents.executor.seat import Sitter
 from tidewright.agents.executor.seat_fit import TUNED, mismatches
 from tidewright.agents.optimizer.memory import Memory
 from tidewright.agents.optimizer.space import Dimension, Space
