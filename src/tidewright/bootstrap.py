@@ -199,8 +199,8 @@ def _coordinator(settings: SessionSettings, resources: "Resources", clock: Clock
     advisors = (OPTIMIZER,) if settings.advice is not None else ()
     threshold = settings.advice.threshold if settings.advice is not None else AdviceSettings().threshold
     members = tuple(agents.strategies) or (EXECUTOR, *advisors, *agents.members)
-    learned, told = relearn(resources.folder / JOURNAL, members)
-    council = learned or Council(members, settings.coordination, threshold)
+    learned, told = relearn(resources.folder / JOURNAL, members, agents.neighbours)
+    council = learned or Council(members, settings.coordination, threshold, agents.neighbours)
     council.switch(settings.coordination)
     journal = resources.journal()
     line = None

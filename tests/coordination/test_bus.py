@@ -66,23 +66,19 @@ def test_a_refused_message_may_come_again_when_it_is_allowed() -> None:
 
 
 def test_the_bus_journals_before_it_delivers(tmp_path: Path) -> None:
-    async def run() -> None:
-        with Journal(tmp_path / "j", fsync=False) as journal:
-            bus = Bus(journal, Admission(RULES), ManualClock(NOW))
-            inbox = bus.subscribe("executor")
-            item = proposal()
-            bus.publish(item)
-            with pytest.raises(RefusedError):
-                bus.publish(item)
-            with pytest.raises(NotFoundError):
-                bus.publish(message("status", NOW, "executor", "advisor", {"state": "ready"}))
-            spoiled = proposal(confidence_score=0.1)
-            spoiled.data.confidence_score = 7.0
-            with pytest.raises(DataError):
-                bus.publish(spoiled)
-            assert inbox.get_nowait() == item and inbox.empty()
-
-    asyncio.run(run())
+    with Journal(tmp_path / "j", fsync=False) as journal:
+        bus = Bus(journal, Admission(RULES), ["executor"])
+        item = proposal()
+        bus.publish(item, NOW)
+        with pytest.raises(RefusedError):
+            bus.publish(item, NOW)
+        with pytest.raises(NotFoundError):
+            bus.publish(message("status", NOW, "executor", "advisor", {"state": "ready"}), NOW)
+        spoiled = proposal(confidence_score=0.1)
+        spoiled.data.confidence_score = 7.0
+        with pytest.raises(DataError):
+            bus.publish(spoiled, NOW)
+        assert bus.drain("executor") == [item] and bus.drain("executor") == []
     assert [entry.event for entry in read(tmp_path / "j")] == ["received", "refused", "refused", "refused"]
 
 

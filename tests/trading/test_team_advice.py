@@ -11,7 +11,9 @@ from tests.trading.test_several import AGENTS, Killed, closed, market, stage  # 
 from tidewright.agents.executor.canary import CanaryRules
 from tidewright.coordination.messages import message
 from tidewright.coordination.process import Delivery
+from tidewright.interface.session_report import load_session
 from tidewright.market.errors import UsageError
+from tidewright.measure import charts
 from tidewright.store import schema
 from tidewright.trading.advice import OPTIMIZER, Advice, Inbox
 from tidewright.trading.cycles import Registration
@@ -85,6 +87,12 @@ def test_each_agent_is_asked_in_turn_and_only_its_own_parameters_change(tmp_path
     assert {stage for name, stage in optimizer.decided if name == "wide"} == {"refused"}
     now = session.now
     assert (now.accepted, now.proposals) == (1, 1 + now.refused)
+    told = load_session(tmp_path / "session.db")
+    earned = {one.name: float(one.gain[-1]) for one in told.agents}
+    assert earned == pytest.approx({agent.name: agent.gain_units / 1e8 for agent in now.agents})
+    lines = charts.agents_chart(told, "capital")
+    assert lines is not None and [line["name"] for line in lines["data"]] == sorted(AGENTS)
+    assert any(proposal.why.startswith("wide: ") for proposal in told.proposals)
     assert now.rollout_state["grid"]["stage"] == "full" and now.rollout_state["wide"]["stage"] == "steady"
 
 

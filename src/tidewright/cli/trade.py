@@ -70,6 +70,7 @@ _TABLES: Final = {
         "certificate",
         "key",
         "strategies",
+        "neighbours",
     },
     "limits": {field.name for field in fields(Limits)},
     "portfolio": {field.name.removesuffix("_ns") for field in fields(PortfolioLimits)},
@@ -339,6 +340,11 @@ def _agents(path: Path, table: Mapping[str, Any], params: Mapping[str, Any], giv
     names = values.pop("names", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ConfigError(f"the names of agents must be a list of texts, was {names!r}")
+    near = dict(values.pop("neighbours", {}))
+    for name, heard in near.items():
+        if not isinstance(heard, list) or not all(isinstance(one, str) for one in heard):
+            raise ConfigError(f"the neighbours of {name} must be a list of names, was {heard!r}")
+    values["neighbours"] = {name: tuple(heard) for name, heard in near.items()}
     for file in ("keys", "ca", "certificate", "key"):
         if file in values:
             values[file] = str((path.parent / str(values[file])).resolve())

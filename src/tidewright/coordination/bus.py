@@ -1,16 +1,15 @@
-"""The bus inside one process: a queue a target agent, every message validated, journalled and admitted first."""
+"""The bus inside one process: a mailbox an agent, every message validated, admitted and journalled first."""
 
-import asyncio
+from collections.abc import Iterable
 
 from tidewright.coordination.admission import Admission, RefusedError
 from tidewright.coordination.journal import Journal
 from tidewright.coordination.messages import Message, encode, validate
-from tidewright.market.clock import Clock
 from tidewright.market.errors import DataError, NotFoundError, UsageError
 
 
 class Bus:
-    """Delivers messages to the agents that subscribed under their names.
+    """Delivers messages between agents that live in this process.
 
     Parameters
     ----------
@@ -18,55 +17,55 @@ class Bus:
         Where every message is written before it is delivered or refused.
     admission
         Who may say what to whom.
-    clock
-        Whose market time is "now".
+    agents
+        Who has a mailbox.
+
+    Raises
+    ------
+    UsageError
+        If a name is there twice.
     """
 
-    def __init__(self, journal: Journal, admission: Admission, clock: Clock) -> None:
-        self._journal = journal
-        self._admission = admission
-        self._clock = clock
-        self._queues: dict[str, asyncio.Queue[Message]] = {}
+    def __init__(self, journal: Journal, admission: Admission, agents: Iterable[str]) -> None:
+        self._journal, self._admission = journal, admission
+        names = list(agents)
+        self._boxes: dict[str, list[Message]] = {name: [] for name in names}
+        if len(self._boxes) != len(names):
+            raise UsageError(f"agent names must be unique on a bus, were {', '.join(names)}")
 
-    def subscribe(self, agent: str) -> "asyncio.Queue[Message]":
-        """The queue of an agent.
+    def publish(self, item: Message, now_ns: int) -> None:
+        """Journal a message and put it into its target's mailbox.
 
-        Raises
-        ------
-        UsageError
-            If the name is taken.
-        """
-        if agent in self._queues:
-            raise UsageError(f"agent names must be unique on a bus, {agent!r} is taken")
-        queue: asyncio.Queue[Message] = asyncio.Queue()
-        self._queues[agent] = queue
-        return queue
-
-    def publish(self, item: Message) -> None:
-        """Journal a message and put it into its target's queue.
+        Parameters
+        ----------
+        now_ns
+            Market time, nanoseconds.
 
         Raises
         ------
         DataError
             If it breaks the schema (journalled as refused).
         NotFoundError
-            If no agent of that name listens (journalled as refused).
+            If no agent of that name has a mailbox (journalled as refused).
         RefusedError
             If it may not be acted on (journalled as refused).
         """
-        now = self._clock.market_ns()
         try:
             copy = validate(encode(item))  # the receiver's own copy: later changes by the sender do not reach it
         except DataError as error:
-            self._journal.append("refused", now, repr(item), str(error))
+            self._journal.append("refused", now_ns, repr(item), str(error))
             raise
-        queue = self._queues.get(copy.target_agent)
         try:
-            if queue is None:
+            if copy.target_agent not in self._boxes:
                 raise NotFoundError(f"no agent {copy.target_agent!r} on the bus")
-            self._admission.admit(copy, now)
+            self._admission.admit(copy, now_ns)
         except (NotFoundError, RefusedError) as error:
-            self._journal.append("refused", now, copy, str(error))
+            self._journal.append("refused", now_ns, copy, str(error))
             raise
-        self._journal.append("received", now, copy)
-        queue.put_nowait(copy)
+        self._journal.append("received", now_ns, copy)
+        self._boxes[copy.target_agent].append(copy)
+
+    def drain(self, agent: str) -> list[Message]:
+        """What came for an agent since the last call, in the order it came."""
+        came, self._boxes[agent] = self._boxes[agent], []
+        return came

@@ -5,11 +5,11 @@ the journal replays to the same decisions.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, replace
+from typing import Any, Final
 
 from tidewright.coordination.agent_payloads import PATTERNS
-from tidewright.coordination.messages import Message, ParameterUpdateMessage, VoteMessage
+from tidewright.coordination.messages import InsightMessage, Message, ParameterUpdateMessage, VoteMessage
 from tidewright.coordination.patterns.democratic import Democratic
 from tidewright.coordination.patterns.hierarchical import Hierarchical
 from tidewright.coordination.patterns.master_slave import MasterSlave
@@ -17,12 +17,19 @@ from tidewright.coordination.patterns.opinion import Opinion, Outcome, Pattern, 
 from tidewright.coordination.patterns.peer_to_peer import PeerToPeer
 from tidewright.market.errors import UsageError
 
+RETURN: Final = "return"
+"""Subject of an insight that is a forecast of the traded instrument's return."""
 
-def make_patterns(members: Sequence[str], threshold: float) -> dict[str, Pattern]:
+_SURE: Final = 0.99  # the most that a forecast counts for: certainty would silence all others
+
+
+def make_patterns(
+    members: Sequence[str], threshold: float, neighbours: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, Pattern]:
     """One of each for the same members, the first of them the master."""
     return {
         "master_slave": MasterSlave(threshold, members),
-        "peer_to_peer": PeerToPeer(),
+        "peer_to_peer": PeerToPeer(neighbours),
         "hierarchical": Hierarchical(members),
         "democratic": Democratic(members),
     }
@@ -39,13 +46,26 @@ class Council:
         The one in force.
     threshold
         Least confidence of a proposal in ``master_slave``.
+    neighbours
+        Whom each hears in ``peer_to_peer``; absent: all hear all.
     """
 
-    def __init__(self, members: Sequence[str], pattern: str = "master_slave", threshold: float = 0.6) -> None:
+    def __init__(
+        self,
+        members: Sequence[str],
+        pattern: str = "master_slave",
+        threshold: float = 0.6,
+        neighbours: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         if len(set(members)) != len(members) or not members:
             raise UsageError(f"a council needs members, each named once, was {', '.join(members)}")
         self.members = tuple(members)
-        self._patterns = make_patterns(self.members, threshold)
+        self.neighbours = {name: tuple(heard) for name, heard in (neighbours or {}).items()}
+        strange = {*self.neighbours, *(name for heard in self.neighbours.values() for name in heard)} - {*members}
+        if strange:
+            raise UsageError(f"{min(strange)} is no neighbour: agents are {', '.join(members)}")
+        self._patterns = make_patterns(self.members, threshold, self.neighbours)
+        self._beliefs: dict[str, float] = {}
         self._heard: dict[str, list[Opinion]] = {}
         self._said: list[Opinion] = []
         self._said_then: list[Opinion] = []
@@ -56,13 +76,13 @@ class Council:
 
     @property
     def heard(self) -> int:
-        """Opinions since the last decision."""
-        return sum(map(len, self._heard.values()))
+        """Opinions and forecasts since the last decision."""
+        return sum(map(len, self._heard.values())) + len(self._beliefs)
 
     @property
     def spoken(self) -> set[str]:
         """Who has spoken since the last decision."""
-        return set(self._heard)
+        return {*self._heard, *self._beliefs}
 
     @property
     def opinions(self) -> dict[str, Opinion]:
@@ -93,6 +113,10 @@ class Council:
             params = {name: float(value) for name, value in item.data.params.items()}
             self._add(Opinion(item.source_agent, params, item.data.stance, item.data.confidence_score))
             return True
+        if isinstance(item, InsightMessage) and item.data.subject == RETURN and item.data.value:
+            sure = min(max(item.data.confidence_score, 1 - _SURE), _SURE)
+            self._beliefs[item.source_agent] = sure if item.data.value > 0 else 1 - sure
+            return True
         return False
 
     def say(self, opinion: Opinion) -> None:
@@ -102,6 +126,12 @@ class Council:
 
     def _add(self, opinion: Opinion) -> None:
         self._heard.setdefault(opinion.agent, []).append(opinion)
+
+    def begin_again(self) -> None:
+        """After a restart: a round that had not been decided begins anew, what was said in it is said again."""
+        self._heard.clear()
+        self._beliefs.clear()
+        self._said = []
 
     def decide(self, incumbent: Mapping[str, float], results: Mapping[str, Result] | None = None) -> Outcome:
         """Learn from what became known, then decide on what was heard since the last decision."""
@@ -113,8 +143,10 @@ class Council:
             self.pattern != "democratic"
         ):  # only voters are punished for saying two things: others may correct themselves
             opinions = list({opinion.agent: opinion for opinion in opinions}.values())
-        self.latest = self._patterns[self.pattern].decide(incumbent, opinions)
+        pattern = self._patterns[self.pattern]
+        self.latest = replace(pattern.decide(incumbent, opinions), belief=pattern.believe(self._beliefs))
         self._heard.clear()
+        self._beliefs.clear()
         self._said_then, self._said = self._said, []
         self.rounds += 1
         return self.latest
@@ -138,9 +170,11 @@ class Council:
 
 def outcome_record(outcome: Outcome) -> dict[str, Any]:
     """An outcome as plain JSON values."""
+    believed = {} if outcome.belief is None else {"belief": outcome.belief}
     return {
         "params": dict(outcome.params),
         "stance": outcome.stance,
         "shares": dict(outcome.shares),
         "why": outcome.why,
+        **believed,
     }

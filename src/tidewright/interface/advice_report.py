@@ -19,7 +19,9 @@ def stages(rows: list[Row]) -> tuple[Stage, ...]:
     for row in rows:
         data = _data(row) if row["direction"] == "out" and row["message_type"] == "decision" else {}
         if isinstance(data.get("stage"), str):
-            found.append(Stage(row["ts"], str(data.get("in_reply_to", "")), data["stage"], row["why"]))
+            agent = str(orjson.loads(row["body"]).get("source_agent", ""))
+            whose = "" if agent in ("", "executor") else f"{agent}: "  # of several strategies on one account
+            found.append(Stage(row["ts"], whose + str(data.get("in_reply_to", "")), data["stage"], row["why"]))
     return tuple(found)
 
 

@@ -3,7 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from tidewright.market.codes import UNIT
 from tidewright.market.instrument import Instrument, units_text
+from tidewright.measure.agents_section import AgentAccount
 from tidewright.store.database import Row
 
 
@@ -41,6 +45,24 @@ def notes(rows: Sequence[Row], instrument: Instrument) -> tuple[tuple[str, str],
             f"after fees {_money(fees)}, {row['fills']} trades"
         )
         found.append((f"Agent {agent}", text))
+    return tuple(found)
+
+
+def accounts(rows: Sequence[Row], instrument: Instrument) -> tuple[AgentAccount, ...]:
+    """Each agent's sub-account over time, for the report: rows of the store's table ``sub_accounts``."""
+    by_agent: dict[str, list[Row]] = {}
+    for row in sorted(rows, key=lambda row: int(row["ts"])):
+        by_agent.setdefault(row["agent"], []).append(row)
+    found = []
+    for agent, own in by_agent.items():
+        lots = int(own[-1]["position_lots"])
+        gain, capital, fees = (
+            np.array([row[name] for row in own], np.float64) / UNIT
+            for name in ("gain_units", "capital_units", "fees_units")
+        )
+        position = f"{'-' if lots < 0 else ''}{instrument.qty_text(abs(lots))} {instrument.base}"
+        ts = np.array([row["ts"] for row in own], np.int64)
+        found.append(AgentAccount(agent, ts, gain, capital, fees, position, int(own[-1]["fills"])))
     return tuple(found)
 
 

@@ -30,6 +30,8 @@ def live_table(state: Mapping[str, Any], running: bool, title: str) -> Table:
             table.add_row(label, _text(state[name]))
     for label, text in (*seat_view.lines(state.get("seat") or {}), *agents_view.lines(state.get("agents") or [])):
         table.add_row(label, text)
+    for label, text in risk_view.lines(state.get("risk") or {}):
+        table.add_row(label, text)
     return table
 
 

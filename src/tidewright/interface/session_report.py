@@ -32,6 +32,7 @@ DATABASE_NAMES: Final = (".db", ".sqlite", ".sqlite3")
 _A_DATE: Final = 10_000 * DAY  # nanoseconds from here on are a time, not a duration
 _DEFAULT_CYCLE: Final = 30 * SECOND
 _EVENTS_SHOWN: Final = 5
+EXECUTOR: Final = "executor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,7 @@ def load_session(path: Path, session: str | None = None) -> ReportData:
     assumptions += _advisor_assumptions(tables["messages"])
     assumptions += agents_view.notes(tables["sub_accounts"], instrument)
     assumptions += _risk_notes(tables["decisions"], tables["messages"])
+    agents = agents_view.accounts(tables["sub_accounts"], instrument)
     orders, cycle_ns = tables["orders"], _cycle_ns(settings, tables["decisions"])
     facts = SessionFacts(
         session=head["session"],
@@ -171,10 +173,11 @@ def load_session(path: Path, session: str | None = None) -> ReportData:
         fees_by_asset={asset: units_text(units) for asset, units in fees.items()},
         errors=sum(row["verdict"] == "error" for row in tables["messages"]),
         untouched=untouched,
-        reliability=_reliability(tables["messages"]),
+        reliability=None if agents else _reliability(tables["messages"]),  # the optimizer keeps one an agent
         stages=advice_report.stages(tables["messages"]),
-        regret=advice_report.regret(tables["messages"]),
+        regret=None if agents else advice_report.regret(tables["messages"]),
         seat=seat_report.account(path.parent, tables["decisions"], tables["messages"]),
+        agents=agents,
     )
 
 
@@ -305,7 +308,7 @@ def _proposals(rows: list[Row]) -> tuple[Proposal, ...]:
                 source=str(_body(row).get("source_agent", "unknown")),
                 confidence=float(confidence) if isinstance(confidence, int | float) else math.nan,
                 verdict=verdict,
-                why=row["why"],
+                why=_addressed(row),
                 params=_numbers(data.get("optimized_params")),
                 metrics=_numbers(data.get("performance_metrics")),
                 outcome=outcomes.get(str(data.get("proposal_id"))),
@@ -313,6 +316,12 @@ def _proposals(rows: list[Row]) -> tuple[Proposal, ...]:
             )
         )
     return tuple(found)
+
+
+def _addressed(row: Row) -> str:
+    """Why a proposal was taken or not, with the agent it was for where several trade."""
+    agent = str(_body(row).get("target_agent", EXECUTOR))
+    return row["why"] if agent == EXECUTOR else f"{agent}: {row['why']}"
 
 
 def _outcomes(rows: list[Row]) -> dict[str, float]:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from tidewright.market.clock import SECOND
 from tidewright.market.codes import BUY, SELL
+from tidewright.measure.agents_section import COLOURS as AGENT_COLOURS
 from tidewright.measure.report import ReportData, Summary, drawdown
 
 F64 = npt.NDArray[np.float64]
@@ -149,6 +150,19 @@ def actions_chart(data: ReportData) -> Figure | None:
         )
     ]
     return {"data": lines, "layout": figure_layout(220, "", data)}
+
+
+def agents_chart(data: ReportData, what: str) -> Figure | None:
+    r"""A line an agent, of what it has ``gain``\ ed or of its ``capital``; ``None`` where one strategy traded."""
+    agents = [one for one in data.agents if len(one.ts) > 1]
+    if not agents:
+        return None
+    shape = {"shape": "hv"} if what == "capital" else {}
+    lines = [
+        _line(one.ts, getattr(one, what), one.name, AGENT_COLOURS[number % len(AGENT_COLOURS)], line=shape)
+        for number, one in enumerate(agents)
+    ]
+    return {"data": lines, "layout": figure_layout(240, data.facts.quote, data)}
 
 
 def price_chart(data: ReportData) -> Figure | None:

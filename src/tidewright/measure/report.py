@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tidewright.market.clock import DAY, iso
 from tidewright.market.errors import UsageError
+from tidewright.measure.agents_section import AgentAccount
 from tidewright.measure.definitions import DEFAULT_MINIMUMS, DEFINITIONS, Minimums
 from tidewright.measure.figures import ClosedTrades, from_equity
 from tidewright.measure.markouts import Markout, markout_table
@@ -146,6 +147,8 @@ class ReportData:
         What the best parameters would have earned; ``None``: no epoch was judged.
     seat
         Who steered, and what it did when; ``None``: nobody.
+    agents
+        Sub-accounts, where several strategies traded.
     """
 
     facts: SessionFacts
@@ -168,6 +171,7 @@ class ReportData:
     stages: tuple[Stage, ...] = ()
     regret: History | None = None
     seat: SeatAccount | None = None
+    agents: tuple[AgentAccount, ...] = ()
 
     def __post_init__(self) -> None:
         if self.untouched is not None and len(self.untouched) != len(self.equity):

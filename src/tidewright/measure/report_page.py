@@ -11,6 +11,7 @@ from plotly.offline import get_plotlyjs
 
 from tidewright.market.clock import SECOND, iso
 from tidewright.measure import charts
+from tidewright.measure.agents_section import agents_html
 from tidewright.measure.presentation import duration_text, number_text
 from tidewright.measure.report import Proposal, ReportData, Summary
 from tidewright.measure.report_table import (
@@ -89,6 +90,8 @@ def page(data: ReportData, summary: Summary) -> str:
         "reliability": charts.reliability_chart(summary),
         "regret": regret_chart(data),
         "actions": charts.actions_chart(data),
+        "agents": charts.agents_chart(data, "gain"),
+        "capital": charts.agents_chart(data, "capital"),
     }
     shown = {name: figure for name, figure in figures.items() if figure is not None}
     title = f"{facts.symbol} · {facts.strategy} · session {facts.session}"
@@ -107,6 +110,11 @@ def page(data: ReportData, summary: Summary) -> str:
         _chart("drawdown", "Drawdown from the highest equity so far", shown),
         _chart("inventory", "Inventory: net filled quantity", shown),
         _chart("price", "Price and fills", shown),
+        agents_html(
+            data.agents,
+            facts.quote,
+            _chart("agents", "Earned by each agent", shown) + _chart("capital", "Capital of each agent", shown),
+        ),
         _markouts(summary, shown),
         _proposals(data, summary, shown),
         stages_html(data.stages),

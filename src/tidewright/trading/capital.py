@@ -8,10 +8,13 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
+from tidewright.coordination.admission import Admission, Rules
+from tidewright.coordination.bus import Bus
 from tidewright.coordination.council import Council
 from tidewright.coordination.journal import Journal
-from tidewright.coordination.patterns.opinion import Opinion, Outcome, Result
-from tidewright.trading.coordinator import Coordinator
+from tidewright.coordination.messages import message
+from tidewright.coordination.patterns.opinion import Outcome, Result
+from tidewright.trading.coordinator import EXECUTOR, Coordinator
 from tidewright.trading.correlations import Correlations, Tell
 from tidewright.trading.several import STEP, Desk
 
@@ -32,6 +35,7 @@ class Capital(Coordinator):
 
     def __init__(self, council: Council, journal: Journal, threshold: float, round_cycles: int = 10) -> None:
         super().__init__(council, journal, threshold, None, round_cycles)
+        self._bus = Bus(journal, Admission(Rules.council(EXECUTOR, council.members)), (EXECUTOR,))
         self._desk: Desk | None = None
         self._record = dict.fromkeys(council.members, (0.0, 0.0))  # rounds better than the mean, and all, old ones less
         self._alike: Correlations | None = None
@@ -46,7 +50,7 @@ class Capital(Coordinator):
         """Take in a decision of before a restart: the usual size of differences and who was right."""
         gains = {str(agent): float(gain) for agent, gain in told.get("gains", {}).items()}
         self._learn(gains)
-        self._said = {str(one["agent"]): float(one["confidence"]) for one in told["council"]["said"]}
+        self._said = {str(agent): float(sure) for agent, sure in told.get("confidences", {}).items()}
 
     def switch(self, pattern: str, now_ns: int) -> str:
         """Put another pattern in force; the capital moves at the next decision."""
@@ -73,11 +77,15 @@ class Capital(Coordinator):
         for agent in desk.speaking:
             wins, rounds = self._record[agent]
             self._said[agent] = (wins + _PRIOR / 2) / (rounds + _PRIOR)
-            self.council.say(Opinion(agent, {}, 0, self._said[agent]))
+            number = self.council.rounds
+            vote = {"question": f"round-{number}", "round": number, "confidence_score": self._said[agent]}
+            self._bus.publish(message("vote", now_ns, agent, EXECUTOR, vote), now_ns)
+        for item in self._bus.drain(EXECUTOR):
+            self.council.hear(item)
         outcome = self.council.decide({}, results)
         moved = self._moved(desk.shares, outcome.shares)
         self.shares = moved or desk.shares
-        self._tell_decision(now_ns, {}, results, outcome, gains=gains, capital=self.shares)
+        self._tell_decision(now_ns, {}, results, outcome, gains=gains, capital=self.shares, confidences=self._said)
         if moved:
             desk.fund(moved)
 

@@ -2,13 +2,15 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from tidewright.agents.executor.proposals import Verdict
 from tidewright.coordination.council import Council
 from tidewright.coordination.journal import Journal
-from tidewright.coordination.messages import Message, message
+from tidewright.coordination.messages import InsightMessage, Message, message
 from tidewright.coordination.patterns.losses import Losses
 from tidewright.coordination.patterns.opinion import Opinion, Outcome, Result
 from tidewright.market.errors import UsageError
@@ -17,6 +19,7 @@ from tidewright.trading.shadow import Shadow
 
 EXECUTOR, ALL, JOURNAL = "executor", "agents", "journal"
 OPENED: Final = "council"
+_MIDS: Final = 10_000  # decisions for which the price is remembered, to hold forecasts against
 
 
 class AgentLine(Protocol):
@@ -61,6 +64,8 @@ class Coordinator:
         Accounts of the members, which show what each one's numbers would have earned; ``None``: nothing is learned.
     shares
         Of the capital, as decided last.
+    lean
+        Direction of the last round, -2 to 2: what :func:`tidewright.trading.leaning.leaned` makes of quotes.
     """
 
     def __init__(
@@ -78,6 +83,9 @@ class Coordinator:
         self._votes_s = votes_s
         self._outside, self._silent = tuple(outside), set[str]()
         self.shares: Mapping[str, float] = {}
+        self.lean = 0
+        self._mids: deque[tuple[int, float]] = deque(maxlen=_MIDS)
+        self._forecasts: list[InsightMessage] = []
         self.shadow: Shadow | None = None
         self._losses = Losses()
         self._said: dict[str, float] = {}
@@ -100,6 +108,7 @@ class Coordinator:
             "members": list(self.council.members),
             "pattern": self.council.pattern,
             "threshold": self._threshold,
+            **({"neighbours": self.council.neighbours} if self.council.neighbours else {}),
             "rounds": self.council.rounds,  # more than 0: it goes on with what it had learned
         }
         self._sent(now_ns, message("status", now_ns, EXECUTOR, JOURNAL, {"state": OPENED, **about}))
@@ -133,6 +142,7 @@ class Coordinator:
 
     def tell(self, now_ns: int, facts: Mapping[str, Any]) -> None:
         """Every ``round_cycles`` calls: tell agents of other processes the round that begins, and what it is about."""
+        self._mids.append((now_ns, float(facts.get("mid", 0.0))))
         if self._line is None:
             return
         if self._calls % self._round_cycles == 0:
@@ -180,6 +190,7 @@ class Coordinator:
         if not self.round_ends:
             return None
         self._hear()
+        self.lean = 0
         return self._decide(now_ns, strategy, incumbent, {}) if self.council.heard else None
 
     def decide(
@@ -192,20 +203,21 @@ class Coordinator:
     def _hear(self) -> None:
         if self._line is not None:
             for item in self._line.drain():
-                self.council.hear(item)
+                if self.council.hear(item) and isinstance(item, InsightMessage):
+                    self._forecasts.append(item)
 
     def _decide(
         self, now_ns: int, strategy: str, incumbent: Mapping[str, float], results: Mapping[str, Result]
     ) -> Outcome:
         gains = {} if results or self.shadow is None else self.shadow.gains()
-        known = dict(results) or self._learn(gains)
+        known = self._settled(now_ns, dict(results) or self._learn(gains))
         self.council.say(Opinion(EXECUTOR))
         spoken = self.council.opinions
         outcome = self.council.decide(incumbent, known)
         self._follow(strategy, incumbent, spoken)
         self._tell_decision(now_ns, incumbent, known, outcome, gains=gains)
-        self.shares = outcome.shares
-        return Outcome(fitted(strategy, incumbent, outcome.params), outcome.stance, outcome.shares, outcome.why)
+        self.shares, self.lean = outcome.shares, outcome.lean or self.lean
+        return replace(outcome, params=fitted(strategy, incumbent, outcome.params))
 
     def _tell_decision(
         self, now_ns: int, incumbent: Mapping[str, float], known: Mapping[str, Result], outcome: Outcome, **more: Any
@@ -223,6 +235,25 @@ class Coordinator:
             said = self._said.get(agent) if gains[agent] != own else None  # the same numbers: nothing to be right about
             found[agent] = Result(loss, said, gains[agent] > own if said is not None else None)
         return found
+
+    def _settled(self, now_ns: int, known: dict[str, Result]) -> dict[str, Result]:
+        """Results with the forecasts whose time is over: whether the price went the way that was said."""
+        due = [one for one in self._forecasts if one.timestamp_ns + one.data.horizon_ns <= now_ns]
+        self._forecasts = [one for one in self._forecasts if one not in due]
+        if not due:
+            return known
+        found = known or dict.fromkeys(self.council.members, Result(0.5))
+        for one in due:
+            then, after = (self._mid_at(ts) for ts in (one.timestamp_ns, one.timestamp_ns + one.data.horizon_ns))
+            before = found.get(one.source_agent, Result(0.5))
+            if then and after and then != after and before.confidence is None:
+                came_true = (after > then) == (one.data.value > 0)
+                found[one.source_agent] = replace(before, confidence=one.data.confidence_score, came_true=came_true)
+        return found
+
+    def _mid_at(self, ts: int) -> float:
+        """The mid that was known at a time; 0 before the first."""
+        return next((mid for at, mid in reversed(self._mids) if at <= ts), 0.0)
 
     def _follow(self, strategy: str, incumbent: Mapping[str, float], spoken: Mapping[str, Opinion]) -> None:
         """Let every member's shadow trade what it has said, and the executor's what trades."""

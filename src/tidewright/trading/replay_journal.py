@@ -1,6 +1,6 @@
 """A journal read again: the same proposals must be accepted, the same decisions come out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from tidewright.coordination.journal import Entry, read
 from tidewright.coordination.messages import (
     CommandMessage,
     DecisionMessage,
+    InsightMessage,
     Message,
     ParameterUpdateMessage,
     StatusMessage,
@@ -44,8 +45,11 @@ class Replayed:
     differences: list[str] = field(default_factory=list)
 
 
-def relearn(path: Path, members: Sequence[str]) -> tuple[Council | None, list[dict[str, Any]]]:
-    """A council as a journal leaves it, and what its decisions were made of; ``None`` where others sat in it last.
+def relearn(
+    path: Path, members: Sequence[str], neighbours: Mapping[str, Sequence[str]] | None = None
+) -> tuple[Council | None, list[dict[str, Any]]]:
+    """A council as a journal leaves it, and what its decisions were made of; ``None`` where others sat in it last, or
+    heard others.
 
     Raises
     ------
@@ -56,7 +60,12 @@ def relearn(path: Path, members: Sequence[str]) -> tuple[Council | None, list[di
     if path.is_file():
         again.run(read(path))
     council = again.council
-    return (council, again.told) if council is not None and council.members == tuple(members) else (None, [])
+    if council is not None:
+        council.begin_again()
+    if council is None or council.members != tuple(members):
+        return None, []
+    near = {name: tuple(heard) for name, heard in (neighbours or {}).items()}
+    return (council, again.told) if council.neighbours == near else (None, [])
 
 
 def replay(path: Path) -> Replayed:
@@ -100,8 +109,10 @@ class _Replay:
             goes_on = self.council is not None and told.get("rounds", 0) > 0
             if goes_on and self.council is not None and list(self.council.members) == told["members"]:
                 self.council.switch(told["pattern"])
+                self.council.begin_again()
             else:
-                self.council, self.told = Council(told["members"], told["pattern"], told["threshold"]), []
+                self.council = Council(told["members"], told["pattern"], told["threshold"], told.get("neighbours"))
+                self.told = []
             self._seen.clear()
         elif isinstance(item, DecisionMessage):
             self._decided(entry, item)
@@ -116,7 +127,7 @@ class _Replay:
                 if name:
                     self._proposals[name] = item
                     break
-        elif isinstance(item, VoteMessage) and self.council is not None:
+        elif isinstance(item, VoteMessage | InsightMessage) and self.council is not None:
             self.council.hear(item)
         elif isinstance(item, CommandMessage):
             self._commands[item.data.command_id] = item
@@ -125,7 +136,7 @@ class _Replay:
         extra = item.data.model_extra or {}
         if "council" in extra:
             if self._round(entry, extra["council"]):
-                self.told.append({"gains": extra.get("gains", {}), "council": {"said": extra["council"]["said"]}})
+                self.told.append({name: extra.get(name, {}) for name in ("gains", "confidences")})
         elif "judged" in extra:
             self._verdict(entry, item, extra["judged"])
         elif item.data.in_reply_to in self._commands and item.data.accepted and self.council is not None:

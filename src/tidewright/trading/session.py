@@ -27,6 +27,7 @@ from tidewright.trading.cycles import Beat, Cycles, Registration
 from tidewright.trading.flatten import flatten
 from tidewright.trading.guard import Guard
 from tidewright.trading.intake import Intake
+from tidewright.trading.leaning import leaned
 from tidewright.trading.now import Now, Observer
 from tidewright.trading.opening import Opened, grid_ns, open_again, open_new, unfinished
 from tidewright.trading.orders import Plan, Quote
@@ -331,6 +332,7 @@ class Session:
         self._show(beat, market, None)
 
     async def _cycle(self, beat: Beat, ending: bool) -> None:
+        parts = self._parts
         await self._ears.hear(beat)
         await self._ears.resolve(beat.ts)
         if self._desk is not None:
@@ -341,6 +343,8 @@ class Session:
         if self._advice is not None:
             self._guard.calibration = self._advice.calibration
         decision = self._decide(beat.ts, market)
+        if decision is not None and parts.coordinator is not None:
+            decision = leaned(decision, parts.coordinator.lean)
         self._watch(beat, market)
         if ending:  # orders sent now could only be cancelled again
             decision = None

@@ -133,6 +133,8 @@ class AgentSettings:
         URL of the server; empty: none.
     keys
         File of the agents' keys; needed with ``nats``.
+    neighbours
+        Whom each member hears in ``peer_to_peer``, both ways; of a member that is not named: all.
     user, ca, certificate, key
         As :class:`tidewright.coordination.nats_bus.NatsSettings`; the password is in ``TIDEWRIGHT_NATS_PASSWORD``.
     """
@@ -148,6 +150,7 @@ class AgentSettings:
     certificate: str = ""
     key: str = ""
     strategies: Mapping[str, StrategyAgent] = field(default_factory=dict)
+    neighbours: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.strategies) == 1:

@@ -126,6 +126,14 @@ class Democratic:
         shares = {vote.agent: weights[vote.agent] for vote in votes}
         return Outcome(params, self._direction(votes, need), shares, f"{len(votes)} of {len(self._voters)} voted")
 
+    def believe(self, beliefs: Mapping[str, float]) -> float | None:
+        """Weighted median of the voters' probabilities; without a quorum nothing."""
+        known = [agent for agent in self._voters if agent in beliefs]
+        if len(known) < quorum(len(self._voters)):
+            return None
+        weights = self.records.weights(self._voters)
+        return weighted_median([beliefs[agent] for agent in known], [weights[agent] for agent in known])
+
     def learn(self, results: Mapping[str, Result]) -> None:
         """What confidences were worth."""
         self.records.add(results)

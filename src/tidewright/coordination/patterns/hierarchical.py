@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from tidewright.coordination.patterns.combining import log_pool
 from tidewright.coordination.patterns.opinion import Opinion, Outcome, Result
 from tidewright.market.errors import UsageError
 from tidewright.market.tape import F64
@@ -141,6 +142,11 @@ class Hierarchical:
         leader = max(shares, key=lambda agent: (shares[agent], agent))
         params.update({name: value for name, value in spoken[leader].params.items() if name in incumbent})
         return Outcome(params, spoken[leader].stance, shares, f"{leader} leads with {shares[leader]:.3f}")
+
+    def believe(self, beliefs: Mapping[str, float]) -> float | None:
+        """Logarithmic pool by weight."""
+        known = {agent: weight for agent, weight in self.weights.items() if agent in beliefs}
+        return log_pool([beliefs[agent] for agent in known], list(known.values())) if known else None
 
     def learn(self, results: Mapping[str, Result]) -> None:
         """One round; an agent without a result counts as having done no better than the worst."""

@@ -1,46 +1,18 @@
 """Master and slaves: the master decides, advisors propose, a standby takes over when the master is silent.
 
 There is never more than one master whose orders count. Every claim to be master carries a fencing token; tokens of
-different agents differ, a later claim has a greater one, and the gate in front of the venue lets nothing through that
-bears a smaller token than it has seen (the fencing of Kleppmann, "How to do distributed locking", 2016).
+different agents differ, a later claim has a greater one, and what stands in front of the venue (a session's lease) lets
+nothing through that bears a smaller token than it has seen (the fencing of Kleppmann, "How to do distributed locking",
+2016).
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from tidewright.coordination.admission import RefusedError
 from tidewright.coordination.patterns.opinion import Opinion, Outcome, Result
 from tidewright.market.errors import UsageError
 
 TAKEOVER_CYCLES: Final = 3
-
-
-class Fence:
-    """The gate in front of the venue: the greatest token counts, smaller ones are too late.
-
-    Parameters
-    ----------
-    token
-        Greatest token seen before a restart.
-    """
-
-    def __init__(self, token: int = 0) -> None:
-        self.token = token
-        self.holder = ""
-
-    def admit(self, agent: str, token: int) -> None:
-        """Let an action through, or raise.
-
-        Raises
-        ------
-        RefusedError
-            If a greater token was seen, or this one belongs to another agent.
-        """
-        if token < self.token:
-            raise RefusedError(f"{agent} acts with token {token}, but {self.token} was seen: another is master now")
-        if token == self.token and self.holder and agent != self.holder:
-            raise RefusedError(f"token {token} belongs to {self.holder}, not to {agent}")
-        self.token, self.holder = token, agent
 
 
 class Candidate:
@@ -141,6 +113,10 @@ class MasterSlave:
         stance = spoken[holder].stance if holder in spoken else 0
         why = f"{best.agent} proposed with {best.confidence:.3f}" if best is not None else "no proposal is good enough"
         return Outcome(params, stance, {holder: 1.0} if holder else {}, why)
+
+    def believe(self, beliefs: Mapping[str, float]) -> float | None:
+        """What the master itself forecasts."""
+        return beliefs.get(self._succession[self._holder]) if self._succession else None
 
     def learn(self, results: Mapping[str, Result]) -> None:
         """A master does not learn from the others' results."""

@@ -58,12 +58,22 @@ class Outcome:
         Each agent's share of the capital, at least 0, together at most 1.
     why
         A sentence for people.
+    belief
+        Probability that the price rises, as forecasts were put together; ``None``: there are none that count.
     """
 
     params: Mapping[str, float]
     stance: int
     shares: Mapping[str, float]
     why: str
+    belief: float | None = None
+
+    @property
+    def lean(self) -> int:
+        """Direction to lean towards, -2 to 2: the stance; without one a step where two thirds are believed."""
+        if self.stance or self.belief is None:
+            return self.stance
+        return 1 if self.belief >= 2 / 3 else -1 if self.belief <= 1 / 3 else 0
 
 
 class Pattern(Protocol):
@@ -73,6 +83,10 @@ class Pattern(Protocol):
 
     def decide(self, incumbent: Mapping[str, float], opinions: Sequence[Opinion]) -> Outcome:
         """The decision on these opinions; an agent that is silent has none among them."""
+        ...
+
+    def believe(self, beliefs: Mapping[str, float]) -> float | None:
+        """One probability of those that agents gave to the same event, each in (0, 1); ``None``: they do not count."""
         ...
 
     def learn(self, results: Mapping[str, Result]) -> None:

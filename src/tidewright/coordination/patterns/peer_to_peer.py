@@ -4,18 +4,21 @@ Average consensus x(t+1) = W x(t) with Metropolis weights (Xiao & Boyd 2004): th
 second largest
 absolute eigenvalue of W a round. Where some lie, each drops the f highest and f lowest numbers it hears before it
 averages (W-MSR,
-LeBlanc et al. 2013): the honest stay within their own range.
+LeBlanc et al. 2013): the honest stay within their own range. Beliefs are pooled by their log-odds (Genest 1984).
 """
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import numpy as np
 
-from tidewright.coordination.patterns.combining import pool_beliefs, tolerated, trimmed_mean
+from tidewright.coordination.patterns.combining import log_pool, pool_beliefs, tolerated, trimmed_mean
 from tidewright.coordination.patterns.opinion import Opinion, Outcome, Result, shared_names
 from tidewright.market.errors import UsageError
 from tidewright.market.tape import F64
+
+_ROUNDS: Final = 200
 
 
 def metropolis(neighbours: Sequence[Sequence[int]]) -> F64:
@@ -68,8 +71,35 @@ def resilient_round(own: float, heard: Sequence[float], liars: int) -> float:
     return math.fsum(kept) / len(kept)
 
 
+def agree(values: Sequence[float], neighbours: Sequence[Sequence[int]], liars: int) -> tuple[float, int]:
+    """Let peers tell each other their numbers until they have one: that number, and the rounds it took.
+
+    Averaging by Metropolis weights where nobody may lie, W-MSR rounds else. Where the rounds end before all have the
+    same (a graph in parts, or too thin for so many liars), it is the median of what they have.
+
+    Parameters
+    ----------
+    neighbours
+        Whom each hears.
+    liars
+        How many numbers may be anything.
+    """
+    x: F64 = np.array(values, np.float64)
+    spread = near = 1e-9 * float(np.abs(x).max(initial=0.0))
+    matrix = metropolis(neighbours) if not liars else None
+    for number in range(_ROUNDS + 1):
+        spread = float(np.ptp(x))
+        if spread <= near or number == _ROUNDS:
+            break
+        if matrix is not None:
+            x = matrix @ x
+        else:
+            x = np.array([resilient_round(own, [x[j] for j in neighbours[i]], liars) for i, own in enumerate(x)])
+    return float(x.mean() if spread <= near else np.median(x)), number
+
+
 class PeerToPeer:
-    """Equal agents share what they believe: trimmed mean of numbers, logarithmic pool of beliefs about who does best.
+    """Equal agents share what they believe: consensus on numbers, logarithmic pool of beliefs about who does best.
 
     Each agent's belief about the others starts uniform and moves with the losses all can see; a peer that does
     not speak
@@ -77,6 +107,8 @@ class PeerToPeer:
 
     Parameters
     ----------
+    neighbours
+        Whom each peer hears, both ways; of a peer that is not named, and where nothing is given, all hear all.
     eta
         How fast beliefs move with a loss of 1.
     memory
@@ -85,20 +117,39 @@ class PeerToPeer:
 
     name = "peer_to_peer"
 
-    def __init__(self, eta: float = 0.5, memory: float = 0.98) -> None:
+    def __init__(
+        self, neighbours: Mapping[str, Sequence[str]] | None = None, eta: float = 0.5, memory: float = 0.98
+    ) -> None:
+        self._neighbours = {name: set(heard) for name, heard in (neighbours or {}).items()}
         self._eta, self._memory = eta, memory
         self._scores: dict[str, float] = {}
 
     def decide(self, incumbent: Mapping[str, float], opinions: Sequence[Opinion]) -> Outcome:
         """Numbers all can agree on; capital by the pooled belief."""
-        names = sorted(opinion.agent for opinion in opinions)
-        params = dict(incumbent)
+        opinions = sorted(opinions, key=lambda opinion: opinion.agent)
+        names = [opinion.agent for opinion in opinions]
+        params, rounds = dict(incumbent), 0
+        heard = [[j for j, other in enumerate(names) if self._hears(name, other)] for name in names]
         for name in shared_names(incumbent, opinions):
             values = [opinion.params.get(name, incumbent[name]) for opinion in opinions]  # silence: leave it
-            params[name] = trimmed_mean(values, tolerated(len(values)))
+            params[name], took = agree(values, heard, tolerated(len(values)))
+            rounds = max(rounds, took)
         stances = [opinion.stance for opinion in opinions]
         stance = round(trimmed_mean(stances, tolerated(len(stances)))) if stances else 0
-        return Outcome(params, stance, self._shares(names), f"{len(names)} peers agree")
+        after = f" after {rounds} rounds" if rounds else ""
+        return Outcome(params, stance, self._shares(names), f"{len(names)} peers agree{after}")
+
+    def believe(self, beliefs: Mapping[str, float]) -> float | None:
+        """Logarithmic pool of the peers' probabilities, without the highest and lowest that may be lies."""
+        few = tolerated(len(beliefs))
+        kept = sorted(beliefs.values())[few : len(beliefs) - few]
+        return log_pool(kept) if kept else None
+
+    def _hears(self, one: str, other: str) -> bool:
+        if one == other:
+            return False
+        near = [self._neighbours[name] for name in (one, other) if name in self._neighbours]
+        return not near or other in self._neighbours.get(one, ()) or one in self._neighbours.get(other, ())
 
     def learn(self, results: Mapping[str, Result]) -> None:
         """Losses everybody sees."""
