@@ -146,7 +146,7 @@ def test_a_recorded_market_is_matched_in_frequencies_and_spread(tmp_path):
     assert profile.feed.batch_ns == 100_000_000 and profile.feed.tickers
     real, other = (
         measured_flow(tape.data)[1],
-        measured_flow(synthesize_like(None, profile, tape.instrument, 8, 1).data)[1],
+        measured_flow(synthesize_like(None, profile, tape.instrument, 4, 1).data)[1],
     )
     assert np.abs(np.log(frequencies(other) / frequencies(real))).max() < 0.5
     spreads = [float((f.books[flow.B_ASK] - f.books[flow.B_BID]).mean()) for f in (real, other)]
