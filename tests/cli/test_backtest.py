@@ -1,5 +1,6 @@
 """``tidewright backtest``: its answer, its files, and how it refuses."""
 
+import io
 import json
 import subprocess
 import sys
@@ -7,7 +8,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from rich.console import Console
 
+from tidewright.cli.backtest import SHOWN
+from tidewright.cli.figures_table import figures_table
 from tidewright.cli.main import main
 from tidewright.market.synthetic import synthesize
 from tidewright.measure.definitions import DEFINITIONS
@@ -66,6 +70,32 @@ def test_values_with_commas_are_lanes(tape: Path, tmp_path: Path, capsys: pytest
     assert all(len(values) == 3 for values in answer["metrics"].values())
     counts = pl.read_parquet(fills).group_by("lane").len().sort("lane")["len"].to_list()
     assert counts == answer["metrics"]["fills"]
+
+
+def test_figures_are_whole_in_a_narrow_window() -> None:
+    table = figures_table("grid on BTCUSDT", ["spread_percentage", *SHOWN])
+    table.add_row("0.01", "-78.098%", "-1,300.17", "-1,071.22", "78.098%", "-6.21", "0.000%", "1,970", "16,733,011")
+    console = Console(width=80, file=io.StringIO(), record=True)
+    console.print(table)
+    told = console.export_text()
+    assert "…" not in told
+    assert all(word in told for word in ("-78.098%", "-1,300.17", "78.098%", "1,970", "drawdown"))
+
+
+@pytest.mark.parametrize(
+    ("quantities", "told"),
+    [
+        ("0.000001,0.001", "1 of 2 lanes quoted nothing: base_quantity must be at least one lot, 0.00001 BTC"),
+        ("0.00005", "the lane had 100% of the orders rejected: an order must be worth at least 5 USDT"),
+        ("0.001", ""),
+    ],
+)
+def test_lanes_that_do_not_trade_say_why(
+    tape: Path, capsys: pytest.CaptureFixture[str], quantities: str, told: str
+) -> None:
+    code, _, err = call(capsys, "--tape", tape, "--set", f"base_quantity={quantities}", "--cycle", "10s")
+    assert code == 0
+    assert told in err and ("note:" in err) == bool(told)
 
 
 def test_a_users_own_strategy_is_named_by_its_file(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:

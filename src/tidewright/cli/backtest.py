@@ -8,12 +8,12 @@ from typing import Annotated, Any
 
 import orjson
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from tidewright.cli.fee_option import TIER_HELP, chosen_fees
+from tidewright.cli.figures_table import figures_table
+from tidewright.cli.idle_lanes import idle_lanes
 from tidewright.cli.portfolio import amounts, params_by_name, portfolio_answer, rates_of, show_portfolio
 from tidewright.cli.ray_option import Ray, Threads, WithRay, announce
 from tidewright.cli.waiting import waiting
@@ -23,7 +23,6 @@ from tidewright.engine.portfolio import PortfolioResult, backtest_portfolio
 from tidewright.engine.portfolio_plan import by_name
 from tidewright.market.errors import UsageError
 from tidewright.market.tape import Tape
-from tidewright.measure.definitions import DEFINITIONS
 from tidewright.risk.limits import Limits
 from tidewright.strategies import registry
 
@@ -88,9 +87,9 @@ def run(
 ) -> None:
     """Run one strategy over a tape, or over several as one portfolio, and print its figures, with what was assumed."""
     sources = [Tape.open(path) for path in tape]
-    console = Console(stderr=True)
-    if len(sources) > 1 and not console.is_terminal:
-        console = Console(stderr=True, width=160)  # a table cut to a narrow pipe says nothing
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        console = Console(stderr=True, highlight=False, width=160)  # nobody's window: lines need not be short
     for path in (fills, equity):
         if path is not None and not path.absolute().parent.is_dir():
             raise UsageError(f"cannot write {path}: there is no folder {path.absolute().parent}")
@@ -249,13 +248,9 @@ def _answer(result: BacktestResult) -> dict[str, Any]:
 def _show(console: Console, result: BacktestResult) -> None:
     varied = [name for name, values in result.params.items() if len(set(values.tolist())) > 1]
     shown = [name for name in SHOWN if name in result.metrics or name in result.statistics]
-    table = Table(
-        box=SIMPLE_HEAD,
-        title=f"{registry.strategy(result.strategy).title} on {result.instrument.symbol}",
-        title_justify="left",
+    table = figures_table(
+        f"{registry.strategy(result.strategy).title} on {result.instrument.symbol}", [*(varied or ["lane"]), *shown]
     )
-    for name in [*(varied or ["lane"]), *shown]:
-        table.add_column(DEFINITIONS[name].title if name in DEFINITIONS else name.replace("_", " "), justify="right")
     order = range(result.lanes)
     for lane in list(order)[:20]:
         cells = [f"{result.params[name][lane]:g}" for name in varied] or [str(lane)]
@@ -266,6 +261,8 @@ def _show(console: Console, result: BacktestResult) -> None:
     console.print(table)
     if result.lanes > 20:
         console.print(f"... and {result.lanes - 20} lanes more (--json has them all)")
+    for sentence in idle_lanes(result):
+        console.print(f"note: {sentence}")
     facts = result.assumptions
     console.print(
         f"assumed: fees {facts['maker_fee']:.4%} maker, {facts['taker_fee']:.4%} taker ({facts['fee_schedule']}), in "
@@ -286,6 +283,6 @@ def _cell(name: str, value: Any) -> str:
         return "n/a"
     if name in ("total_return", "max_drawdown", "win_rate"):
         return f"{number:.3%}"
-    if name.startswith("n_"):
+    if name.startswith("n_") or abs(number) >= 10_000:
         return f"{number:,.0f}"
     return f"{number:,.2f}"

@@ -4,14 +4,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from tidewright.cli.figures_table import figures_table
 from tidewright.engine.backtest import BacktestResult
 from tidewright.engine.portfolio import PortfolioResult
 from tidewright.market.errors import UsageError
-from tidewright.measure.definitions import DEFINITIONS
 from tidewright.strategies import registry
 
 LISTED = 20  # lanes in the table; the answer has them all
@@ -88,15 +87,9 @@ def show_portfolio(
     console: Console, result: PortfolioResult, shown: Sequence[str], cell: Callable[[str, Any], str]
 ) -> None:
     """A line for the portfolio and one for each instrument, lane by lane."""
-    table = Table(
-        box=SIMPLE_HEAD,
-        title=f"{registry.strategy(result.strategy).title} on {', '.join(result.instruments)}, in {result.quote}",
-        title_justify="left",
-    )
-    table.add_column("lane", justify="right")
-    table.add_column("", no_wrap=True, overflow="fold")
-    for name in shown:
-        table.add_column(DEFINITIONS[name].title if name in DEFINITIONS else name.replace("_", " "), justify="right")
+    title = f"{registry.strategy(result.strategy).title} on {', '.join(result.instruments)}, in {result.quote}"
+    table = figures_table(title, ["lane", "", *shown])
+    table.columns[1].justify, table.columns[1].no_wrap = "left", True
     for lane in range(min(result.lanes, LISTED)):
         _row(table, str(lane), "portfolio", result.metrics, result.statistics, lane, shown, cell)
         for name, found in result.instruments.items():
