@@ -1,8 +1,10 @@
 """The command line's own promises: exit codes, hints, and a quick start."""
 
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,7 @@ def test_help_does_not_load_the_heavy_parts() -> None:
         (["demo", "--pace", "100x"], "lockstep or 1x to 60x"),
         (["demo", "--epoch", "0s"], "an epoch must be whole cycles"),
         (["demo", "--strategy", "nope"], "unknown strategy 'nope'. There are"),
+        (["demo", "--tape", str(Path(__file__).parents[2] / "src"), "--out", "x"], "no tape at"),
     ],
 )
 def test_a_mistake_in_the_options_is_one_line_and_leaves_nothing_behind(
@@ -56,9 +59,21 @@ def test_a_mistake_in_the_options_is_one_line_and_leaves_nothing_behind(
     with pytest.raises(SystemExit) as left:
         main(words)
     told = capsys.readouterr()
-    assert left.value.code == 2
+    assert left.value.code == (6 if message == "no tape at" else 2)
     assert message in told.err and len(told.err.splitlines()) == 1
     assert told.out == "" and not list(tmp_path.iterdir())
+
+
+def test_what_is_half_written_goes_when_a_command_is_told_to_end(tmp_path: Path) -> None:
+    words = ["data", "synth", "--hours", "8000", "--out", str(tmp_path / "tape")]
+    process = subprocess.Popen([sys.executable, "-m", "tidewright", *words], stderr=subprocess.PIPE)
+    while not list(tmp_path.glob(".tape.partial*")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_port_in_use_is_told_before_the_market_is_opened(tmp_path: Path) -> None:

@@ -190,6 +190,19 @@ def test_reads_the_ledger_exactly(folder: Path) -> None:
     assert ("x", "none") in data.assumptions
 
 
+def test_a_market_that_was_recorded_coarsely_is_said_to_be(folder: Path) -> None:
+    """The session's own tape holds what a paper exchange published, which sounds finer than what that replayed."""
+    database = Database(folder / "session.db")
+    settings = {"market_detail": "20 levels every 254 ms + trades (degraded)"}
+    database.add(schema.sessions, [{**session_row("s2", 3, None), "settings": orjson.dumps(settings).decode()}])
+    points = [{**row, "session": "s2"} for row in database.rows(schema.equity, "s1")]
+    database.add(schema.equity, points)
+    database.commit()
+    database.close()
+    told = dict(load_session(folder / "session.db", "s2").assumptions)["Tape detail"]
+    assert told.startswith("book snapshots+trades (20 levels every 254 ms + trades (degraded)): ")
+
+
 def test_summary_of_the_ledger(folder: Path) -> None:
     got = summarise(load_session(folder / "session.db"))
     assert got.figures["closed_trades"] == 1

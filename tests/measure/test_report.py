@@ -18,7 +18,7 @@ from tidewright.measure.charts import thin
 from tidewright.measure.mids import MidSeries
 from tidewright.measure.report import Proposal, ReportData, summarise, to_json
 from tidewright.measure.report_page import page, write_page
-from tidewright.measure.report_table import ORDER, render, text_of, verdict
+from tidewright.measure.report_table import ORDER, grouped, render, text_of, verdict
 from tidewright.measure.trades import Fills
 
 
@@ -131,6 +131,15 @@ def test_table_bears_the_usual_names(data: ReportData) -> None:
         assert name in text
     assert "n/a (6 h, needs 30 days)" in text and "MARK-OUTS" in text and "Brier score" in text
     assert "maker 0.01 %, taker 0.05 %" in text
+
+
+def test_settings_of_a_group_are_one_line_of_the_table() -> None:
+    pairs = [("Fees", "0.1 %"), ("limits.stop_loss", "0.02"), ("agents.keys", ""), ("limits.drawdown", "none")]
+    assert grouped([*pairs, ("x.y.z", "1")]) == [
+        ("Fees", "0.1 %"),
+        ("limits", "stop_loss 0.02, drawdown none"),
+        ("x.y", "z 1"),
+    ]
 
 
 def test_every_figure_is_in_the_table(data: ReportData) -> None:

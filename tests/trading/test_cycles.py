@@ -42,7 +42,7 @@ class ControlServer:
             elif told["op"] == "register":
                 await self.say(
                     {"op": "registered", "market_ns": 5, "start_ns": 5, "end_ns": 99, "pace": self.pace, "entry_ns": 1,
-                     "response_ns": 2, "feed_ns": 3, "execution": 4}
+                     "response_ns": 2, "feed_ns": 3, "execution": 4, "detail": "L2+trades"}
                 )  # fmt: skip
         return socket
 
@@ -70,6 +70,7 @@ def test_a_lockstep_barrier_carries_its_cursor_and_is_released_once():
     async def scenario(server, cycles):
         told = await cycles.register(CYCLE, None)
         assert (told.start_ns, told.end_ns, told.pace, told.feed_ns, told.execution_id) == (5, 99, None, 3, 4)
+        assert told.detail == "L2+trades"
         await server.barrier(6)
         beat = await cycles.next()
         assert beat == Beat(6, 60, 6, 7, False)

@@ -134,7 +134,7 @@ def demo(
     if team and policy:
         raise UsageError(f"one policy sits where one strategy trades: either --policy {policy}, or --agents {agents}")
     seat = _seat(strategy, policy, challenger, override, sizing)
-    if seat.policy and not policy and (why := _unfit(seat, tape)):
+    if seat.policy and not policy and (why := _unfit(seat, _maker_fee(tape))):
         console.print(f"nobody sits in the executor's chair, the strategy grid trades: {why}")
         seat = replace(seat, policy="")
     strategy = registry.strategy(strategy or (seat_option.strategy(seat.policy) if seat.policy else "grid")).name
@@ -194,11 +194,11 @@ def _maker_fee(tape: Path | None) -> int | None:
     return None if tape is None else Tape.open(tape).instrument.maker_fee
 
 
-def _unfit(seat: SeatSettings, tape: Path | None) -> str:
+def _unfit(seat: SeatSettings, maker_fee: int | None) -> str:
     """Why the shipped policy does not sit where nobody asked for it, such as a tape with other fees; empty: it does."""
     try:
         sitter = load(seat.policy)
-        refuse(sitter, SessionSettings(strategy=sitter.strategy, seat=seat), _maker_fee(tape))
+        refuse(sitter, SessionSettings(strategy=sitter.strategy, seat=seat), maker_fee)
     except UsageError as error:
         return str(error)
     return ""

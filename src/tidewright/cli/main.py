@@ -1,6 +1,7 @@
 """The command line: ``tidewright COMMAND``. Loads only the command that is asked for."""
 
 import difflib
+import signal
 import sys
 from importlib import import_module
 from typing import Final, NoReturn
@@ -40,6 +41,8 @@ def main(arguments: list[str] | None = None) -> None:
     0 done, 1 error, 2 usage or bad input, 3 not running, 4 configuration, 5 time-out, 6 not found.
     """
     words = sys.argv[1:] if arguments is None else arguments
+    if arguments is None:  # told to end: what is half written is removed on the way out, as after Ctrl-C
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     if not words or words[0] in ("-h", "--help", "help"):
         _overview()
         sys.exit(0 if words else 2)

@@ -135,6 +135,8 @@ def load_session(path: Path, session: str | None = None) -> ReportData:
         assumptions += (("Fees not valued", f"commission in {', '.join(foreign)} is not in the profit of trades"),)
     found = _mids(path, settings, instrument, ts)
     mids, detail = found if found is not None else (None, None)
+    if detail is not None and settings.get("market_detail"):  # the session's own tape says what it heard of that market
+        detail = detail_of({"detail": settings["market_detail"]})
     if detail is not None:
         assumptions += (("Tape detail", f"{detail.level} ({detail.text}): {detail.fills}"),)
     else:

@@ -141,8 +141,18 @@ def render(data: ReportData, summary: Summary) -> RenderableType:
         parts += ["", stages_table(data.stages)]
     if data.regret is not None:
         parts += ["", regret_table(data.regret, data.facts.quote)]
-    parts += ["", _pairs("ASSUMPTIONS", data.assumptions)]
+    parts += ["", _pairs("ASSUMPTIONS", grouped(data.assumptions))]
     return Group(*parts)
+
+
+def grouped(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Settings of one group, ``limits.drawdown`` and ``limits.stop_loss``, in one line; what is empty is left out."""
+    lines: dict[str, list[str]] = {}
+    for name, value in pairs:
+        group, _, leaf = name.rpartition(".")
+        if value not in ("", "[]"):
+            lines.setdefault(group or leaf, []).append(f"{leaf} {value}" if group else value)
+    return [(name, ", ".join(values)) for name, values in lines.items()]
 
 
 def _figures(data: ReportData, summary: Summary) -> Table:

@@ -54,6 +54,8 @@ class Registration:
         Latencies as the venue states them; 0 where it does not.
     execution_id
         Newest report of the user stream before the registration: it will not come again.
+    detail
+        What the market behind a paper exchange was recorded with, in its tape's words; empty: the market itself.
     """
 
     start_ns: int
@@ -63,6 +65,7 @@ class Registration:
     response_ns: int = 0
     feed_ns: int = 0
     execution_id: int = 0
+    detail: str = ""
 
 
 class Cycles(Protocol):
@@ -137,6 +140,7 @@ class ControlCycles:
             int(told["response_ns"]),
             int(told["feed_ns"]),
             int(told.get("execution", 0)),
+            str(told.get("detail", "")),
         )
 
     async def next(self) -> Beat:

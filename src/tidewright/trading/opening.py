@@ -97,6 +97,7 @@ async def open_new(
         **settings.to_json(),
         "grid_ns": registration.start_ns,
         "tape": tape,
+        "market_detail": registration.detail,
         "latency": {
             "feed_ns": registration.feed_ns,
             "entry_ns": registration.entry_ns,

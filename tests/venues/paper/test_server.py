@@ -47,6 +47,7 @@ def test_time_stands_until_a_session_registers_and_while_it_holds_its_barrier(tm
         control = await client.control()
         assert control.registered["market_ns"] == control.registered["start_ns"] == START
         assert (control.registered["pace"], control.registered["entry_ns"]) == ("lockstep", 50 * MILLISECOND)
+        assert "detail" in control.registered
         first = await control.reach()
         assert (first["ts"], first["cursor"]["BTCUSDT"], first["done"]) == (START, {"u": 20, "t": 0, "b": 20}, False)
         assert await feed.silent()

@@ -161,6 +161,7 @@ class Timekeeper:
             "entry_ns": options.entry_ns,
             "response_ns": options.response_ns,
             "feed_ns": options.feed_ns,
+            "detail": str(self._exchange.market.tape.meta.get("detail", "")),
             **self._cursor(session),
         }
         connection.send(orjson.dumps(registered))
