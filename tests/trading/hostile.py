@@ -11,6 +11,7 @@ import numpy as np
 
 from tidewright.agents.executor.executor import AccountNow, Executor, MarketNow
 from tidewright.market.clock import MINUTE, SECOND
+from tidewright.market.codes import IOC
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import Instrument
 from tidewright.risk.gate import DRAWDOWN
@@ -116,6 +117,7 @@ class Counts:
     restarts: int = 0
     halted: int = 0
     events: int = 0
+    taking: int = 0
 
 
 def random_limits(rng: np.random.Generator) -> Limits:
@@ -231,10 +233,14 @@ class Attack:
         if decision is None:
             return
         self.counts.decisions += 1
+        takes, order = self.guard.way_out(now, account, market, self.manager.standing())
         quotes = [Quote(0, *quote) for quote in decision.bids] + [Quote(1, *quote) for quote in decision.asks]
+        quotes = [] if takes else quotes
         if self.rng.random() < 0.5:
             quotes += self.attack_quotes()
         plan = self.manager.plan(quotes)
+        if order is not None:
+            plan = self.manager.take(plan, *order)
         self.counts.quotes += len(plan.orders)
         halts = self.guard.state.halts
         kept = self.guard.admit(now, plan, account, self.manager.standing(), "fuzz", self.manager.next_number)
@@ -243,6 +249,7 @@ class Attack:
         self.manager.intend(kept, now)
         self.guard.save(now)
         self.manager.on_answers(kept, self.venue.submit(kept), now)
+        self.counts.taking += sum(one.tif == IOC for one in kept.orders)
         self.check(now, kept.orders, account, halts)
 
     def resolve(self, now: int) -> None:

@@ -25,6 +25,7 @@ from tidewright.market.errors import ConfigError, TidewrightError, UsageError
 from tidewright.measure.report_table import render
 from tidewright.risk.correlation import Watch
 from tidewright.risk.dynamic import Rules
+from tidewright.risk.escape import Escape
 from tidewright.risk.limits import Limits
 from tidewright.risk.portfolio import PortfolioLimits
 from tidewright.strategies import registry
@@ -74,6 +75,7 @@ _TABLES: Final = {
     },
     "limits": {field.name for field in fields(Limits)},
     "portfolio": {field.name.removesuffix("_ns") for field in fields(PortfolioLimits)},
+    "flatten": {"enabled", *(field.name for field in fields(Escape))},
     "correlation": {"tapes", *(field.name for field in fields(Watch))},
     "dynamic": {"enabled", *(field.name.removesuffix("_ns") for field in fields(Rules))},
     "advice": {"enabled", "epoch", "window", "answer_cycles", "threshold", "candidates", "generations", "seed"},
@@ -316,7 +318,24 @@ def _risk(path: Path, data: Mapping[str, Any]) -> RiskSettings:
                 values[name] = value
         told.append(values)
     dynamic = Rules(**told[1]) if data.get("dynamic", {}).get("enabled", True) else None
-    return RiskSettings(PortfolioLimits(**told[0]), dynamic, **_others(path, data.get("correlation", {})))
+    return RiskSettings(
+        PortfolioLimits(**told[0]),
+        dynamic,
+        escape=_escape(data.get("flatten", {})),
+        **_others(path, data.get("correlation", {})),
+    )
+
+
+def _escape(table: Mapping[str, Any]) -> Escape | None:
+    """`[flatten]`: how a position is left that nobody takes."""
+    if not table.get("enabled", True):
+        return None
+    base = Escape()
+    return Escape(
+        _whole(table, "patience", base.patience),
+        _whole(table, "slices", base.slices),
+        _number(table.get("collar", base.collar), "flatten.collar"),
+    )
 
 
 def _others(path: Path, table: Mapping[str, Any]) -> dict[str, Any]:

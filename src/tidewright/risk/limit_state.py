@@ -30,6 +30,8 @@ class LimitState:
         When new orders were sent, ns, and how many, oldest first; of the minute before the newest decision.
     seen_ns
         Time of the newest decision.
+    leaving
+        Decisions in a row at which the position had to be left and was not flat.
     """
 
     day: int = -1
@@ -38,6 +40,7 @@ class LimitState:
     halts: int = 0
     recent: list[tuple[int, int]] = field(default_factory=list)
     seen_ns: int = 0
+    leaving: int = 0
 
     @property
     def sent(self) -> int:
@@ -112,6 +115,7 @@ class LimitState:
                 int(data["halts"]),
                 _recent(data),
                 int(data.get("seen_ns", 0)),
+                int(data.get("leaving", 0)),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"the written state of the limits is damaged: {error!r}") from None

@@ -15,10 +15,11 @@ import orjson
 
 from tidewright.agents.executor.executor import AccountNow, Guarded, MarketNow
 from tidewright.market.clock import DAY
-from tidewright.market.codes import BUY, SELL
+from tidewright.market.codes import BUY, SELL, UNIT
 from tidewright.market.instrument import Instrument
 from tidewright.risk import gate, pretrade
 from tidewright.risk.dynamic import NOTHING, Measured, Rules, Tightening, tighten
+from tidewright.risk.escape import Taking, taking
 from tidewright.risk.limit_state import LimitState
 from tidewright.risk.limits import Limits
 from tidewright.risk.liquidity import Levels, Liquidity
@@ -173,25 +174,12 @@ class Guard:
         self, now_ns: int, plan: Plan, account: AccountNow, orders: Sequence[TrackedOrder], session: str, number: int
     ) -> Plan:
         """The plan without the orders that no limit allows; cancels always pass."""
-        books = pretrade.Books(
-            account.net_position_lots,
-            account.equity,
-            self.state.day_equity,
-            self.state.peak_equity,
-            account.entry_price,
-            self._mid,
-            self._tick,
-            self._lot,
-            self._volatility,
-            self.state.halts,
-            self.state.sent,
-            [
-                pretrade.Order(order.side, order.price_ticks, order.leaves_lots)
-                for order in orders
-                if self.effective.strict or (not order.cancel_sent and order.client_order_id not in plan.cancels)
-            ],
-            self._most_lots,
-        )
+        standing = [
+            pretrade.Order(order.side, order.price_ticks, order.leaves_lots)
+            for order in orders
+            if self.effective.strict or (not order.cancel_sent and order.client_order_id not in plan.cancels)
+        ]
+        books = self._books(account, standing)
         self._watch_breaches(now_ns, books)
         wanted = [pretrade.Order(order.side, order.price_ticks, order.qty_lots) for order in plan.orders]
         kept, blocked = pretrade.check(wanted, books, self.effective)
@@ -208,6 +196,65 @@ class Guard:
             requests.append(replace(request, client_order_id=f"tw-{session}-{number + len(requests)}"))
         why = tuple(dict.fromkeys(f"held back: {self._words(one.why)}" for one in blocked))
         return Plan(plan.cancels, requests, plan.kept, (*plan.why, *why))
+
+    def way_out(
+        self, now_ns: int, account: AccountNow, market: MarketNow, orders: Sequence[TrackedOrder]
+    ) -> tuple[bool, Taking | None]:
+        """Whether the position is left by taking now, and the order that does; see :mod:`tidewright.risk.escape`.
+
+        Nothing else is quoted then: the post-only order is cancelled first, and what it may still fill is left out.
+        """
+        escape, state, limits = self._settings.escape, self.state, self.effective
+        waited, state.leaving = state.leaving, state.leaving + 1 if self._must_leave(account) else 0
+        if escape is None or not state.leaving or waited < escape.patience:
+            return False, None
+        if waited == escape.patience:
+            words = f"nobody has taken the post-only order for {waited} decisions: now it takes, in slices of 1/"
+            cause = f"{words}{escape.slices} within {escape.collar:.2%} of the mid"
+            self._event(now_ns, "escalated", "flatten", cause, action="flatten")
+        position = account.net_position_lots
+        side = SELL if position > 0 else BUY
+        filters, mid = self._instrument.filters, market.mid2 * 0.5 * self._tick
+        worth = mid * self._lot * (1.0 - escape.collar)
+        order = taking(
+            escape,
+            waited,
+            position,
+            market.mid2,
+            standing_lots=sum(order.leaves_lots for order in orders if order.side == side),
+            least_lots=max(filters.min_qty_lots, math.ceil(filters.min_notional / UNIT / worth)),
+            most_lots=math.inf if limits.order_notional is None else limits.order_notional // (self._lot * mid * 1.01),
+            price_collar=limits.price_collar,
+        )
+        return True, order
+
+    def _must_leave(self, account: AccountNow) -> bool:
+        """Whether a breach has to flatten now: as :func:`tidewright.risk.gate.gate` has it."""
+        limits = self.effective
+        if not limits.flatten or not account.net_position_lots:
+            return False
+        exposure = pretrade.exposure(self._books(account, ()))
+        halting = int(gate.halted(exposure, limits.values()))
+        if halting:
+            return bool(halting & (gate.DAILY_LOSS | gate.DRAWDOWN))
+        return bool(gate.stopped_out(exposure, limits.values()))
+
+    def _books(self, account: AccountNow, orders: Sequence[pretrade.Order]) -> pretrade.Books:
+        return pretrade.Books(
+            account.net_position_lots,
+            account.equity,
+            self.state.day_equity,
+            self.state.peak_equity,
+            account.entry_price,
+            self._mid,
+            self._tick,
+            self._lot,
+            self._volatility,
+            self.state.halts,
+            self.state.sent,
+            orders,
+            self._most_lots,
+        )
 
     def note_cut(self, reasons: Sequence[str]) -> None:
         """Count what the gate cut at a decision."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import Table
 
-from tidewright.market.codes import BUY, LIMIT, POST_ONLY, SELL
+from tidewright.market.codes import BUY, IOC, LIMIT, POST_ONLY, SELL
 from tidewright.market.errors import DataError
 from tidewright.trading.ledger import Ledger
 from tidewright.trading.order_table import Event, State, step
@@ -197,6 +197,13 @@ class OrderManager:
             OrderRequest(f"tw-{self.session}-{self.next_number + index}", *quote) for index, quote in enumerate(allowed)
         ]
         return Plan(cancels, requests, len(kept), why)
+
+    def take(self, plan: Plan, side: int, price_ticks: int, lots: int) -> Plan:
+        """The plan with one immediate-or-cancel order behind its orders, if what is held and the filters allow it."""
+        allowed, why = _allowed([Quote(side, price_ticks, lots)], (), self.ledger)
+        number = self.next_number + len(plan.orders)
+        orders = [OrderRequest(f"tw-{self.session}-{number}", *quote, tif=IOC) for quote in allowed]
+        return Plan(plan.cancels, [*plan.orders, *orders], plan.kept, (*plan.why, *why))
 
     def intend(self, plan: Plan, now_ns: int) -> None:
         """Note what is about to be sent; it must be in the store before it is."""

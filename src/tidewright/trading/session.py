@@ -354,14 +354,17 @@ class Session:
         elif decision is not None and self._desk is not None:
             self._desk.settle(beat.ts)
         if decision is not None:
+            manager, account = self._manager, self._account()
+            takes, order = self._guard.way_out(beat.ts, account, market, manager.standing())
+            if takes:
+                decision = replace(decision, bids=[], asks=[], why=(*decision.why, "leaving by taking"))
             quotes = [Quote(0, price, lots) for price, lots in decision.bids]
             quotes += [Quote(1, price, lots) for price, lots in decision.asks]
-            plan = self._manager.plan(quotes)
-            manager = self._manager
+            plan = manager.plan(quotes)
+            if order is not None:
+                plan = manager.take(plan, *order)
             self._guard.note_cut(decision.why)
-            plan = self._guard.admit(
-                beat.ts, plan, self._account(), manager.standing(), manager.session, manager.next_number
-            )
+            plan = self._guard.admit(beat.ts, plan, account, manager.standing(), manager.session, manager.next_number)
         self._manager.intend(plan, beat.ts)
         self._write(beat.ts, decision, plan)
         if plan.cancels or plan.orders:

@@ -1,0 +1,86 @@
+"""A live session leaves a position that has to go: post-only first, then by taking, in slices within a collar."""
+
+import pytest
+
+from tests.trading.fake_session import Stage
+from tidewright.market.codes import IOC
+from tidewright.risk.escape import Escape
+from tidewright.risk.limits import Limits
+from tidewright.store import schema
+from tidewright.trading.settings import RiskSettings
+from tidewright.venues.interface import VenueStatus
+
+LIMITS = Limits(
+    max_position_share=0.9, stop_loss=0.02, daily_loss=0.5, volatility_cutoff=None, strict=True, flatten=True
+)
+RISK = RiskSettings(dynamic=None, escape=Escape(patience=2, slices=2, collar=0.02))
+
+
+def falling(fills, ends=100):
+    """A fill, then a fall beyond the stop loss; nobody takes a resting order any more, takers are filled at once."""
+
+    def moves(stage, number):
+        mid = 6_000_000 if number < 4 else 5_800_000 - 5_000 * number
+        stage.feed.quote(stage.at(number) - 2, mid - 500, mid + 500, snapshot=True)
+        stage.feed.trade(stage.at(number) - 1)
+        for name, order in list(stage.venue.book.items()):
+            if not order.status.live:
+                continue
+            if number == 3 and order.side == 0 and not fills:
+                fills.append(stage.venue.fill(name, order.qty_lots))
+            tracked = stage.session._manager.orders.get(name)
+            if tracked is not None and tracked.tif == IOC and number < ends:
+                fills.append(stage.venue.fill(name, order.qty_lots))
+
+    return moves
+
+
+def test_after_its_patience_it_takes_in_slices_until_it_is_flat(tmp_path):
+    fills = []
+    made = Stage(tmp_path, 16, falling(fills), limits=LIMITS, risk=RISK)
+    session = made.run()
+    position = session._manager.ledger.net_position_lots
+    rows = made.database.rows(schema.orders, "s")
+    takers = [row for row in rows if row["tif"] == IOC]
+    assert abs(position) <= 1, "flat, but for what commission leaves"
+    assert len(takers) == 2 and len(fills) == 3
+    for row in takers:
+        mid = next(r for r in made.database.rows(schema.equity, "s") if r["ts"] == row["created_ns"])["mid2_ticks"] / 2
+        assert 0.98 * mid <= row["price_ticks"] < mid
+    events = [row["why"] for row in made.database.rows(schema.messages, "s") if row["message_type"] == "risk_event"]
+    assert sum("now it takes" in why for why in events) == 1
+    later = [row for row in rows if row["side"] == 1 and row["created_ns"] > rows[0]["created_ns"]]
+    assert any(row["tif"] != IOC for row in later), "it offered before it took"
+
+
+def test_without_escalation_the_post_only_order_waits_on(tmp_path):
+    fills = []
+    made = Stage(tmp_path, 16, falling(fills), limits=LIMITS, risk=RiskSettings(dynamic=None, escape=None))
+    made.run()
+    assert len(fills) == 1 and not [row for row in made.database.rows(schema.orders, "s") if row["tif"] == IOC]
+
+
+def test_what_still_stands_is_never_sold_twice(tmp_path):
+    """The cancel of the post-only order is not answered: its lots are left out of the slices."""
+    fills = []
+    moves = falling(fills)
+
+    def loses(stage, number):
+        for name, order in stage.venue.book.items():
+            if order.side == 1 and order.status is VenueStatus.NEW:
+                stage.venue.lose_answers.add(name)
+        moves(stage, number)
+
+    made = Stage(tmp_path, 16, loses, limits=LIMITS, risk=RISK)
+    session = made.run()
+    assert session._manager.ledger.net_position_lots >= -1
+    assert session.now.stage == "ended"
+
+
+def test_settings_of_the_way_out_are_read(tmp_path):
+    from tidewright.cli.trade import _escape
+
+    assert _escape({}) == Escape() and _escape({"enabled": False}) is None
+    assert _escape({"patience": 0, "slices": 1, "collar": 0.05}) == Escape(0, 1, 0.05)
+    with pytest.raises(Exception, match="collar"):
+        _escape({"collar": 2.0})
