@@ -30,8 +30,8 @@ class Escape:
         decision.
     """
 
-    patience: int = 3
-    slices: int = 4
+    patience: int = 1
+    slices: int = 2
     collar: float = 0.01
 
     def __post_init__(self) -> None:

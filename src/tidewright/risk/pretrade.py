@@ -94,7 +94,7 @@ def check(orders: Iterable[Order], books: Books, limits: Limits) -> tuple[list[O
     An order is sent whole or not at all: what wants it smaller is the gate's business. Cancels never come here.
     """
     halting = _halting(books, limits)
-    leaving_only = limits.flatten and not halting & gate.VOLATILITY_CUTOFF
+    leaving_only = limits.flatten and halting & (gate.DAILY_LOSS | gate.DRAWDOWN)  # as in the gate
     stopped = _stopped(books, limits)
     reach = {sign: books.position_lots * sign + _open(books, sign) for sign in (1, -1)}
     sent = books.sent
