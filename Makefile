@@ -47,7 +47,7 @@ demo: $(VENV)/.base
 	@$(BIN)/tidewright demo $(ARGS)
 
 test: $(VENV)/.dev
-	@$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: $(VENV)/.ray
 	@$(BIN)/python -m pytest -m slow $(ARGS)

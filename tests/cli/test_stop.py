@@ -48,14 +48,22 @@ def start_base(market, name="run"):
     return row["start_base"], row
 
 
-def test_an_emergency_stop_cancels_everything_flattens_and_ends(market):
+def stop(capsys, *words):
+    """``tidewright stop`` in this process: exit code, stdout, stderr."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as left:
+        main(["stop", *map(str, words)])
+    return left.value.code, *capsys.readouterr()
+
+
+def test_an_emergency_stop_cancels_everything_flattens_and_ends(market, capsys):
     process = market.start_session()
     market.wait_for(process, lambda s: s["fills"] >= 3 and float(s["position"]) != 0 and s["open_orders"] > 0)
-    told = run("stop", str(market.folder / "run"), "--emergency", "--flatten", "--json")
+    code, told, why = stop(capsys, market.folder / "run", "--emergency", "--flatten", "--json")
     _, err = process.communicate(timeout=60)
-    assert told.returncode == 0, told.stderr
+    assert code == 0, why
     assert process.returncode == 0, err
-    state = json.loads(told.stdout.splitlines()[-1])
+    state = json.loads(told.splitlines()[-1])
     assert (state["running"], state["stage"], state["open_orders"]) == (False, "ended", 0)
     instrument, still_open, balances = at_the_exchange(market)
     base, row = start_base(market)
@@ -69,8 +77,8 @@ def test_an_emergency_stop_cancels_everything_flattens_and_ends(market):
     journal = [json.loads(line) for line in (market.folder / "run" / "messages.jsonl").read_text().splitlines()]
     told = [(line["event"], line["message"]["message_type"]) for line in journal]
     assert told[-2:] == [("received", "command"), ("sent", "decision")]
-    again = run("stop", str(market.folder / "run"), "--emergency")
-    assert (again.returncode, "has ended" in again.stderr) == (3, True)
+    code, _, why = stop(capsys, market.folder / "run", "--emergency")
+    assert (code, "has ended" in why) == (3, True)
 
 
 @pytest.mark.slow

@@ -16,9 +16,9 @@ from tidewright.venues.binance.client import BinanceConfig
 from tidewright.venues.binance.trading import BinanceTrading
 
 
-@pytest.fixture(scope="module")
-def market(tmp_path_factory):
-    with PaperMarket(tmp_path_factory.mktemp("paper"), hours=3.0) as running:
+@pytest.fixture
+def market(tmp_path):
+    with PaperMarket(tmp_path, hours=3.0) as running:
         yield running
 
 
@@ -68,12 +68,13 @@ def remembered(market: PaperMarket, name: str = "run"):
     return LimitState.from_json(json.loads(row["state"]))
 
 
-def test_a_killed_session_is_found_again_and_balances_to_the_last_unit(market):
+@pytest.mark.parametrize("restarts", [["adopt"], pytest.param(["adopt", "cancel"], marks=pytest.mark.slow)])
+def test_a_killed_session_is_found_again_and_balances_to_the_last_unit(market, restarts):
     fills_before = 0
     limits = LimitState()
-    for round_ in range(2):
+    for restart in restarts:
         for _ in range(5):  # a kill between a decision's cancels and its new orders leaves nothing open: once more then
-            process = market.start_session(restart="cancel" if round_ == 1 else "adopt")
+            process = market.start_session(restart=restart)
             market.wait_for(process, lambda s, least=fills_before + 5: s["fills"] >= least and s["open_orders"] > 0)
             os.kill(process.pid, signal.SIGKILL)
             process.communicate()

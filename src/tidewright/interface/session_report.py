@@ -352,7 +352,7 @@ def _assumptions(settings: Mapping[str, Any], instrument: Instrument) -> tuple[t
         ("Fees", f"{rates}, taken in what is received"),
         ("Instrument", f"tick {instrument.tick_size} {instrument.quote}, lot {instrument.lot_size} {instrument.base}"),
     ]
-    pairs += _flat("", settings)
+    pairs += _flat("", {name: value for name, value in settings.items() if name != "market_detail"})  # "Tape detail"
     return tuple(pairs)
 
 
