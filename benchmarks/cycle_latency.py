@@ -39,8 +39,10 @@ CYCLE: Final = 30 * SECOND
 SETTLE: Final = 10  # beats of each turn that are left out: the turn before may still be ending
 DRAWS: Final = 4000
 MODES: Final = {
-    "bounded, as in a session": Bounds(),
-    "bounded, a quarter of a core": Bounds(cpu_share=0.25),
+    "idle, as in a session": Bounds(idle=True),
+    "nice 10": Bounds(),
+    "a quarter of a core": Bounds(cpu_share=0.25),
+    "nice 19": Bounds(nice=19),
     "unbounded, all cores": Bounds(nice=0, memory_mb=0, threads=len(os.sched_getaffinity(0))),
 }
 
@@ -132,12 +134,12 @@ class Session:
         return late[SETTLE:]
 
 
-def measure(out: Path, rounds: int, seconds: float, say: Callable[[str], None]) -> None:
+def measure(out: Path, modes: list[str], rounds: int, seconds: float, say: Callable[[str], None]) -> None:
     """Append the turns of some rounds, a line for each pair of turns: without, then with."""
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "journal").open("wb") as journal:
         tape = synthesize(Path(folder) / "tape", hours=4.0, seed=5)
         session = Session(tape, journal)
-        beside = {name: Beside(bounds, tape) for name, bounds in MODES.items()}
+        beside = {name: Beside(bounds, tape) for name, bounds in MODES.items() if name in modes}
         for number in range(rounds):
             for name, optimizer in beside.items():
                 without = session.beats(seconds)
@@ -195,13 +197,17 @@ def main(say: Callable[[str], None] = print) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cycle_latency", description=__doc__)
     parser.add_argument("--seconds", type=float, default=6.0, help="of each turn")
     parser.add_argument("--rounds", type=int, default=12, help="to add to the file; 0: only the table")
+    parser.add_argument("--modes", default="", help=f"of {'; '.join(MODES)}; separated by ;, without: all")
     parser.add_argument(
         "--out", type=Path, default=Path(".bench") / "cycle_latency.jsonl", help="one line a pair of turns"
     )
     options = parser.parse_args()
     options.out.parent.mkdir(exist_ok=True)
+    modes = [name.strip() for name in options.modes.split(";")] if options.modes else list(MODES)
     if options.rounds:
-        measure(options.out, options.rounds, options.seconds, lambda text: print(text, file=sys.stderr, flush=True))
+        measure(
+            options.out, modes, options.rounds, options.seconds, lambda text: print(text, file=sys.stderr, flush=True)
+        )
     say(table([orjson.loads(line) for line in options.out.read_bytes().splitlines()]))
 
 

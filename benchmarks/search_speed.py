@@ -100,8 +100,9 @@ def our_run(judge: Ours, sampler: str, candidates: int, batch: int, seed: int, l
         points = search.ask(batch)
         asked = time.perf_counter()
         profit = judge.profit(points)
-        judging += time.perf_counter() - asked
-        search.tell(points, profit)
+        took = time.perf_counter() - asked
+        judging += took
+        search.tell(points, profit, seconds=took)
         if profit.max() > best:
             best = float(profit.max())
             path.append((time.perf_counter() - began, best))

@@ -344,7 +344,8 @@ class Resources:
         rules = Rules.asking(team or (EXECUTOR,), OPTIMIZER, self._settings.advice.epoch_ns)
         command = [sys.executable, "-m", "tidewright.agents.optimizer", "--memory", str(self.folder / MEMORY)]
         advice = self._settings.advice
-        command += Bounds(advice.nice, advice.cpu_share, advice.memory_mb).arguments()
+        idle = advice.idle and self._settings.mode == "live"  # a paper market waits for the answer, or runs fast
+        command += Bounds(advice.nice, advice.cpu_share, advice.memory_mb, idle=idle).arguments()
         strategies = [self._settings.agents.strategies[name].strategy for name in team] or [self._settings.strategy]
         for name in team:
             command += ["--agent", name]

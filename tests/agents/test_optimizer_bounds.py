@@ -43,7 +43,8 @@ import os, resource
 import numpy as np
 from tidewright.agents.optimizer.bounds import Bounds
 before = os.nice(0)
-Bounds(nice=3, memory_mb=700).apply()
+Bounds(nice=3, memory_mb=700, idle=True).apply()
+assert os.sched_getscheduler(0) == os.SCHED_IDLE if hasattr(os, "SCHED_IDLE") else True
 assert os.nice(0) == min(19, before + 3), os.nice(0)
 assert resource.getrlimit(resource.RLIMIT_DATA)[0] == 700 * {MEBIBYTE}
 try:
@@ -58,3 +59,4 @@ except MemoryError:
 def test_the_session_passes_them_on() -> None:
     words = Bounds(nice=7, cpu_share=0.5, memory_mb=1024, threads=2).arguments()
     assert words == ["--nice", "7", "--cpu-share", "0.5", "--memory-mb", "1024", "--threads", "2"]
+    assert Bounds(idle=True).arguments()[-1] == "--idle"

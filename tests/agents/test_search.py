@@ -1,5 +1,6 @@
 """``tw.Search``: asks within its space, learns from what it is told, is the same for a seed and after a kill."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tidewright.agents.optimizer.samplers.ensemble import Ensemble
 from tidewright.agents.optimizer.samplers.front import free_boxes, gains, hypervolume, nondominated
 from tidewright.agents.optimizer.samplers.improvement import expected_improvement, log_feasibility
 from tidewright.agents.optimizer.search import F64, Points, Search
@@ -116,6 +118,42 @@ def test_the_ensemble_spends_on_what_earns() -> None:
     assert max(shares, key=lambda name: shares[name]) == "gp"  # a smooth function of a few numbers
 
 
+def asked_of(search: Search, seconds: float | None, batches: int) -> list[int]:
+    """Points that each part of an ensemble proposed."""
+    for _ in range(batches):
+        points = search.ask(32)
+        search.tell(points, zdt1(points), seconds=seconds)
+    return np.bincount(search._history.source + 1, minlength=4)[1:].tolist()
+
+
+def test_where_judging_is_cheap_an_ensemble_counts_what_it_earns_a_second() -> None:
+    space, names = {f"x{i}": (0.0, 1.0) for i in range(4)}, ("gp", "forest", "genetic")
+
+    def make() -> Search:
+        return Search(space, ["a", "b"], sampler=names, seed=2)
+
+    cheap = asked_of(make(), 0.02, 8)
+    assert cheap == [0, 0, 224]  # of the others' models each takes longer than judging four batches
+    dear = asked_of(make(), 3.2e8, 2)
+    assert min(dear) > 8  # thinking is nothing beside months of judging
+    with pytest.raises(UsageError, match="seconds"):
+        make().tell({f"x{i}": [0.5] for i in range(4)}, [[0.1, 0.2]], seconds=0.0)
+
+
+def test_a_part_that_thinks_long_has_its_turn_when_its_floor_of_the_time_allows() -> None:
+    search = Search({"x": (0.0, 1.0), "y": (0.0, 1.0)}, ["a", "b"], sampler=("gp", "genetic"), seed=1)
+    points = search.ask(200)
+    values = np.stack([points["x"], 2.0 - points["x"] + points["y"]], axis=1)
+    search.tell(points, values, seconds=20.0)
+    ensemble, known = search._sampler, replace(search._history, price=0.1)
+    assert isinstance(ensemble, Ensemble)
+    thinking = ensemble._parts["gp"].thinking(known, 1)
+    assert 0.2 < thinking < 0.03 * 0.1 * 200  # seconds of the model, and the floor of what was judged since
+    assert ensemble.dealt(known, 8)[0] > 0
+    at_once = replace(known, source=np.where(np.arange(200) == 199, 0, 1))  # it was asked just now
+    assert ensemble.dealt(at_once, 8).tolist() == [0, 8]
+
+
 def test_a_hundred_points_find_most_of_a_known_front() -> None:
     search = Search({f"x{i}": (0.0, 1.0) for i in range(4)}, ["a", "b"], seed=0)
     front = search.run(zdt1, 60, batch=10)
@@ -204,9 +242,15 @@ def test_a_run_needs_a_budget_and_keeps_to_time() -> None:
     search = Search({"x": (0.0, 1.0)}, ["a"], sampler="genetic")
     with pytest.raises(UsageError, match="budget"):
         search.run(lambda points: points["x"])
-    ticks = iter(range(100))
-    search.run(lambda points: points["x"], seconds=5.0, batch=4, now=lambda: float(next(ticks)))
-    assert len(search) == 5 * 4 - 4
+    clock = [0.0]
+
+    def judge(points: Points) -> F64:
+        clock[0] += 1.25
+        return points["x"]
+
+    search.run(judge, seconds=5.0, batch=4, now=lambda: clock[0])
+    assert len(search) == 4 * 4
+    assert search.price == 1.25 / 4
 
 
 def test_constraints_and_objectives_are_read_from_text() -> None:

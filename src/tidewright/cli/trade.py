@@ -18,6 +18,7 @@ from rich.console import Console
 from tidewright import bootstrap
 from tidewright.agents.executor.canary import CanaryRules
 from tidewright.agents.executor.proposals import Gate
+from tidewright.agents.optimizer.bounds import Bounds
 from tidewright.cli import agents_option, seat_option
 from tidewright.cli.session_run import run_session
 from tidewright.market.clock import HOUR, parse_duration
@@ -78,7 +79,20 @@ _TABLES: Final = {
     "flatten": {"enabled", *(field.name for field in fields(Escape))},
     "correlation": {"tapes", *(field.name for field in fields(Watch))},
     "dynamic": {"enabled", *(field.name.removesuffix("_ns") for field in fields(Rules))},
-    "advice": {"enabled", "epoch", "window", "answer_cycles", "threshold", "candidates", "generations", "seed"},
+    "advice": {
+        "enabled",
+        "epoch",
+        "window",
+        "answer_cycles",
+        "threshold",
+        "candidates",
+        "generations",
+        "seed",
+        "idle",
+        "nice",
+        "cpu_share",
+        "memory_mb",
+    },
     "gate": {"min_deflated_sharpe", "max_overfitting", "min_stability", "min_paired_lower", "require"},
     "canary": {"fraction", "cycles", "error_rate", "block", "blind_cycles"},
     "executor": seat_option.EXECUTOR_KEYS,
@@ -266,6 +280,7 @@ def _settings(path: Path, data: Mapping[str, Any], live: bool, given: Mapping[st
             candidates=_whole(advice, "candidates", base.candidates),
             generations=_whole(advice, "generations", base.generations),
             seed=_whole(advice, "seed", base.seed),
+            **_bounds(advice),
             gate=_gate(data.get("gate", {}), live),
             canary=_canary(data.get("canary", {})),
         )
@@ -276,6 +291,18 @@ def _settings(path: Path, data: Mapping[str, Any], live: bool, given: Mapping[st
         agents=agents,
         seat=seat,
     )
+
+
+def _bounds(advice: Mapping[str, Any]) -> dict[str, Any]:
+    """What the optimizer's process may take of the machine."""
+    usual = AdviceSettings()
+    idle = advice.get("idle", usual.idle)
+    if not isinstance(idle, bool):
+        raise ConfigError(f"advice.idle must be true or false, was {idle!r}")
+    nice, memory_mb = _whole(advice, "nice", usual.nice), _whole(advice, "memory_mb", usual.memory_mb)
+    cpu_share = _number(advice.get("cpu_share", usual.cpu_share), "advice.cpu_share")
+    Bounds(nice, cpu_share, memory_mb)  # values out of range are refused before anything is started
+    return {"idle": idle, "nice": nice, "cpu_share": cpu_share, "memory_mb": memory_mb}
 
 
 def _gate(table: Mapping[str, Any], live: bool) -> Gate:

@@ -18,7 +18,7 @@ from tidewright.risk.limits import Limits
 from tidewright.strategies import registry
 from tidewright.trading.cycles import Registration
 from tidewright.trading.ledger import Ledger
-from tidewright.trading.settings import SessionSettings
+from tidewright.trading.settings import QUEUE, SessionSettings
 
 EXECUTOR, OPTIMIZER = "executor", "optimizer"
 
@@ -272,6 +272,7 @@ class Advice:
             "base": units_text(ledger.start_base),
             "cycle_ns": self._settings.cycle_ns,
             "epoch_ns": advice.epoch_ns,
+            "queue": QUEUE,
             "check_balance": True,
             "candidates": advice.candidates,
             "generations": advice.generations,

@@ -19,6 +19,7 @@ from tidewright.strategies import registry
 from tidewright.trading.seat_settings import SeatSettings
 
 RESERVED: Final = ("executor", "optimizer", "operator", "agents", "all", "journal")
+QUEUE: Final = "risk_averse"  # queue model of all lanes that are judged beside a session
 _AGENT: Final = re.compile(r"[A-Za-z0-9_-]{1,40}", re.ASCII)
 
 
@@ -40,9 +41,10 @@ class AdviceSettings:
         Size of the search and its seed, passed on.
     timeout_s
         Wall seconds to wait for an answer that is due, in lockstep.
+    idle
+        With real money: whether the optimizer's process runs only while nothing else wants the core.
     nice, cpu_share, memory_mb
-        What the optimizer's process may take: niceness added, share of one core over 0 to 1, most private memory in MiB
-        (0: no bound).
+        What it may take: niceness added, share of one core over 0 to 1, most private memory in MiB (0: no bound).
     gate
         What a proposal's own figures must reach.
     canary
@@ -57,6 +59,7 @@ class AdviceSettings:
     generations: int = 2
     seed: int = 0
     timeout_s: float = 120.0
+    idle: bool = True
     nice: int = 10
     cpu_share: float = 1.0
     memory_mb: int = 4096

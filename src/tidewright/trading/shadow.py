@@ -5,7 +5,7 @@ Every agent is a lane of the engine, fed the very rows the session records, with
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,11 +13,13 @@ from tidewright.agents.executor.seat import Sitter
 from tidewright.agents.optimizer.steered import SteeredLanes
 from tidewright.engine.replay import Replay, ReplayConfig
 from tidewright.market.codes import PACKET_END, RESET, UNIT
+from tidewright.market.detail import detail_of
 from tidewright.market.errors import TidewrightError, UsageError
 from tidewright.market.instrument import Instrument
 from tidewright.market.tape import Columns, Tape, TapeWriter, columns, concatenate
 from tidewright.risk.limits import OFF, Limits
 from tidewright.strategies import registry
+from tidewright.trading.settings import QUEUE
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +36,10 @@ class Terms:
         Latencies as the venue states them.
     base_units, quote_units
         What each lane starts with, 1e-8 units: all that the account held at the session's start.
+    queue
+        Queue model, the one the optimizer judges by: both must speak of one market.
+    touch_only
+        Whether the best quotes are all that the tape knows of the book.
     """
 
     start_ns: int
@@ -44,6 +50,8 @@ class Terms:
     base_units: int
     quote_units: int
     limits: Limits
+    queue: str = QUEUE
+    touch_only: bool = False
 
 
 @dataclass(slots=True)
@@ -100,6 +108,8 @@ class Shadow:
             entry_ns=terms.entry_ns,
             response_ns=terms.response_ns,
             feed_ns=terms.feed_ns,
+            queue=terms.queue,
+            touch_only=terms.touch_only,
             limits=None if terms.limits == OFF else terms.limits,
             ask=sitter is not None,
         )
@@ -205,6 +215,7 @@ def open_shadow(
 
     The engine is compiled, or loaded, here: not while quotes stand.
     """
+    terms = replace(terms, touch_only=detail_of(Tape.open(tape.path).meta).touch_only)
     Shadow(instrument, terms, agents, sitters).feed(columns([(0, 0, RESET, PACKET_END, 0, 0)]))
     shadow = Shadow(instrument, terms, agents, sitters)
     if tape.rows:

@@ -122,6 +122,7 @@ def main() -> None:
     parser.add_argument("--nice", type=int, default=usual.nice, help="added to the niceness, 0 to 19")
     parser.add_argument("--cpu-share", type=float, default=usual.cpu_share, help="of one core, over 0 to 1")
     parser.add_argument("--memory-mb", type=int, default=usual.memory_mb, help="most private memory, MiB; 0: no bound")
+    parser.add_argument("--idle", action="store_true", help="only while nothing else wants the core (Linux)")
     parser.add_argument(
         "--strategy", action="append", default=[], metavar="FILE:NAME", help="a strategy file that requests may name"
     )
@@ -131,7 +132,7 @@ def main() -> None:
     arguments = parser.parse_args()
     channel = ChildChannel.standard()
     try:
-        bounds = Bounds(arguments.nice, arguments.cpu_share, arguments.memory_mb, arguments.threads)
+        bounds = Bounds(arguments.nice, arguments.cpu_share, arguments.memory_mb, arguments.threads, arguments.idle)
         bounds.apply()
         serve(channel, arguments.memory, bounds, arguments.strategy, arguments.agent)
     except BrokenPipeError:

@@ -6,7 +6,7 @@ answers give the same questions, also after it was saved, killed and loaded.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -109,6 +109,7 @@ class Search:
         self._values = np.empty((0, goals))
         self._measures = np.empty((0, len(self.problem.measured)))
         self._notes: dict[str, F64] = {}
+        self._judging = (0.0, 0)  # seconds told, and of how many points
         none = np.empty((0, dims))
         self._history = History(
             none,
@@ -126,10 +127,21 @@ class Search:
 
     @property
     def shares(self) -> dict[str, float]:
-        """Share of the budget that each part of the ensemble has earned by now; empty for a single sampler."""
+        """Share of the budget that each part of the ensemble has earned by now; empty for a single sampler.
+
+        Where judging is cheap, a part that has earned little may have to wait for its turn.
+        """
         if not isinstance(self._sampler, Ensemble):
             return {}
-        return dict(zip(self._sampler.names, self._sampler.shares(self._history).tolist(), strict=True))
+        known = replace(self._history, price=self.price)
+        usual = max(1, self._asked // max(1, self._asks))
+        return dict(zip(self._sampler.names, self._sampler.shares(known, usual).tolist(), strict=True))
+
+    @property
+    def price(self) -> float | None:
+        """Seconds that judging a point takes, the mean of those told; ``None``: none were told."""
+        seconds, points = self._judging
+        return seconds / points if points else None
 
     @property
     def points(self) -> Points:
@@ -184,6 +196,7 @@ class Search:
         values: Any,
         constraints: Any = None,
         notes: Mapping[str, npt.ArrayLike] | None = None,
+        seconds: float | None = None,
     ) -> None:
         """Say what came of points, asked for or not.
 
@@ -198,12 +211,17 @@ class Search:
             The quantities of the constraints that are no objectives: arrays by name or an array (n, k).
         notes
             More figures to keep with the points.
+        seconds
+            What judging them took, where time is what the search must save: an ensemble then goes by what its parts
+            earn a second, not a point. It is part of what was told: other seconds, other questions.
 
         Raises
         ------
         UsageError
-            If names or shapes differ from what the search is about.
+            If names or shapes differ from what the search is about, or the seconds are not > 0.
         """
+        if seconds is not None and not 0.0 < seconds < np.inf:
+            raise UsageError(f"the seconds that judging took must be > 0 and finite, were {seconds}")
         units = self.space.canonical(self.space.encode(self.space.values(points)))
         rows = len(units)
         told = table(values, [goal.name for goal in self.problem.goals], rows, "objectives")
@@ -220,6 +238,8 @@ class Search:
         self._measures = np.concatenate([self._measures, extra])
         self._history = _joined(self._history, new, source, _gains(self._history, new))
         self._seen.update(unit.tobytes() for unit in units)
+        if seconds is not None and rows:
+            self._judging = (self._judging[0] + seconds, self._judging[1] + rows)
 
     def front(self) -> Front:
         """Points that keep all constraints and that no other such point is better than.
@@ -317,9 +337,11 @@ class Search:
         began = now()
         while (evaluations is None or len(self) < evaluations) and (seconds is None or now() - began < seconds):
             points = self.ask(batch if evaluations is None else min(batch, evaluations - len(self)))
+            asked = now()
             answer = function(points)
+            took = None if seconds is None else max(now() - asked, 1e-9)
             values, constraints = answer if isinstance(answer, tuple) else (answer, None)
-            self.tell(points, values, constraints)
+            self.tell(points, values, constraints, seconds=took)
             if progress is not None:
                 progress(len(self))
         return self.front()
@@ -345,6 +367,7 @@ class Search:
                 "source": self._history.source,
                 "gain": self._history.gain,
                 "state": self._sampler.state,
+                "judging": list(self._judging),
                 "about": dict(about or {}),
             },
         )
@@ -399,6 +422,8 @@ class Search:
         self._seen = {unit.tobytes() for unit in units}
         self._asks, self._asked = int(kept["asks"]), int(kept["asked"])
         self._sampler.state = kept["state"]
+        judging = kept.get("judging", (0.0, 0))
+        self._judging = (float(judging[0]), int(judging[1]))
 
     def _check_finite(self) -> None:
         if len(self) >= _HOPELESS and not self._history.finite.any():
@@ -430,7 +455,7 @@ class Search:
         pending = np.concatenate([np.array(waiting).reshape(-1, known.shape[1]), known])
         history = self._history
         asked = self._sampler.propose(
-            History(history.units, history.losses, history.excess, pending, history.source, history.gain),
+            replace(history, pending=pending, price=self.price),
             left - wanted,
             rng,
         )

@@ -81,9 +81,13 @@ class TapeSearch:
         while self._open(len(search), began):
             count = self.batch if self.candidates is None else min(self.batch, self.candidates - len(search))
             points = search.ask(count)
+            asked = self.now()
             figures = self._judged(judge, plan, memory, series, plan.space.values(points))
-            measured = search.problem.measured
-            search.tell(points, _picked(figures, search), {name: figures[name] for name in measured})
+            took = (
+                None if self.seconds is None else max(self.now() - asked, 1e-9)
+            )  # a budget of points wants the best points
+            measured = {name: figures[name] for name in search.problem.measured}
+            search.tell(points, _picked(figures, search), measured, seconds=took)
             if self.file is not None:
                 search.save(self.file, about)
             if progress is not None:

@@ -4,6 +4,10 @@ What a sampler earns is hypervolume: how much each point it proposed added to th
 (:func:`tidewright.agents.optimizer.samplers.front.gains`). Earnings are discounted, because a sampler that is quick at
 first may be the wrong one later. A sampler of which little is known lately is taken to earn as much as the best one, so
 that each is tried at first and tried again after a while; and each keeps a floor.
+
+Where the caller tells how long judging takes, earnings count a second, not an evaluation: of judging and of the part's
+own thinking, as its formula has it. A part that would think longer than its points take to be judged stands back for
+the one that earns most, until it may have its floor of the time.
 """
 
 from collections.abc import Mapping
@@ -65,8 +69,22 @@ class Ensemble:
             sources.append(np.full(len(found), number, np.int64))
         return Proposal(np.concatenate(units), np.concatenate(sources))
 
+    def thinking(self, history: History, count: int) -> float:
+        """Seconds of all parts that would propose."""
+        dealt = zip(self._parts.values(), self.dealt(history, count).tolist(), strict=True)
+        return sum(part.thinking(history, share) for part, share in dealt if share)
+
     def shares(self, history: History, count: int = 1) -> F64:
         """Share of the budget each part has earned, shape (parts,); they add up to 1."""
+        value = self._rates(history, count)
+        if history.price is not None:
+            seconds = [history.price + part.thinking(history, count) / count for part in self._parts.values()]
+            value = value / np.sqrt(seconds)  # credit is a root too
+        power = (value / value.max()) ** SHARPNESS
+        return FLOOR + (1.0 - FLOOR * len(self._parts)) * power / power.sum()
+
+    def _rates(self, history: History, count: int) -> F64:
+        """What an evaluation of each part earns; all alike as long as nothing was earned."""
         parts = len(self._parts)
         credit = np.sqrt(history.gain)  # a lucky find counts, but not for all that comes after
         if history.feasible.any():
@@ -77,10 +95,8 @@ class Ensemble:
         usual = float((long * credit).sum() / max(1.0, float(long.sum())))
         level = max(usual, float(np.max(earned / (known + 1.0))))
         if level <= 0.0:
-            return np.full(parts, 1.0 / parts)
-        rate = (earned + DOUBT * level) / (known + DOUBT)
-        power = (rate / rate.max()) ** SHARPNESS
-        return FLOOR + (1.0 - FLOOR * parts) * power / power.sum()
+            return np.ones(parts)
+        return (earned + DOUBT * level) / (known + DOUBT)
 
     def dealt(self, history: History, count: int) -> I64:
         """How many positions each part proposes: those that lag most behind their share come first."""
@@ -93,7 +109,22 @@ class Ensemble:
             chosen = int(np.argmax(behind))
             had[chosen] += 1.0
             dealt[chosen] += 1
-        return dealt
+        return dealt if history.price is None else self._afforded(history, history.price, dealt, int(np.argmax(share)))
+
+    def _afforded(self, history: History, price: float, dealt: I64, best: int) -> I64:
+        """Points of parts that would think longer than these take to be judged go to the best one.
+
+        Unless a part has waited so long that its thinking is no more than its floor of the time since its last turn.
+        """
+        kept = dealt.copy()
+        for number, part in enumerate(self._parts.values()):
+            own = np.flatnonzero(history.source == number)
+            waited = len(history) - (int(own[-1]) + 1 if len(own) else 0)
+            allowed = price * max(float(dealt[number]), FLOOR * waited)
+            if number != best and dealt[number] and part.thinking(history, int(dealt[number])) > allowed:
+                kept[best] += dealt[number]
+                kept[number] = 0
+        return kept
 
 
 def _weights(history: History, count: int, longer: float = 1.0) -> tuple[F64, I64]:

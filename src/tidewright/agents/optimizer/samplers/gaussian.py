@@ -48,6 +48,10 @@ class GaussianModel:
             state["rows"] = [float(len(features))]
         self.state = state
 
+    def thinking(self, rows: int, outputs: int) -> float:
+        """Seconds: a process an output."""
+        return outputs * (0.05 + 0.0012 * rows)
+
     def foretell(self, features: F64) -> "GaussianPosterior":
         """Mean and deviation of all outputs."""
         return GaussianPosterior(self._parts, features)

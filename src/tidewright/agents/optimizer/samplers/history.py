@@ -28,6 +28,8 @@ class History:
         Positions that were asked for and not yet told, shape (p, d).
     source, gain
         Which part of an ensemble proposed a row (-1: none), and what it added to the front when it was told.
+    price
+        Seconds that judging a row takes; ``None``: not told, and taken to be far more than thinking takes.
     """
 
     units: F64
@@ -36,6 +38,7 @@ class History:
     pending: F64
     source: I64
     gain: F64
+    price: float | None = None
 
     def __len__(self) -> int:
         return len(self.units)
@@ -80,6 +83,13 @@ class Sampler(Protocol):
 
     def propose(self, history: History, count: int, rng: np.random.Generator) -> Proposal:
         """``count`` positions; they need not be new, the search sees to that."""
+        ...
+
+    def thinking(self, history: History, count: int) -> float:
+        """Seconds that such a proposal takes, by a formula fitted once to one slow core, right within a factor of two.
+
+        Never by a clock: the same search must ask the same questions.
+        """
         ...
 
     @property

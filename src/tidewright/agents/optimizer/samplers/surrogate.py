@@ -57,6 +57,10 @@ class Model(Protocol):
         """Mean and deviation of all outputs."""
         ...
 
+    def thinking(self, rows: int, outputs: int) -> float:
+        """Seconds that learning so many rows and searching on them takes."""
+        ...
+
 
 class SurrogateSampler:
     """Proposes where a model expects most.
@@ -103,6 +107,11 @@ class SurrogateSampler:
         _, first = np.unique(found, axis=0, return_index=True)
         first = first[np.argsort(-score[first], kind="stable")][: max(_SHORTLIST, 3 * count)]
         return plain(self._batch(found[first], history.pending, task, count))
+
+    def thinking(self, history: History, count: int) -> float:
+        """Seconds: the model's, and what choosing a batch adds."""
+        outputs = history.losses.shape[1] + history.excess.shape[1]
+        return self._model.thinking(min(len(history), ROWS), outputs) + 5e-4 * outputs * count
 
     def _score(self, units: F64, task: "_Task") -> F64:
         told = self._model.foretell(self._space.features(units))
