@@ -245,6 +245,13 @@ def test_each_threshold_that_is_not_reached_is_named(figure, value, reason):
     assert reason in verdict.reasons[0]
 
 
+@pytest.mark.parametrize(("loss", "accepted"), [(0.05, True), (0.2, True), (0.21, False), (None, False)])
+def test_the_order_of_candidates_that_all_beat_what_trades_does_not_matter(loss, accepted):
+    assert judge(proposal(checks={**CHECKS, "overfitting": 0.8, "loss": loss}), STANDING).accepted is accepted
+    strict = replace(STANDING, gate=Gate(overfitting_loss=None))
+    assert not judge(proposal(checks={**CHECKS, "overfitting": 0.8, "loss": loss}), strict).accepted
+
+
 def test_a_figure_that_is_not_stated_is_passed_over_unless_it_is_asked_for():
     assert judge(proposal(), STANDING).accepted
     verdict = judge(proposal(checks={"stability": None}), replace(STANDING, gate=Gate(require=True)))

@@ -145,13 +145,13 @@ def test_a_part_that_thinks_long_has_its_turn_when_its_floor_of_the_time_allows(
     points = search.ask(200)
     values = np.stack([points["x"], 2.0 - points["x"] + points["y"]], axis=1)
     search.tell(points, values, seconds=20.0)
-    ensemble, known = search._sampler, replace(search._history, price=0.1)
+    ensemble, known = search._sampler, replace(search._history, price=0.11, gain=np.zeros(200))
     assert isinstance(ensemble, Ensemble)
     thinking = ensemble._parts["gp"].thinking(known, 1)
-    assert 0.2 < thinking < 0.03 * 0.1 * 200  # seconds of the model, and the floor of what was judged since
-    assert ensemble.dealt(known, 8)[0] > 0
+    assert 4 * 0.11 < thinking < 0.03 * 0.11 * 200  # its points, and its floor of what was judged since its last turn
+    assert ensemble.dealt(known, 4)[0] > 0
     at_once = replace(known, source=np.where(np.arange(200) == 199, 0, 1))  # it was asked just now
-    assert ensemble.dealt(at_once, 8).tolist() == [0, 8]
+    assert ensemble.dealt(at_once, 4).tolist() == [0, 4]
 
 
 def test_a_hundred_points_find_most_of_a_known_front() -> None:

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.reference.run_length import run_length
 from tidewright.market.errors import UsageError
-from tidewright.measure.change import Cusum, PageHinkley, Residuals, run_length
+from tidewright.measure.change import Cusum, Residuals
 
 
 @pytest.mark.parametrize(
@@ -52,17 +53,6 @@ def test_any_stream_can_be_watched(values: list[float]) -> None:
         assert cusum.up >= 0 and cusum.down >= 0
 
 
-def test_page_hinkley_tells_a_rise_and_not_a_fall() -> None:
-    rng = np.random.default_rng(3)
-    quiet = rng.normal(10.0, 1.0, 150)
-    for shift, expected in ((3.0, True), (-3.0, False)):
-        test = PageHinkley(slack=0.5, limit=15.0)
-        values = np.concatenate([quiet, rng.normal(10.0 + shift, 1.0, 30)])
-        told = [index for index, value in enumerate(values) if test.update(float(value))]
-        assert bool(told) is expected
-        assert not told or 150 <= told[0] < 165
-
-
 def test_residuals_of_an_autocorrelated_series_are_about_standard_normal() -> None:
     rng = np.random.default_rng(4)
     residuals, x, found = Residuals(memory=200.0), 0.0, []
@@ -79,7 +69,3 @@ def test_what_makes_no_sense_is_refused() -> None:
     for wrong in ((0.0, 5.0), (0.5, 0.0)):
         with pytest.raises(UsageError):
             Cusum(*wrong)
-        with pytest.raises(UsageError):
-            run_length(*wrong)
-        with pytest.raises(UsageError):
-            PageHinkley(*wrong)

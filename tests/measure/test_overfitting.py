@@ -52,10 +52,6 @@ def test_classic_minimum_track_record() -> None:
     assert of.minimum_track_record(0.1, 0.1) == math.inf
 
 
-def test_minimum_backtest_length() -> None:
-    assert of.minimum_backtest_length(45, 1.0) == pytest.approx(4.9980870044434038, abs=1e-12)
-
-
 MU_OVER_SD, T, SKEW, KURT = 0.036 / 0.079, 24, -2.448, 10.164
 
 
@@ -68,9 +64,6 @@ def test_null_variance_vectors() -> None:
     assert of.minimum_track_record_null(MU_OVER_SD, 0, SKEW, KURT) == pytest.approx(13.029, abs=5e-4)
     assert of.minimum_track_record_null(MU_OVER_SD, 0, SKEW, KURT, alpha=0.1) == pytest.approx(7.909, abs=5e-4)
     assert of.critical_sharpe(0.0, T, SKEW, KURT, alpha=0.1) == pytest.approx(0.262, abs=5e-4)
-    assert of.sharpe_power(0.0, 0.5, T, SKEW, KURT, alpha=0.1) == pytest.approx(0.758, abs=5e-4)
-    assert of.planned_false_discovery(0.05, 0.05, 0.315) == pytest.approx(0.581, abs=5e-4)
-    assert of.observed_false_discovery(MU_OVER_SD, 0.5, T, 0.05, SKEW, KURT) == pytest.approx(0.306, abs=5e-4)
 
 
 def test_null_variance_with_autocorrelation() -> None:

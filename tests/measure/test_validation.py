@@ -104,6 +104,15 @@ def test_with_a_benchmark_everything_is_about_the_difference() -> None:
     )
 
 
+def test_candidates_that_are_all_better_seem_overfitted_and_never_lose() -> None:
+    now = noise(31, 480, 1)[:, 0]
+    alike = now[:, None] + 0.3 + noise(32, 480, 40)  # each as good as the next, 0.3 deviations a cycle above
+    better, useless = validate(alike, benchmark=now).overfitting, validate(alike - 0.3, benchmark=now).overfitting
+    assert better is not None and useless is not None
+    assert better.pbo > 0.25 and better.loss_probability < 0.02
+    assert useless.loss_probability > 0.25
+
+
 def test_walk_forward_and_combinatorial_selection_tell_skill_from_luck() -> None:
     times = np.arange(600, dtype=np.int64)
     splits = combinatorial(times, 6, 2, embargo_ns=2)

@@ -107,6 +107,8 @@ class Checks(Payload):
         Deflated Sharpe ratio of the in-sample difference to the incumbent, against the best of all trials ever made.
     overfitting
         Probability of backtest overfitting (CSCV) over the candidates of this epoch.
+    loss
+        Of the same splits, the share in which the best in sample earned less than the incumbent out of sample.
     stability
         Share of the gain in the objective that the median neighbour keeps, judged in the same replay.
     worst_neighbour
@@ -117,6 +119,7 @@ class Checks(Payload):
 
     deflated_sharpe: Probability | None = None
     overfitting: Probability | None = None
+    loss: Probability | None = None
     stability: float | None = None
     worst_neighbour: float | None = None
     paired_lower: float | None = None

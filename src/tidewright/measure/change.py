@@ -71,52 +71,6 @@ class Cusum:
 
 
 @dataclass(slots=True)
-class PageHinkley:
-    """Page-Hinkley test for a rise of the mean of a stream that is not standardised beforehand.
-
-    The mean is that of all values since the last signal; what lies above it by more than ``slack`` adds up, and a sum
-    of ``limit`` over its own minimum signals.
-
-    Attributes
-    ----------
-    slack, limit
-        In the units of the values, > 0.
-    """
-
-    slack: float
-    limit: float
-    count: int = 0
-    mean: float = 0.0
-    total: float = 0.0
-    least: float = 0.0
-    _least_at: int = 0
-
-    def __post_init__(self) -> None:
-        if not (self.slack > 0 and self.limit > 0):
-            raise UsageError(f"Page-Hinkley needs a slack and a limit > 0, had {self.slack} and {self.limit}")
-
-    def update(self, value: float) -> int:
-        """As :meth:`Cusum.update`."""
-        if not math.isfinite(value):
-            return 0
-        self.count += 1
-        self.mean += (value - self.mean) / self.count
-        self.total += value - self.mean - self.slack
-        if self.total < self.least:
-            self.least, self._least_at = self.total, self.count
-        if self.total - self.least <= self.limit:
-            return 0
-        began = max(1, self.count - self._least_at)
-        self.reset()
-        return began
-
-    def reset(self) -> None:
-        """Forget what has gathered, the mean too."""
-        self.count = self._least_at = 0
-        self.mean = self.total = self.least = 0.0
-
-
-@dataclass(slots=True)
 class Residuals:
     """One series standardised by its own past: the surprise of each value, about N(0, 1) while nothing changes.
 
@@ -159,44 +113,3 @@ class Residuals:
         self.spread += rate * (counted * counted - self.spread)
         self.last = value
         return found
-
-
-def run_length(k: float = ALLOWANCE, h: float = LIMIT, shift: float = 0.0, two_sided: bool = True) -> float:
-    """Mean number of values until a CUSUM signals (ARL), values independent N(shift, 1), the sums starting at 0.
-
-    Brook and Evans (1972) with Richardson's extrapolation over the number of states; two-sided by
-    ``1/ARL = 1/ARL⁺ + 1/ARL⁻`` (Kemp 1961).
-
-    Parameters
-    ----------
-    shift
-        Mean of the values, standard deviations; 0: the rate of false alarms.
-
-    Raises
-    ------
-    UsageError
-        If k or h is not > 0.
-    """
-    if not (k > 0 and h > 0):
-        raise UsageError(f"a CUSUM needs an allowance and a limit > 0, had {k} and {h}")
-    up = _one_sided(k, h, shift)
-    if not two_sided:
-        return up
-    return 1.0 / (1.0 / up + 1.0 / _one_sided(k, h, -shift))
-
-
-def _one_sided(k: float, h: float, shift: float, states: int = 100) -> float:
-    coarse, fine = _chain(k, h, shift, states), _chain(k, h, shift, 2 * states)
-    return (4.0 * fine - coarse) / 3.0
-
-
-def _chain(k: float, h: float, shift: float, states: int) -> float:
-    """ARL of a chain whose states are the midpoints of cells of equal width; state 0 holds everything at or under 0."""
-    from scipy.special import ndtr
-
-    width = 2.0 * h / (2 * states - 1)
-    index = np.arange(states)
-    jump = (index[None, :] - index[:, None]) * width + k - shift
-    moves = ndtr(jump + width / 2) - ndtr(jump - width / 2)
-    moves[:, 0] = ndtr(jump[:, 0] + width / 2)
-    return float(np.linalg.solve(np.eye(states) - moves, np.ones(states))[0])

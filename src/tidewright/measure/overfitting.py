@@ -121,11 +121,6 @@ def minimum_track_record(
     return 1.0 + _classic_spread(sharpe, skew, kurtosis) * (_NORMAL.inv_cdf(1.0 - alpha) / (sharpe - benchmark)) ** 2
 
 
-def minimum_backtest_length(trials: float, annual_sharpe: float) -> float:
-    """Years of data under which the best of useless trials is expected to show this annual Sharpe ratio."""
-    return (expected_maximum(trials) / annual_sharpe) ** 2
-
-
 def effective_trials(correlation: npt.NDArray[np.float64]) -> float:
     """How many independent trials a set of correlated ones is worth: exp of the entropy of its eigenvalue shares.
 
@@ -203,51 +198,6 @@ def critical_sharpe(
     """Smallest observed ratio that rejects "the true ratio is the benchmark" at level alpha."""
     deviation = math.sqrt(sharpe_variance(benchmark, observations, skew, kurtosis, autocorrelation))
     return benchmark + _NORMAL.inv_cdf(1.0 - alpha) * deviation
-
-
-def sharpe_power(
-    benchmark: float,
-    alternative: float,
-    observations: float,
-    skew: float = 0.0,
-    kurtosis: float = 3.0,
-    autocorrelation: float = 0.0,
-    alpha: float = 0.05,
-) -> float:
-    """Probability of rejecting the benchmark if the true ratio is the alternative."""
-    critical = critical_sharpe(benchmark, observations, skew, kurtosis, autocorrelation, alpha)
-    deviation = math.sqrt(sharpe_variance(alternative, observations, skew, kurtosis, autocorrelation))
-    return 1.0 - _NORMAL.cdf((critical - alternative) / deviation)
-
-
-def planned_false_discovery(prior: float, alpha: float, beta: float) -> float:
-    """Share of false ones among accepted strategies of a test with level alpha and power 1 − beta (pFDR).
-
-    Parameters
-    ----------
-    prior
-        Share of strategies with a real edge before testing, 0 to 1.
-    """
-    false, true = alpha * (1.0 - prior), (1.0 - beta) * prior
-    return false / (false + true)
-
-
-def observed_false_discovery(
-    sharpe: float,
-    alternative: float,
-    observations: float,
-    prior: float,
-    skew: float = 0.0,
-    kurtosis: float = 3.0,
-    autocorrelation: float = 0.0,
-    benchmark: float = 0.0,
-) -> float:
-    """Probability that a strategy showing this ratio or more has no edge (oFDR): true is benchmark or alternative."""
-    deviation = math.sqrt(sharpe_variance(alternative, observations, skew, kurtosis, autocorrelation))
-    null_tail = 1.0 - probabilistic_sharpe_null(sharpe, benchmark, observations, skew, kurtosis, autocorrelation)
-    true_tail = 1.0 - _NORMAL.cdf((sharpe - alternative) / deviation)
-    false, true = (1.0 - prior) * null_tail, prior * true_tail
-    return false / (false + true)
 
 
 @cache

@@ -30,6 +30,9 @@ class Gate:
         weighs the same differences.
     require
         Whether a proposal that does not state a figure with a threshold is refused; otherwise it is passed over.
+    overfitting_loss
+        A probability of overfitting over its limit is let pass where the best in sample earned less than what trades
+        in at most this share of the same splits: of candidates that are all better none needs to be the best again.
     """
 
     min_deflated_sharpe: float | None = 0.01
@@ -37,9 +40,10 @@ class Gate:
     min_stability: float | None = 0.5
     min_paired_lower: float | None = None
     require: bool = False
+    overfitting_loss: float | None = 0.2
 
     def __post_init__(self) -> None:
-        for name in ("min_deflated_sharpe", "max_overfitting"):
+        for name in ("min_deflated_sharpe", "max_overfitting", "overfitting_loss"):
             value = getattr(self, name)
             if value is not None and not 0.0 <= value <= 1.0:
                 raise UsageError(f"{name} is a probability: it must be in [0, 1], was {value}")
@@ -137,9 +141,10 @@ def gate_reasons(checks: Checks | None, gate: Gate) -> list[str]:
         ("share of the gain its neighbours keep", "min_stability", found.stability, gate.min_stability, 1),
         ("lower end of its paired difference", "min_paired_lower", found.paired_lower, gate.min_paired_lower, 1),
     )
+    beaten = gate.overfitting_loss is not None and found.loss is not None and found.loss <= gate.overfitting_loss
     reasons = []
     for words, name, value, bound, sign in table:
-        if bound is None:
+        if bound is None or (name == "max_overfitting" and beaten):
             continue
         if value is None:
             if gate.require:

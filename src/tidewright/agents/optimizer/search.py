@@ -109,7 +109,7 @@ class Search:
         self._values = np.empty((0, goals))
         self._measures = np.empty((0, len(self.problem.measured)))
         self._notes: dict[str, F64] = {}
-        self._judging = (0.0, 0)  # seconds told, and of how many points
+        self._price: float | None = None
         none = np.empty((0, dims))
         self._history = History(
             none,
@@ -139,9 +139,11 @@ class Search:
 
     @property
     def price(self) -> float | None:
-        """Seconds that judging a point takes, the mean of those told; ``None``: none were told."""
-        seconds, points = self._judging
-        return seconds / points if points else None
+        """Seconds that judging a point takes, by the quickest batch; ``None``: none were told.
+
+        The quickest, for compiling and other programs make a batch slow, and thinking is reckoned without them.
+        """
+        return self._price
 
     @property
     def points(self) -> Points:
@@ -239,7 +241,7 @@ class Search:
         self._history = _joined(self._history, new, source, _gains(self._history, new))
         self._seen.update(unit.tobytes() for unit in units)
         if seconds is not None and rows:
-            self._judging = (self._judging[0] + seconds, self._judging[1] + rows)
+            self._price = min(seconds / rows, self._price or np.inf)
 
     def front(self) -> Front:
         """Points that keep all constraints and that no other such point is better than.
@@ -367,7 +369,7 @@ class Search:
                 "source": self._history.source,
                 "gain": self._history.gain,
                 "state": self._sampler.state,
-                "judging": list(self._judging),
+                "price": self._price,
                 "about": dict(about or {}),
             },
         )
@@ -422,8 +424,8 @@ class Search:
         self._seen = {unit.tobytes() for unit in units}
         self._asks, self._asked = int(kept["asks"]), int(kept["asked"])
         self._sampler.state = kept["state"]
-        judging = kept.get("judging", (0.0, 0))
-        self._judging = (float(judging[0]), int(judging[1]))
+        price = kept.get("price")
+        self._price = None if price is None else float(price)
 
     def _check_finite(self) -> None:
         if len(self) >= _HOPELESS and not self._history.finite.any():

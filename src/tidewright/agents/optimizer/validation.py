@@ -96,6 +96,7 @@ def checks(validation: Validation | None, steady: Stability | None, evidence: Ev
     return {
         "deflated_sharpe": None if validation is None else _known(validation.deflated),
         "overfitting": None if over is None else round(over.pbo, 6),
+        "loss": None if over is None else round(over.loss_probability, 6),
         "stability": None if steady is None else _known(steady.share),
         "worst_neighbour": None if steady is None else _known(steady.worst),
         "paired_lower": evidence.lower,
