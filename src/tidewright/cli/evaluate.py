@@ -25,6 +25,10 @@ def evaluate(
     examine: Annotated[
         bool, typer.Option("--examine", help="Examine it: may it be seated? The results go into its file.")
     ] = False,
+    train_leak: Annotated[
+        bool,
+        typer.Option("--train-leak", help="Examine also that a policy that learns with the next move shown profits."),
+    ] = False,
     date: Annotated[str | None, typer.Option(help="Date of the examination for the file; else today.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the examined policy here instead of over its file.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page with the examinations to this file.")] = None,
@@ -34,12 +38,12 @@ def evaluate(
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
         console = Console(stderr=True, highlight=False, width=140)
-    if not examine and (len(tape) > 1 or html or out or date):
-        raise UsageError("several --tape, --html, --out and --date go with --examine")
+    if not examine and (len(tape) > 1 or html or out or date or train_leak):
+        raise UsageError("several --tape, --html, --out, --date and --train-leak go with --examine")
     if examine:
         from tidewright.cli import examination
 
-        answer = examination.examine(console, tape, policy, _levels(fees), date, out, html)
+        answer = examination.examine(console, tape, policy, _levels(fees), date, out, html, train_leak)
     else:
         answer = _evaluate(console, tape[0], policy, _levels(fees))
     if as_json:

@@ -29,6 +29,7 @@ def examine(
     date: str | None,
     out: Path | None,
     html: Path | None,
+    train_leak: bool = False,
 ) -> dict[str, Any]:
     """Examine a policy, show it, write the results into its file and a page; the answer for ``--json``.
 
@@ -57,8 +58,9 @@ def examine(
             sources,
             learned,
             fees,
+            train_leak=train_leak,
             date=date or day.today().isoformat(),  # noqa: DTZ011  a note for people
-            command=_command(tapes, policy, fees),
+            command=_command(tapes, policy, fees) + (" --train-leak" if train_leak else ""),
             version=__version__,
             tell=lambda share, what: bar.update(job, completed=share, description=what),
         )

@@ -20,10 +20,12 @@ from typing import Any, Final
 import numpy as np
 
 from tidewright.agents.executor.evaluation import BP, behaviour
+from tidewright.agents.executor.examination_leak import halves, learn_leaked
 from tidewright.agents.executor.examination_panel import (
     BASE,
     FORESIGHT,
     POLICY,
+    TOLD,
     Contender,
     Seen,
     ablations,
@@ -131,6 +133,7 @@ def examine(
     policy: Policy,
     fees_bp: Sequence[float] = (0.0, 1.0, 2.0, 4.0, 8.0),
     *,
+    train_leak: bool = False,
     date: str = "",
     command: str = "",
     version: str = "",
@@ -142,6 +145,9 @@ def examine(
     ----------
     fees_bp
         Maker fees, basis points.
+    train_leak
+        Also let a policy learn with the next move in its state, on the first half of the first tape, and demand of it
+        what is demanded of the rule that knows it.
     date, command, version
         When, how and by which version it was examined, for the policy's file.
     tell
@@ -158,7 +164,7 @@ def examine(
     listed = contenders(policy)
     fee_of_game = _lowest_paid(policy, fees_bp)
     played = len({fee_of_game, fees_bp[0]})
-    jobs = len(tapes) * (len(fees_bp) + 1) + played * len(FAIR_GAMES) * DRAWS_OF_FAIR_GAMES
+    jobs = int(train_leak) + len(tapes) * (len(fees_bp) + 1) + played * len(FAIR_GAMES) * DRAWS_OF_FAIR_GAMES
     done = 0
 
     def told(what: str) -> None:
@@ -177,6 +183,7 @@ def examine(
     games = _fair_games(tapes, policy, fee_of_game, told)
     # At a fee beyond the moves of a cycle nobody can profit from knowing them: a leak is looked for at the first fee.
     open_games = games if fees_bp[0] == fee_of_game else _fair_games(tapes, policy, fees_bp[0], told)
+    leaked = _trained(tapes[0], policy, fees_bp[0], told) if train_leak else None
     pooled = {fee: np.concatenate([one.changes for one in seen[fee]]) for fee in fees_bp}
     learned = [fee for fee in fees_bp if fee in _learned_fees(policy)] or [fees_bp[0]]
     shown = behaviour(
@@ -185,7 +192,7 @@ def examine(
     )
     paid = [fee for fee in learned if fee == fee_of_game] or learned[:1]
     examinations = [
-        _leak(listed, pooled[fees_bp[0]], fees_bp[0], open_games),
+        _leak(listed, pooled[fees_bp[0]], fees_bp[0], open_games, leaked),
         _fair(games, fee_of_game),
         _seeds(listed, seen[paid[0]], paid[0]),
         _fees({fee: mean_of(pooled[fee][:, 0]) for fee in fees_bp}, learned),
@@ -259,6 +266,15 @@ def _fair_games(
     return found
 
 
+def _trained(tape: Tape, policy: Policy, fee_bp: float, told: Callable[[str], None]) -> F64:
+    """Changes (cycles, 2) on a tape's second half: of the policy, and of who learned the first with the next move."""
+    told("learning with the next move in the state")
+    earlier, later = halves(tape)
+    knowing = learn_leaked(earlier, settings_of(policy), fee_bp)
+    listed = [Contender(POLICY), Contender(TOLD, told=knowing)]
+    return run_panel(later, policy, listed, _rates(tape, fee_bp), _future(later, policy)).changes
+
+
 def _even_mids(tape: Tape) -> tuple[F64, int]:
     step = steps_of(tape.end_ns - tape.start_ns)
     series = tape_mids(tape.data, float(tape.instrument.tick))
@@ -269,15 +285,25 @@ def _even_mids(tape: Tape) -> tuple[F64, int]:
 # -- what is asked ----------------------------------------------------------------------------------------------------
 
 
-def _leak(listed: list[Contender], changes: F64, fee: float, games: dict[str, tuple[F64, int]]) -> Examination:
+def _leak(
+    listed: list[Contender],
+    changes: F64,
+    fee: float,
+    games: dict[str, tuple[F64, int]],
+    trained: F64 | None = None,
+) -> Examination:
     rule = (
         f"passed: who knows the next move earns at least {FAR:g} deviations more than nothing and than the policy, on "
         "the tapes and on both fair games; failed: on one of them it does not earn more at all, so that a leak could "
         "not be seen"
     )
+    if trained is not None:
+        rule += "; the same of a policy that learned with the next move in its state, on what it did not learn on"
     knowing = [one.name for one in listed].index(FORESIGHT)
     pairs = {"tapes": (changes[:, knowing], changes[:, 0])}
     pairs |= {kind: (game[:, 1], game[:, 0]) for kind, (game, _) in games.items()}
+    if trained is not None:
+        pairs["learned"] = (trained[:, 1], trained[:, 0])
     figures: dict[str, Any] = {"fee_bp": fee}
     verdict = PASSED
     for name, (mine, theirs) in pairs.items():

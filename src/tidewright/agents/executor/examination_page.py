@@ -66,7 +66,7 @@ def page(found: Examined, name: str, reasons: list[str]) -> str:
 def headline(name: str, figures: Mapping[str, Any]) -> str:
     """The figures of an examination that its verdict rests on, in one line."""
     if name in ("leak", "fair_game"):
-        kinds = [kind for kind in ("tapes", "shuffled", "driftless") if kind in figures]
+        kinds = [kind for kind in ("tapes", "shuffled", "driftless", "learned") if kind in figures]
         means = [figures[kind]["profit"] if name == "leak" else figures[kind] for kind in kinds]
         return "; ".join(f"{kind} {_mean(mean)}" for kind, mean in zip(kinds, means, strict=True))
     if name == "seeds":

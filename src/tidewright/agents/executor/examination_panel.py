@@ -12,6 +12,7 @@ import numpy as np
 
 from tidewright.agents.executor.environment import F32, I64, Bool
 from tidewright.agents.executor.environment_tape import HOLD
+from tidewright.agents.executor.examination_leak import Told
 from tidewright.agents.executor.policy import Policy
 from tidewright.agents.executor.policy_run import Steered, settings_of
 from tidewright.agents.executor.state import NAMES
@@ -22,6 +23,7 @@ POLICY: Final = "policy"
 BASE: Final = "base rule"
 FORESIGHT: Final = "knows the next move"
 LATE: Final = "20 decisions late"
+TOLD: Final = "learned with the next move"
 LATE_BY: Final = 20
 EXTENDED_NAMES: Final = (*NAMES, "queue_ahead_bid", "queue_ahead_ask", "flow_tilt", "flow_pace")
 
@@ -48,6 +50,8 @@ class Contender:
         It does what the policy would have done so many decisions earlier.
     foresight
         It is no policy but buys before the mid rises and sells before it falls.
+    told
+        It is the policy that learned with the next move in its state, and is shown it.
     """
 
     name: str
@@ -56,6 +60,7 @@ class Contender:
     fixed: tuple[str, ...] = ()
     late: int = 0
     foresight: bool = False
+    told: Told | None = None
 
 
 ALL_PARTS: Final = ("spread", "skew", "spacing", "levels", "stance")
@@ -111,7 +116,7 @@ class Panel(Steered):
                 self._chosen[lane, 0] = self.settings.levels
             if "stance" in one.fixed:
                 self._chosen[lane, 1] = HOLD
-        self._together = np.array([one.member is None and not one.foresight for one in self.listed])
+        self._together = np.array([one.member is None and not one.foresight and not one.told for one in self.listed])
         self._alone = [Policy(policy.spaces, (one,), policy.frames, policy.activation) for one in policy.members]
         self._past: deque[tuple[F32, I64]] = deque(maxlen=LATE_BY + 1)
 
@@ -134,12 +139,19 @@ class Panel(Steered):
                 continuous[lane], discrete[lane] = self._past[max(0, len(self._past) - 1 - one.late)]
             elif one.foresight:
                 continuous[lane], discrete[lane] = self._foresee(decision)
+            elif one.told is not None:
+                state = looked[lane, -self.policy.spaces.observation :]  # the newest frame
+                done = one.told.act(state, self._move(decision))
+                continuous[lane], discrete[lane] = done[0][0], done[1][0]
         continuous[self._fixed] = 0.0
         return continuous, np.where(self._chosen == _FREE, discrete, self._chosen)
 
+    def _move(self, decision: int) -> float:
+        return float(self.future[decision]) if decision < len(self.future) else 0.0
+
     def _foresee(self, decision: int) -> tuple[Any, Any]:
         """Quote closely, on the side that the next move pays, or on none."""
-        move = self.future[decision] if decision < len(self.future) else 0.0
+        move = self._move(decision)
         if move == 0.0:
             return (0.0, 0.0, 0.0), (0, HOLD)
         return (-1.0, float(np.sign(move)), -1.0), (self.settings.levels, HOLD + 2 * int(np.sign(move)))

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from tidewright.market.codes import ASK, BEST_ASK, BEST_BID, BID, GAP, PACKET_END, RESET, SNAPSHOT
 from tidewright.market.errors import UsageError
-from tidewright.market.tape import COLUMN_TYPES, Columns, columns
+from tidewright.market.tape import COLUMN_TYPES, Columns, Tape, columns, concatenate
 
 I64 = npt.NDArray[np.int64]
 _EMPTY = np.empty(0, np.int64)
@@ -95,6 +95,17 @@ class BookFold:
             stays &= (ask[last] != side) | ~_emptied(last, price[last], tickers, price[tickers], side)
         last = last[stays]
         self._ask, self._price, self._qty = ask[last], price[last], qty[last]
+
+
+def stretch(tape: Tape, rows: int, from_ns: int, until_ns: int) -> Tape:
+    """Whole packets of a stretch of a tape's first rows, after a snapshot of the book at its beginning."""
+    data = tape.data.rows(0, rows)
+    stop = int(np.searchsorted(data.ts, until_ns, side="right"))
+    while stop > 0 and not data.flags[stop - 1] & PACKET_END:
+        stop -= 1
+    fold = BookFold()
+    fold.advance(data, from_ns)
+    return Tape(tape.path, tape.instrument, tape.meta, concatenate([fold.snapshot(), data.rows(fold.row, stop)]))
 
 
 def _closed(part: Columns, opened: bool) -> int:

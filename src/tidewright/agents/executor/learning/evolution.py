@@ -120,6 +120,8 @@ class Evolution:
         Of weights, trials and stretches.
     parent
         Weights to begin with; ``None``: what the base rule does.
+    cohort
+        Makes the lanes, of what :class:`~tidewright.agents.executor.environment_tape.Cohort` takes.
 
     Raises
     ------
@@ -134,6 +136,7 @@ class Evolution:
         settings: EvolutionSettings,
         seed: int = 0,
         parent: Policy | None = None,
+        cohort: Callable[..., Cohort] = Cohort,
     ) -> None:
         if trading.extended:
             raise UsageError(
@@ -147,7 +150,7 @@ class Evolution:
         self._outputs = CONTINUOUS + sum(self.spaces.discrete)
         self._seen_mirror, self._done_mirror, self._done_order = _mirror(self.spaces)
         places = [place for tape in tapes for place in starts(tape, trading)]
-        self._cohort = Cohort(places, settings.lanes + _OWN, trading, np.random.default_rng([seed, 1]))
+        self._cohort = cohort(places, settings.lanes + _OWN, trading, np.random.default_rng([seed, 1]))
         self._mean, self._spread = self._usual()
         self.weights = self._first() if parent is None else self._of(parent)
         self._first_moment, self._second_moment = np.zeros_like(self.weights), np.zeros_like(self.weights)

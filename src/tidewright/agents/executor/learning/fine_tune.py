@@ -21,12 +21,12 @@ from tidewright.agents.executor.learning.evolution import Evolution, EvolutionSe
 from tidewright.agents.executor.policy import Policy
 from tidewright.agents.executor.policy_run import run_policy, settings_of, tape_hash
 from tidewright.agents.executor.seat import file_hash
-from tidewright.agents.optimizer.fold import BookFold
+from tidewright.agents.optimizer.fold import stretch
 from tidewright.market.clock import iso
-from tidewright.market.codes import PACKET_END, UNIT
+from tidewright.market.codes import UNIT
 from tidewright.market.errors import DataError, TidewrightError, UsageError
 from tidewright.market.instrument import units_text
-from tidewright.market.tape import Tape, concatenate
+from tidewright.market.tape import Tape
 from tidewright.measure.blocks import mean_of
 
 HELD_OUT: Final = 0.35  # newest share of the stretch
@@ -91,8 +91,8 @@ def run(job: Job) -> dict[str, Any]:
         raise UsageError(f"training on needs {LEAST_CYCLES} cycles of market, there are {cycles}")
     whole = Tape.open(Path(job.tape))
     middle = job.from_ns + round((1.0 - HELD_OUT) * cycles) * trading.cycle_ns
-    earlier = _part(whole, job.rows, job.from_ns, middle)
-    later = _part(whole, job.rows, middle + EMBARGO * trading.cycle_ns, job.until_ns)
+    earlier = stretch(whole, job.rows, job.from_ns, middle)
+    later = stretch(whole, job.rows, middle + EMBARGO * trading.cycle_ns, job.until_ns)
     settings = EvolutionSettings(
         job.generations, job.lanes, job.stretches, sigma=0.03, rate=0.01, hidden=_hidden(parent)
     )
@@ -142,17 +142,6 @@ def _under(policy: Policy, trading: TapeSettings) -> Policy:
 
 def _hidden(policy: Policy) -> int:
     return max(1, len(policy.members[0].biases[0]) // 2)
-
-
-def _part(tape: Tape, rows: int, from_ns: int, until_ns: int) -> Tape:
-    """Whole packets of a stretch, after a snapshot of the book at its beginning."""
-    data = tape.data.rows(0, rows)
-    stop = int(np.searchsorted(data.ts, until_ns, side="right"))
-    while stop > 0 and not data.flags[stop - 1] & PACKET_END:
-        stop -= 1
-    fold = BookFold()
-    fold.advance(data, from_ns)
-    return Tape(tape.path, tape.instrument, tape.meta, concatenate([fold.snapshot(), data.rows(fold.row, stop)]))
 
 
 def _compared(tape: Tape, parent: Policy, made: Policy, trading: TapeSettings) -> dict[str, Any]:
