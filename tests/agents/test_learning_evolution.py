@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -28,6 +29,11 @@ def bytes_of(policy: Policy) -> list[bytes]:
 
 
 STATES = np.random.default_rng(2).uniform(-1.0, 1.0, (200, 8)).astype(np.float32)
+several = pytest.mark.parametrize("frames", [1, 3])
+
+
+def states(frames: int) -> np.ndarray:
+    return np.random.default_rng(2).uniform(-1.0, 1.0, (200, 8 * frames)).astype(np.float32)
 
 
 def test_it_begins_with_what_the_base_rule_does():
@@ -37,12 +43,13 @@ def test_it_begins_with_what_the_base_rule_does():
     assert (discrete == [TRADING.levels, HOLD]).all()
 
 
-def test_in_the_mirror_it_does_the_mirrored_thing():
-    made = evolution(replace(SMALL, ignored=()))
+@several
+def test_in_the_mirror_it_does_the_mirrored_thing(frames):
+    made, seen = evolution(replace(SMALL, ignored=(), frames=frames)), states(frames)
     made.weights = np.random.default_rng(4).normal(0.0, 0.7, len(made.weights))
     policy = made.policy()
-    mirrored = STATES * np.array([1, -1, -1, 1, -1, 1, 1, -1], np.float32)
-    (one, here), (two, there) = policy.act(STATES), policy.act(mirrored)
+    mirrored = seen * np.tile(np.array([1, -1, -1, 1, -1, 1, 1, -1], np.float32), frames)
+    (one, here), (two, there) = policy.act(seen), policy.act(mirrored)
     assert one[:, [0, 2]] == pytest.approx(two[:, [0, 2]], abs=1e-5)
     assert one[:, 1] == pytest.approx(-two[:, 1], abs=1e-5)
     assert (here[:, 0] == there[:, 0]).mean() > 0.9  # but for ties
@@ -60,14 +67,15 @@ def test_it_does_not_look_at_what_it_ignores():
     assert policy.act(STATES)[0].tobytes() != policy.act(other)[0].tobytes()
 
 
-def test_lanes_do_what_the_policy_of_their_weights_does():
-    made = evolution()
+@several
+def test_lanes_do_what_the_policy_of_their_weights_does(frames):
+    made, seen = evolution(replace(SMALL, frames=frames)), states(frames)
     weights = np.random.default_rng(5).normal(0.0, 0.5, (3, len(made.weights)))
     layers = made._layers(weights.astype(np.float32))
     for row in range(3):
         made.weights = weights[row]
-        continuous, discrete = made.policy().act(STATES[:3])
-        lanes, choices = made._act(layers, STATES[:3])
+        continuous, discrete = made.policy().act(seen[:3])
+        lanes, choices = made._act(layers, seen[:3])
         assert lanes[row] == pytest.approx(continuous[row], abs=1e-5)
         assert (choices[row] == discrete[row]).all()
 
@@ -90,13 +98,35 @@ def test_the_same_seed_gives_the_same_bytes_and_a_stopped_training_goes_on_as_if
         again.resume(tmp_path / "e.npz")
 
 
-def test_it_goes_on_from_a_parent():
-    parent = evolve(evolution())
-    child = evolution(parent=parent)
-    one, two = parent.act(STATES), child.policy().act(STATES)
+@several
+def test_it_goes_on_from_a_parent(frames):
+    settings, seen = replace(SMALL, frames=frames), states(frames)
+    parent = evolve(evolution(settings))
+    child = evolution(settings, parent=parent)
+    one, two = parent.act(seen), child.policy().act(seen)
     assert one[0] == pytest.approx(two[0], abs=1e-4)
+    with pytest.raises(UsageError, match="frames can be evolved on"):
+        evolution(replace(settings, frames=2), parent=parent)
     with pytest.raises(UsageError, match="has others"):
-        evolution(replace(SMALL, hidden=5), parent=parent)
+        evolution(replace(settings, hidden=5), parent=parent)
+
+
+def test_a_lane_of_several_frames_is_shown_what_a_policy_would_be():
+    """The newest states of its stretch, oldest first, as :class:`Frames` keeps them for who sits."""
+    made = evolution(replace(SMALL, frames=2))
+    looked = []
+    plain = made._act
+
+    def watching(layers, seen):
+        looked.append((seen[0].copy(), made._cohort.observation[0, 0].copy()))
+        return plain(layers, seen)
+
+    made._act = watching
+    made._judged(made._layers(np.tile(made.weights.astype(np.float32), (SMALL.lanes + 2, 1))))
+    assert len(looked) == TRADING.decisions
+    assert looked[0][0].tolist() == [*looked[0][1], *looked[0][1]]
+    for (_, before), (seen, now) in pairwise(looked):
+        assert seen.tolist() == [*before, *now]
 
 
 def test_generations_raise_the_reward_on_the_market_they_are_made_on():
@@ -132,7 +162,8 @@ def test_the_command_writes_a_policy_with_its_command_and_data(tmp_path, capsys)
     with TapeWriter(tmp_path / "t", market().instrument, source="example") as writer:
         writer.append(market().data)
     command(
-        tape=[tmp_path / "t"], generations=2, lanes=4, stretches=1, episode=20, hidden=3, cycle="10s", ignore="price",
+        tape=[tmp_path / "t"], generations=2, lanes=4, stretches=1, episode=20, hidden=3, frames=2, cycle="10s",
+        ignore="price",
         out=tmp_path / "p.tw", synthetic=False, hours=1.0, markets=1, sigma=0.1, rate=0.1, seed=0, latency="50ms",
         fees="10", queues="prob", capital=10_000.0, risk=0.01, setting=["kappa=1"], work=None, as_json=True,
     )  # fmt: skip

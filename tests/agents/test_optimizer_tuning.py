@@ -11,6 +11,7 @@ from tests.agents.test_learning_environment import CYCLE
 from tests.agents.test_optimizer_steered import recorded, reference, request  # noqa: F401
 from tests.engine.example import market
 from tidewright.agents.executor.learning import fine_tune
+from tidewright.agents.optimizer.fold import stretch
 from tidewright.agents.optimizer.tuning import EVERY, Tuner, job_of
 from tidewright.coordination.messages import message
 from tidewright.market.errors import DataError, UsageError
@@ -95,8 +96,8 @@ def test_the_two_parts_of_a_stretch_do_not_meet_and_begin_with_a_book():
     tape = market()
     start = int(tape.data.ts[0])
     middle, later = start + 60 * CYCLE, start + 62 * CYCLE
-    one = fine_tune._part(tape, len(tape.data.ts), start, middle)
-    two = fine_tune._part(tape, len(tape.data.ts), later, start + 120 * CYCLE)
+    one = stretch(tape, len(tape.data.ts), start, middle)
+    two = stretch(tape, len(tape.data.ts), later, start + 120 * CYCLE)
     assert one.data.ts[-1] <= middle
     assert (np.diff(two.data.ts) >= 0).all()
     own = two.data.ts[two.data.ts > later]

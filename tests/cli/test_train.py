@@ -26,7 +26,10 @@ def last_line(text: str) -> dict:
 def test_a_trained_policy_is_a_file_that_backtests_and_says_how_it_was_made(tmp_path, capsys):
     tape, policy = tmp_path / "tape", tmp_path / "policy.tw"
     synthesize(tape, hours=0.5)
-    assert run(["train", "--tape", str(tape), "--out", str(policy), *SMALL, "--seeds", "2", "--json"]) == 0
+    assert (
+        run(["train", "--tape", str(tape), "--out", str(policy), *SMALL, "--frames", "2", "--seeds", "2", "--json"])
+        == 0
+    )
     answer = last_line(capsys.readouterr().out)
     assert set(answer["seeds"]) == {"0", "1"}
     assert len(answer["data"][0]["sha256"]) == 64
@@ -34,7 +37,7 @@ def test_a_trained_policy_is_a_file_that_backtests_and_says_how_it_was_made(tmp_
         header = json.loads(bytes(file["header"]))
     assert header["command"] == answer["command"]
     assert header["environment"]["cycle_ns"] == 10_000_000_000
-    assert (header["members"], header["seeds"]) == (2, [0, 1])
+    assert (header["members"], header["seeds"], header["frames"]) == (2, [0, 1], 2)
 
     assert run(["backtest", "--tape", str(tape), "--policy", str(policy), "--maker-fee", "0", "--json"]) == 0
     found = last_line(capsys.readouterr().out)
@@ -71,7 +74,10 @@ def test_a_trained_policy_is_a_file_that_backtests_and_says_how_it_was_made(tmp_
 
     # the same command again finds everything done
     first = policy.read_bytes()
-    assert run(["train", "--tape", str(tape), "--out", str(policy), *SMALL, "--seeds", "2", "--json"]) == 0
+    assert (
+        run(["train", "--tape", str(tape), "--out", str(policy), *SMALL, "--frames", "2", "--seeds", "2", "--json"])
+        == 0
+    )
     assert policy.read_bytes() == first
 
 

@@ -45,6 +45,7 @@ def evolve(
     sigma: Annotated[float, typer.Option(help="Deviation of the weights tried.")] = 0.06,
     rate: Annotated[float, typer.Option(help="Learning rate at the start.")] = 0.02,
     hidden: Annotated[int, typer.Option(min=1, help="Hidden units; each has a twin for the mirrored state.")] = 16,
+    frames: Annotated[int, typer.Option(min=1, help="Newest states that it sees together.")] = 1,
     ignore: Annotated[
         str, typer.Option(help="Numbers of the state it does not look at, separated by commas.")
     ] = "portfolio_balance,price,performance_score",
@@ -77,10 +78,10 @@ def evolve(
         **steered(strategy, setting or []),
     )
     ignored = tuple(part for part in ignore.split(",") if part)
-    settings = EvolutionSettings(generations, lanes, stretches, sigma, rate, hidden, ignored)
+    settings = EvolutionSettings(generations, lanes, stretches, sigma, rate, hidden, ignored, frames)
     words: dict[str, Any] = {
         "--generations": generations, "--lanes": lanes, "--stretches": stretches, "--episode": episode,
-        "--sigma": sigma, "--rate": rate, "--hidden": hidden, "--ignore": ignore,
+        "--sigma": sigma, "--rate": rate, "--hidden": hidden, "--frames": frames, "--ignore": ignore,
         "--seed": seed, "--cycle": cycle, "--latency": latency,
         "--fees": fees, "--queues": queues, "--capital": f"{capital:g}", "--risk": risk,
     }  # fmt: skip

@@ -19,7 +19,6 @@ from tidewright.agents.executor.environment import F32, I64, Spaces
 from tidewright.market.errors import DataError, NotFoundError, UsageError
 
 FORMAT: Final = 1
-SUFFIX: Final = ".tw"
 ACTIVATIONS: Final = ("relu", "tanh")
 
 

@@ -25,7 +25,7 @@ import numpy as np
 from tidewright.agents.executor.environment import F32, I64, Spaces
 from tidewright.agents.executor.environment_kernel import STANCES
 from tidewright.agents.executor.environment_tape import HOLD, Cohort, TapeSettings, starts
-from tidewright.agents.executor.policy import Network, Policy
+from tidewright.agents.executor.policy import Frames, Network, Policy
 from tidewright.agents.executor.state import NAMES
 from tidewright.market.errors import DataError, UsageError
 from tidewright.market.tape import F64, Tape
@@ -56,6 +56,8 @@ class EvolutionSettings:
         Deviation of the trials' weights, and learning rate of Adam at the start.
     hidden
         Hidden units, without their twins.
+    frames
+        Newest observations that the policy sees together.
     ignored
         Numbers of the state that the policy does not look at. By default those that drift with a session's age, its
         inventory from before, and the price: what held in the few markets it learned on holds in no other.
@@ -68,9 +70,10 @@ class EvolutionSettings:
     rate: float = 0.04
     hidden: int = 16
     ignored: tuple[str, ...] = ("portfolio_balance", "price", "performance_score")
+    frames: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("generations", "stretches"):
+        for name in ("generations", "stretches", "frames"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be >= 1, was {getattr(self, name)}")
         if self.lanes < 4 or self.lanes % 2:
@@ -145,10 +148,11 @@ class Evolution:
         self.trading, self.settings = trading, settings
         self.spaces = Spaces(trading.observation, CONTINUOUS, (trading.levels + 1, STANCES))
         self._random = np.random.default_rng(seed)
-        looked = [float(name not in settings.ignored) for name in NAMES]
+        looked = [float(name not in settings.ignored) for name in NAMES] * settings.frames
         self._looks: F32 = np.array(looked, np.float32)
         self._outputs = CONTINUOUS + sum(self.spaces.discrete)
-        self._seen_mirror, self._done_mirror, self._done_order = _mirror(self.spaces)
+        self._inputs = self.spaces.observation * settings.frames
+        self._seen_mirror, self._done_mirror, self._done_order = _mirror(self.spaces, settings.frames)
         places = [place for tape in tapes for place in starts(tape, trading)]
         self._cohort = cohort(places, settings.lanes + _OWN, trading, np.random.default_rng([seed, 1]))
         self._mean, self._spread = self._usual()
@@ -170,7 +174,7 @@ class Evolution:
             while not cut:
                 seen.append(cohort.observation[0, 0].copy())
                 cut = cohort.step(*neutral)
-        rows = np.array(seen, np.float64)
+        rows = np.tile(np.array(seen, np.float64), (1, self.settings.frames))
         mean = np.where(self._seen_mirror < 0.0, 0.0, rows.mean(axis=0))
         spread = np.sqrt(((rows - mean) ** 2).mean(axis=0))
         return mean.astype(np.float32), np.maximum(spread, _LEAST).astype(np.float32)
@@ -180,7 +184,7 @@ class Evolution:
         return np.zeros((lanes, CONTINUOUS), np.float32), discrete
 
     def _first(self) -> F64:
-        seen, units = self.spaces.observation, self.settings.hidden
+        seen, units = self._inputs, self.settings.hidden
         bias = np.zeros(self._outputs)
         bias[CONTINUOUS + self.trading.levels] = SURE
         bias[CONTINUOUS + self.trading.levels + 1 + HOLD] = SURE
@@ -188,11 +192,11 @@ class Evolution:
         return np.concatenate([inputs, np.zeros(units), np.zeros(self._outputs * units), bias])
 
     def _of(self, parent: Policy) -> F64:
-        seen, units = self.spaces.observation, self.settings.hidden
+        seen, units = self._inputs, self.settings.hidden
         network = parent.members[0]
         shapes = [weight.shape for weight in network.weights]
-        if len(parent.members) != 1 or parent.frames != 1 or parent.activation != "relu":
-            raise UsageError("only one network of relu layers that sees one observation can be evolved on")
+        if len(parent.members) != 1 or parent.frames != self.settings.frames or parent.activation != "relu":
+            raise UsageError(f"only one network of relu layers and {self.settings.frames} frames can be evolved on")
         if shapes != [(2 * units, seen), (self._outputs, 2 * units)]:
             raise UsageError(f"the parent's layers are {shapes}, an even-handed network of {units} units has others")
         inputs, outputs = (weight.astype(np.float64) for weight in network.weights)
@@ -239,10 +243,13 @@ class Evolution:
         cohort, reward = self._cohort, self.trading.reward
         cohort.begin()
         total, decisions, cut = np.zeros((cohort.lanes, 2)), 0, False
+        frames = Frames(self.settings.frames)
+        looked = frames.begin(cohort.observation[0])
         while not cut:
-            continuous, discrete = self._act(layers, cohort.observation[0])
+            continuous, discrete = self._act(layers, looked)
             continuous[1], discrete[1] = 0.0, (self.trading.levels, HOLD)
             cut = cohort.step(continuous, discrete)
+            looked, _ = frames.push(cohort.observation[0], cohort.observation[1], cohort.ruined)
             total[:, 0] += reward.of(cohort.terms)
             total[:, 1] += cohort.terms[:, 0]
             decisions += 1
@@ -264,7 +271,7 @@ class Evolution:
 
     def _layers(self, rows: F32) -> list[tuple[F32, F32]]:
         """Weights and biases of both layers, each row's, with the twins."""
-        count, seen, units, outputs = len(rows), self.spaces.observation, self.settings.hidden, self._outputs
+        count, seen, units, outputs = len(rows), self._inputs, self.settings.hidden, self._outputs
         cuts = np.cumsum([units * seen, units, outputs * units])
         parts = np.split(rows, cuts, axis=1)
         inputs = parts[0].reshape(count, units, seen) * self._looks / self._spread  # to those of plain numbers
@@ -313,7 +320,7 @@ class Evolution:
         """The policy as it is now."""
         layers = self._layers(self.weights[None].astype(np.float32))
         network = Network(tuple(weight[0] for weight, _ in layers), tuple(bias[0] for _, bias in layers))
-        return Policy(self.spaces, (network,), 1, "relu", header or {})
+        return Policy(self.spaces, (network,), self.settings.frames, "relu", header or {})
 
 
 def evolve(evolution: Evolution, tell: Callable[[Generation], None] | None = None) -> Policy:
@@ -325,7 +332,7 @@ def evolve(evolution: Evolution, tell: Callable[[Generation], None] | None = Non
     return evolution.policy()
 
 
-def _mirror(spaces: Spaces) -> tuple[F32, F32, I64]:
+def _mirror(spaces: Spaces, frames: int) -> tuple[F32, F32, I64]:
     """Signs of the numbers of the state, signs of the outputs, and the output that takes each one's place."""
     seen = np.ones(spaces.observation, np.float32)
     seen[[NAMES.index(name) for name in ODD]] = -1.0
@@ -334,7 +341,7 @@ def _mirror(spaces: Spaces) -> tuple[F32, F32, I64]:
     signs[SKEW] = -1.0
     stance = CONTINUOUS + spaces.discrete[0]
     order[stance:] = order[stance:][::-1]
-    return seen, signs, order
+    return np.tile(seen, frames), signs, order
 
 
 def _standardised(values: F64) -> F64:

@@ -94,7 +94,7 @@ def run(job: Job) -> dict[str, Any]:
     earlier = stretch(whole, job.rows, job.from_ns, middle)
     later = stretch(whole, job.rows, middle + EMBARGO * trading.cycle_ns, job.until_ns)
     settings = EvolutionSettings(
-        job.generations, job.lanes, job.stretches, sigma=0.03, rate=0.01, hidden=_hidden(parent)
+        job.generations, job.lanes, job.stretches, 0.03, 0.01, _hidden(parent), frames=parent.frames
     )
     evolution = Evolution([earlier], trading, settings, job.seed, parent)
     weights = evolve(evolution)
