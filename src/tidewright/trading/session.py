@@ -13,13 +13,13 @@ import orjson
 from tidewright.agents.executor.executor import AccountNow, Decision, MarketNow
 from tidewright.coordination.messages import encode, message
 from tidewright.market.clock import HOUR, Clock
-from tidewright.market.errors import TidewrightError, TimedOutError
 from tidewright.market.instrument import Instrument
 from tidewright.market.tape import TapeWriter
 from tidewright.store import schema
 from tidewright.store.database import Database
 from tidewright.trading.advice import EXECUTOR, Advice
 from tidewright.trading.chair import Chair
+from tidewright.trading.closing import cancel_open, check_balance
 from tidewright.trading.commands import CommandBox
 from tidewright.trading.control import Control
 from tidewright.trading.coordinator import Coordinator
@@ -40,7 +40,6 @@ from tidewright.venues.interface import MarketFeed, Outcome, TradingVenue
 
 _T = TypeVar("_T")
 _FORGET_NS: Final = HOUR
-_CANCEL_TRIES: Final = 5
 _PUBLISH_CYCLES: Final = 20
 
 
@@ -543,44 +542,17 @@ class Session:
         """Cancel what is open, confirm it with the venue, write the last lines."""
         self.now.stage = "ending"
         now = self._last_beat.ts
-        for _ in range(_CANCEL_TRIES):
-            open_names = [order.client_order_id for order in self._manager.live()]
-            if not open_names:
-                break
-            plan = Plan(open_names, [], 0)
-            self._manager.intend(plan, now)
-            write(self._parts.database, self._manager)
-            self._parts.database.commit()
-            answers = await self._parts.venue.submit(plan.cancels, [])
-            self._manager.on_answers(plan, answers, now)
-            await self._settle_cancels([a.client_order_id for a in answers if a.outcome is not Outcome.ACCEPTED], now)
-        else:
-            raise TimedOutError(f"{len(self._manager.live())} orders could not be confirmed as cancelled")
-        await self._ears.fetch_fills(now)
+        await cancel_open(self._parts.venue, self._manager, self._ears, self._store, now)
         if self.control.flatten:
             venue, mid2 = self._parts.venue, self._book.last_mid2
             left = await flatten(venue, self._manager, self._ears, self._store, now, mid2)
             self.control.ended_by += f"; {left}"
         self._write_equity(now)
         self._store()
-        await self._check_balance()
+        await check_balance(self._parts.venue, self._manager.ledger)
         self._parts.database.end_session(self._session, now)
         self.now.stage = "ended"
         self._show(self._last_beat, self._book.now(), None)
-
-    async def _settle_cancels(self, names: list[str], now: int) -> None:
-        for name in names:
-            if not self._manager.orders[name].state.final:
-                self._manager.resolve(name, await self._parts.venue.order(name), now)
-        if names:
-            await self._ears.fetch_fills(now)
-
-    async def _check_balance(self) -> None:
-        instrument, ledger = self._instrument, self._manager.ledger
-        balances = await self._parts.venue.balances()
-        difference = ledger.difference(balances.total(instrument.base), balances.total(instrument.quote))
-        if difference:
-            raise TidewrightError(f"at the end the ledger does not balance with the account: {difference}")
 
     # -- showing -------------------------------------------------------------------------------------------------------
 
