@@ -29,8 +29,9 @@ def vote(heard: dict[str, Any], name: str) -> dict[str, Any] | None:
     data = heard.get("data", {})
     if heard.get("message_type") != "status" or data.get("state") != "round":
         return None
-    spread = data.get("params", {}).get("spread_percentage")
-    if spread is None:
+    params = data.get("params", {})  # of several strategies on one account by agent: grid.spread_percentage
+    spreads = {name: value for name, value in params.items() if name.rpartition(".")[2] == "spread_percentage"}
+    if not spreads:
         return None
     factor = 1.1 if data.get("volatility", 0.0) > CALM else 0.9
     return {
@@ -42,7 +43,7 @@ def vote(heard: dict[str, Any], name: str) -> dict[str, Any] | None:
             "question": data["question"],
             "round": data["round"],
             "stance": 0,
-            "params": {"spread_percentage": min(1.0, max(0.02, spread * factor))},
+            "params": {name: min(1.0, max(0.02, spread * factor)) for name, spread in spreads.items()},
             "confidence_score": 0.65,
         },
     }

@@ -25,7 +25,8 @@ from tidewright.market.tape import Columns, TapeWriter
 from tidewright.store.database import Database
 from tidewright.strategies.custom import is_reference
 from tidewright.trading.advice import EXECUTOR, OPTIMIZER, Advice, Inbox
-from tidewright.trading.capital import Capital
+from tidewright.trading.capital import TABLE as VOICES
+from tidewright.trading.capital import Capital, Voices
 from tidewright.trading.chair import Chair
 from tidewright.trading.commands import FOLDER, CommandBox
 from tidewright.trading.coordinator import Coordinator
@@ -198,22 +199,33 @@ def _coordinator(settings: SessionSettings, resources: "Resources", clock: Clock
     agents = settings.agents
     advisors = (OPTIMIZER,) if settings.advice is not None else ()
     threshold = settings.advice.threshold if settings.advice is not None else AdviceSettings().threshold
-    members = tuple(agents.strategies) or (EXECUTOR, *advisors, *agents.members)
-    learned, told = relearn(resources.folder / JOURNAL, members, agents.neighbours)
-    council = learned or Council(members, settings.coordination, threshold, agents.neighbours)
-    council.switch(settings.coordination)
-    journal = resources.journal()
+    path, journal = resources.folder / JOURNAL, resources.journal()
+
+    def seated(members: tuple[str, ...], table: str = "") -> tuple[Council, list[dict[str, Any]]]:
+        told_of = {name: heard for name, heard in agents.neighbours.items() if name in members}
+        near = {name: tuple(other for other in heard if other in members) for name, heard in told_of.items()}
+        learned, told = relearn(path, members, near, table)
+        council = learned or Council(members, settings.coordination, threshold, near)
+        council.switch(settings.coordination)
+        return council, told
+
     line = None
     if agents.members:
         children = {
             name: ChildAgent(name, command, EXECUTOR, journal, clock) for name, command in agents.commands.items()
         }
         line = Lines(children, _nats(agents, resources, clock) if agents.nats else None)
-    coordinator = (
-        Capital(council, journal, threshold, agents.round_cycles)
-        if agents.strategies
-        else Coordinator(council, journal, threshold, line, agents.round_cycles, agents.members)
-    )
+    if not agents.strategies:
+        council, told = seated((EXECUTOR, *advisors, *agents.members))
+        coordinator = Coordinator(council, journal, threshold, line, agents.round_cycles, agents.members)
+    else:
+        voices = None
+        if agents.members:
+            outside, _ = seated((EXECUTOR, *agents.members), VOICES)
+            rules = {name: agent.strategy for name, agent in agents.strategies.items()}
+            voices = Voices(outside, journal, threshold, line, agents.round_cycles, agents.members, rules)
+        council, told = seated(tuple(agents.strategies))
+        coordinator = Capital(council, journal, threshold, agents.round_cycles, voices)
     for each in told:
         coordinator.remember(each)
     return coordinator

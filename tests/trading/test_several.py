@@ -268,8 +268,10 @@ def test_shares_in_steps_are_never_more_than_there_is(raw):
 def test_settings_say_what_does_not_go_together():
     with pytest.raises(UsageError, match="from two on"):
         AgentSettings(strategies={"grid": AGENTS["grid"]})
-    with pytest.raises(UsageError, match="one or the other"):
-        AgentSettings(strategies=AGENTS, commands={"voter": ("x",)})
+    with pytest.raises(UsageError, match="cannot both trade"):
+        AgentSettings(strategies=AGENTS, commands={"grid": ("x",)})
+    with pytest.raises(UsageError, match="x is no neighbour"):
+        AgentSettings(strategies=AGENTS, neighbours={"grid": ("x",)})
 
 
 def test_a_learned_policy_is_one_of_the_agents_with_a_shadow_of_its_own(tmp_path):

@@ -5,7 +5,7 @@ the desk is told. All of it is journalled before it is acted on.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from tidewright.coordination.admission import Admission, Rules
@@ -14,10 +14,11 @@ from tidewright.coordination.council import Council
 from tidewright.coordination.journal import Journal
 from tidewright.coordination.messages import message
 from tidewright.coordination.patterns.opinion import Outcome, Result
-from tidewright.trading.coordinator import EXECUTOR, Coordinator
+from tidewright.trading.coordinator import EXECUTOR, AgentLine, Coordinator, fitted
 from tidewright.trading.correlations import Correlations, Tell
 from tidewright.trading.several import STEP, Desk
 
+TABLE: Final = "voices"
 _PRIOR: Final = 10.0  # rounds of a coin that a new agent's record counts as
 _MEMORY: Final = 0.99  # weight of a round in the record, a round later
 
@@ -31,9 +32,19 @@ class Capital(Coordinator):
         Its members are the strategies' agents, the master first.
     round_cycles
         Decisions from one allocation to the next.
+    voices
+        Agents of other processes: a council of their own, about numbers (``agent.name``) and the direction.
     """
 
-    def __init__(self, council: Council, journal: Journal, threshold: float, round_cycles: int = 10) -> None:
+    def __init__(
+        self,
+        council: Council,
+        journal: Journal,
+        threshold: float,
+        round_cycles: int = 10,
+        voices: "Voices | None" = None,
+    ) -> None:
+        self.voices = voices
         super().__init__(council, journal, threshold, None, round_cycles)
         self._bus = Bus(journal, Admission(Rules.council(EXECUTOR, council.members)), (EXECUTOR,))
         self._desk: Desk | None = None
@@ -55,7 +66,40 @@ class Capital(Coordinator):
     def switch(self, pattern: str, now_ns: int) -> str:
         """Put another pattern in force; the capital moves at the next decision."""
         self._due = True
+        if self.voices is not None:
+            self.voices.switch(pattern, now_ns)
         return super().switch(pattern, now_ns)
+
+    def open(self, now_ns: int, pattern: str = "") -> None:
+        """Write down who sits at the tables."""
+        super().open(now_ns, pattern)
+        if self.voices is not None:
+            self.voices.open(now_ns, pattern)
+
+    async def start(self) -> None:
+        """Connect the agents of other processes."""
+        if self.voices is not None:
+            await self.voices.start()
+
+    async def close(self) -> None:
+        """Let them go."""
+        if self.voices is not None:
+            await self.voices.close()
+
+    @property
+    def round_ends(self) -> bool:
+        """Whether agents of other processes are to be waited for."""
+        return self.voices is not None and self.voices.round_ends
+
+    async def gather(self) -> None:
+        """Wait for their votes."""
+        if self.voices is not None:
+            await self.voices.gather()
+
+    def tell(self, now_ns: int, facts: Mapping[str, Any]) -> None:
+        """Tell them of a round that begins."""
+        if self.voices is not None:
+            self.voices.tell(now_ns, facts)
 
     def turn(self, now_ns: int, strategy: str, incumbent: Mapping[str, float]) -> Outcome | None:
         """One decision of the session: at the end of a round, or after a switch, the capital is allocated anew."""
@@ -63,7 +107,11 @@ class Capital(Coordinator):
         if self._desk is not None and (self._due or self._calls % self._round_cycles == 0):
             self._due = False
             self._allocate(now_ns, self._desk)
-        return None
+        if self.voices is None:
+            return None
+        outcome = self.voices.turn(now_ns, strategy, incumbent)
+        self.lean = self.voices.lean
+        return outcome
 
     def _allocate(self, now_ns: int, desk: Desk) -> None:
         gains = self.shadow.gains() if self.shadow is not None else {}
@@ -107,6 +155,43 @@ class Capital(Coordinator):
         silent = [agent for agent, share in now.items() if share and not shares.get(agent)]
         near = all(abs(shares.get(agent, 0.0) - share) <= STEP for agent, share in now.items())
         return {} if any(now.values()) and near and not silent else in_steps(shares)
+
+
+class Voices(Coordinator):
+    """Agents of other processes beside several strategies: their votes and forecasts, by the pattern in force.
+
+    They hold no capital. Numbers are named ``agent.name``; nobody keeps shadow accounts of them, so a voter's weight
+    comes from its forecasts.
+
+    Parameters
+    ----------
+    strategies
+        Rule of each agent that trades.
+    """
+
+    def __init__(
+        self,
+        council: Council,
+        journal: Journal,
+        threshold: float,
+        line: AgentLine | None,
+        round_cycles: int,
+        outside: Sequence[str],
+        strategies: Mapping[str, str],
+        votes_s: float = 10.0,
+    ) -> None:
+        super().__init__(council, journal, threshold, line, round_cycles, outside, votes_s, TABLE)
+        self._strategies = dict(strategies)
+
+    def _fitted(self, strategy: str, incumbent: Mapping[str, float], params: Mapping[str, float]) -> dict[str, float]:
+        found = dict(incumbent)
+        for agent, rule in self._strategies.items():
+            now, new = (
+                {key.removeprefix(f"{agent}."): value for key, value in told.items() if key.startswith(f"{agent}.")}
+                for told in (incumbent, params)
+            )
+            found |= {f"{agent}.{key}": value for key, value in fitted(rule, now, new).items()}
+        return found
 
 
 def in_steps(shares: Mapping[str, float]) -> dict[str, float]:

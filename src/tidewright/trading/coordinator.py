@@ -57,6 +57,8 @@ class Coordinator:
         Members that live in other processes.
     votes_s
         Wall seconds that a round waits for them in lockstep.
+    table
+        Name of the council in the journal, where a session holds more than one.
 
     Attributes
     ----------
@@ -77,7 +79,9 @@ class Coordinator:
         round_cycles: int = 10,
         outside: Sequence[str] = (),
         votes_s: float = 10.0,
+        table: str = "",
     ) -> None:
+        self._table = {"table": table} if table else {}
         self.council, self._journal, self._threshold, self._line = council, journal, threshold, line
         self._round_cycles, self._calls = round_cycles, 0
         self._votes_s = votes_s
@@ -108,6 +112,7 @@ class Coordinator:
             "members": list(self.council.members),
             "pattern": self.council.pattern,
             "threshold": self._threshold,
+            **self._table,
             **({"neighbours": self.council.neighbours} if self.council.neighbours else {}),
             "rounds": self.council.rounds,  # more than 0: it goes on with what it had learned
         }
@@ -217,13 +222,16 @@ class Coordinator:
         self._follow(strategy, incumbent, spoken)
         self._tell_decision(now_ns, incumbent, known, outcome, gains=gains)
         self.shares, self.lean = outcome.shares, outcome.lean or self.lean
-        return replace(outcome, params=fitted(strategy, incumbent, outcome.params))
+        return replace(outcome, params=self._fitted(strategy, incumbent, outcome.params))
+
+    def _fitted(self, strategy: str, incumbent: Mapping[str, float], params: Mapping[str, float]) -> dict[str, float]:
+        return fitted(strategy, incumbent, params)
 
     def _tell_decision(
         self, now_ns: int, incumbent: Mapping[str, float], known: Mapping[str, Result], outcome: Outcome, **more: Any
     ) -> None:
         record = self.council.record(incumbent, known, outcome)
-        data = {"in_reply_to": self.round_name, "accepted": True, "council": record, **more}
+        data = {"in_reply_to": self.round_name, "accepted": True, "council": record, **self._table, **more}
         self._sent(now_ns, message("decision", now_ns, EXECUTOR, ALL, data))
 
     def _learn(self, gains: Mapping[str, float]) -> dict[str, Result]:
@@ -262,7 +270,7 @@ class Coordinator:
             return
         self.shadow.use(EXECUTOR, incumbent)
         for agent in self._said:
-            self.shadow.use(agent, fitted(strategy, incumbent, spoken[agent].params))
+            self.shadow.use(agent, self._fitted(strategy, incumbent, spoken[agent].params))
 
     def _sent(self, now_ns: int, item: Message) -> None:
         """Written down before it is acted on."""

@@ -46,7 +46,7 @@ class Replayed:
 
 
 def relearn(
-    path: Path, members: Sequence[str], neighbours: Mapping[str, Sequence[str]] | None = None
+    path: Path, members: Sequence[str], neighbours: Mapping[str, Sequence[str]] | None = None, table: str = ""
 ) -> tuple[Council | None, list[dict[str, Any]]]:
     """A council as a journal leaves it, and what its decisions were made of; ``None`` where others sat in it last, or
     heard others.
@@ -59,13 +59,13 @@ def relearn(
     again = _Replay()
     if path.is_file():
         again.run(read(path))
-    council = again.council
+    council = again.councils.get(table)
     if council is not None:
         council.begin_again()
     if council is None or council.members != tuple(members):
         return None, []
     near = {name: tuple(heard) for name, heard in (neighbours or {}).items()}
-    return (council, again.told) if council.neighbours == near else (None, [])
+    return (council, again.told[table]) if council.neighbours == near else (None, [])
 
 
 def replay(path: Path) -> Replayed:
@@ -82,8 +82,8 @@ def replay(path: Path) -> Replayed:
 class _Replay:
     def __init__(self) -> None:
         self.result = Replayed()
-        self.council: Council | None = None
-        self.told: list[dict[str, Any]] = []
+        self.councils: dict[str, Council] = {}
+        self.told: dict[str, list[dict[str, Any]]] = {}
         self._proposals: dict[str, ParameterUpdateMessage] = {}
         self._commands: dict[str, CommandMessage] = {}
         self._seen: set[tuple[str, str]] = set()
@@ -106,14 +106,17 @@ class _Replay:
             self._received(entry, item)
         elif isinstance(item, StatusMessage) and item.data.state == OPENED:
             told = item.data.model_extra or {}
-            goes_on = self.council is not None and told.get("rounds", 0) > 0
-            if goes_on and self.council is not None and list(self.council.members) == told["members"]:
-                self.council.switch(told["pattern"])
-                self.council.begin_again()
+            table = told.get("table", "")
+            before = self.councils.get(table)
+            if before is not None and told.get("rounds", 0) > 0 and list(before.members) == told["members"]:
+                before.switch(told["pattern"])
+                before.begin_again()
             else:
-                self.council = Council(told["members"], told["pattern"], told["threshold"], told.get("neighbours"))
-                self.told = []
-            self._seen.clear()
+                near = told.get("neighbours")
+                self.councils[table] = Council(told["members"], told["pattern"], told["threshold"], near)
+                self.told[table] = []
+            if not table:
+                self._seen.clear()
         elif isinstance(item, DecisionMessage):
             self._decided(entry, item)
 
@@ -127,22 +130,25 @@ class _Replay:
                 if name:
                     self._proposals[name] = item
                     break
-        elif isinstance(item, VoteMessage | InsightMessage) and self.council is not None:
-            self.council.hear(item)
+        elif isinstance(item, VoteMessage | InsightMessage):
+            for council in self.councils.values():  # each hears its own members, in its own round
+                council.hear(item)
         elif isinstance(item, CommandMessage):
             self._commands[item.data.command_id] = item
 
     def _decided(self, entry: Entry, item: DecisionMessage) -> None:
         extra = item.data.model_extra or {}
         if "council" in extra:
-            if self._round(entry, extra["council"]):
-                self.told.append({name: extra.get(name, {}) for name in ("gains", "confidences")})
+            table = extra.get("table", "")
+            if self._round(entry, extra["council"], table):
+                self.told[table].append({name: extra.get(name, {}) for name in ("gains", "confidences")})
         elif "judged" in extra:
             self._verdict(entry, item, extra["judged"])
-        elif item.data.in_reply_to in self._commands and item.data.accepted and self.council is not None:
+        elif item.data.in_reply_to in self._commands and item.data.accepted and self.councils:
             pattern = self._commands[item.data.in_reply_to].data.pattern
             if pattern is not None:
-                self.council.switch(pattern)
+                for council in self.councils.values():
+                    council.switch(pattern)
                 self.result.switches += 1
 
     def _verdict(self, entry: Entry, item: DecisionMessage, judged: dict[str, Any]) -> None:
@@ -158,17 +164,18 @@ class _Replay:
         if (again.accepted, list(again.reasons), dict(again.params)) != before:
             self._differ(entry, f"the verdict on {item.data.in_reply_to} is another: {'; '.join(again.reasons)}")
 
-    def _round(self, entry: Entry, told: dict[str, Any]) -> bool:
-        if self.council is None:
+    def _round(self, entry: Entry, told: dict[str, Any], table: str) -> bool:
+        council = self.councils.get(table)
+        if council is None:
             raise DataError("a council decided before it was opened")
-        if told["round"] < self.council.rounds:
+        if told["round"] < council.rounds:
             return False  # sent to several: the same round again
         for opinion in told["said"]:
-            self.council.say(Opinion(**opinion))
+            council.say(Opinion(**opinion))
         results = {agent: Result(**result) for agent, result in told["results"].items()}
-        outcome = outcome_record(self.council.decide(told["incumbent"], results))
+        outcome = outcome_record(council.decide(told["incumbent"], results))
         self.result.rounds += 1
-        if outcome != told["outcome"] or self.council.pattern != told["pattern"]:
+        if outcome != told["outcome"] or council.pattern != told["pattern"]:
             self._differ(entry, f"round {told['round']} comes out as {outcome}")
         return True
 

@@ -344,6 +344,8 @@ class Session:
         decision = self._decide(beat.ts, market)
         if decision is not None and parts.coordinator is not None:
             decision = leaned(decision, parts.coordinator.lean)
+            if self._desk is not None:
+                self._desk.aim(decision)
         self._watch(beat, market)
         if ending:  # orders sent now could only be cancelled again
             decision = None

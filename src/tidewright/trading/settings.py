@@ -162,11 +162,13 @@ class AgentSettings:
     def __post_init__(self) -> None:
         if len(self.strategies) == 1:
             raise UsageError("several agents trade from two on; with one, name it as the session's strategy")
-        if self.strategies and self.members:
-            raise UsageError(
-                f"agents that trade share capital, agents of other processes ({', '.join(self.members)}) vote on one "
-                "strategy's numbers: a session has one or the other"
-            )
+        known = {*self.strategies, *self.members, *RESERVED[:2]}
+        strange = {*self.neighbours, *(name for heard in self.neighbours.values() for name in heard)} - known
+        if strange:
+            raise UsageError(f"{min(strange)} is no neighbour: agents are {', '.join(sorted(known))}")
+        both = sorted({*self.strategies} & {*self.members})
+        if both:
+            raise UsageError(f"{both[0]} cannot both trade and be an agent of another process: name one otherwise")
         for name in self.strategies:
             if name in RESERVED:
                 raise UsageError(f"agents may not be named {', '.join(RESERVED)}: others have these names")

@@ -229,10 +229,16 @@ class Desk(Executor):
         assert decision is not None
         if _HALTS & set(decision.why):
             self._crosses = []
-        for side, quotes in ((BUY, decision.bids), (SELL, decision.asks)):
-            for price, lots in quotes:
-                self._targets[side, price] = self._owners_of(side, price, lots)
+        self.aim(decision)
         return decision
+
+    def aim(self, decision: Decision) -> None:
+        """Note whose each quote of a decision is, also where it has been cut since it was made."""
+        self._targets = {
+            (side, price): self._owners_of(side, price, lots)
+            for side, quotes in ((BUY, decision.bids), (SELL, decision.asks))
+            for price, lots in quotes
+        }
 
     def _wanted(self, view: View, state: F64) -> tuple[int, int, tuple[str, ...]]:
         assert self._moment is not None

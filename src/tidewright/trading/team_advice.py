@@ -165,6 +165,15 @@ class TeamAdvice:
             desk.aims[name] = advice.aim(place)
         self._listen()
 
+    def take(self, now_ns: int, name: str, params: Mapping[str, float], why: str, desk: Desk) -> None:
+        """Let parameters that came from no proposal, by ``agent.name``, go the same way as proposals."""
+        for agent, advice in self._advices.items():
+            place = Place(desk, agent)
+            own = {key: params.get(f"{agent}.{key}", value) for key, value in advice.aim(place).items()}
+            if own != advice.aim(place):
+                advice.take(now_ns, f"{name}-{agent}", own, why, place)
+        self._listen()
+
     async def close(self) -> None:
         """Stop waiting."""
         for advice in self._advices.values():
