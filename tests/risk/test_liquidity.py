@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidewright.market.clock import DAY, HOUR
+from tidewright.market.clock import DAY
 from tidewright.market.errors import UsageError
 from tidewright.risk import liquidity as q
 
@@ -52,17 +52,6 @@ def test_where_nothing_trades_the_rest_cannot_be_left() -> None:
 
 def test_the_fee_is_part_of_the_cost() -> None:
     assert q.unwind(1.0, market(taker_fee=0.001)).cost == pytest.approx(0.011)
-
-
-@given(st.floats(1e-3, 0.5), st.integers(HOUR // 60, DAY), st.sampled_from([1, -1]))
-def test_the_largest_position_is_the_edge_of_what_can_be_left(cost: float, time_ns: int, sign: int) -> None:
-    most = q.largest_position(market(), sign, cost, time_ns, most=1e4)
-    if most:
-        inside = q.unwind(sign * most, market())
-        assert inside.cost <= cost and inside.time_ns <= time_ns
-    if most < 1e4:
-        beyond = q.unwind(sign * (most * (1 + 1e-6) + 1e-6), market())
-        assert beyond.cost > cost or beyond.time_ns > time_ns
 
 
 @given(st.floats(0.01, 1e3), st.floats(1.0, 3.0))

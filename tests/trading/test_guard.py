@@ -115,3 +115,12 @@ def test_a_var_limit_is_asked_before_the_order() -> None:
     assert admitted(made, SECOND, RICH, Quote(0, 5_990_000, 150_000)) == 0
     shown = {row["name"]: row for row in made.now().limits}
     assert shown["value_at_risk"]["limit"] == 0.01 and made.now().value_at_risk == 0.0
+
+
+def test_what_the_portfolio_cuts_is_told_by_its_name() -> None:
+    made, _ = guard(Limits(strict=True), portfolio=PortfolioLimits(concentration=0.001))
+    guarded = made.begin(SECOND, RICH, [], 0, Levels())
+    assert guarded.limits.max_position_share == pytest.approx(0.001, rel=1e-2)
+    told = made.note_cut(("position limit", "held back"))
+    assert told[0].startswith("portfolio limit (concentration") and told[1] == "held back"
+    assert list(made.now().blocked) == [told[0]]

@@ -181,27 +181,6 @@ def unwind(quantity: float, market: Liquidity) -> Unwind:
     return Unwind(cost, cost * size * market.mid, time_ns, share)
 
 
-def largest_position(
-    market: Liquidity, sign: int, most_cost: float = math.inf, most_time_ns: int = NEVER, most: float = 1e12
-) -> float:
-    """The largest position of a sign that can be left within a cost and a time, base units, at most ``most``.
-
-    Cost and time both rise with the quantity, so a bisection finds it to one part in 2**50 of ``most``.
-    """
-
-    def fits(quantity: float) -> bool:
-        found = unwind(sign * quantity, market)
-        return found.cost <= most_cost and found.time_ns <= most_time_ns
-
-    if fits(most):
-        return most
-    low, high = 0.0, most
-    for _ in range(90):
-        middle = (low + high) / 2.0
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return low
-
-
 def _before(quantity: F64) -> F64:
     found: F64 = np.cumsum(quantity) - quantity
     return found

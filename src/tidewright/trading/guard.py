@@ -118,6 +118,7 @@ class Guard:
         self._events: deque[str] = deque(maxlen=_EVENTS)
         self._most_lots: int | None = None
         self._portfolio_cause = ""
+        self._by_portfolio = False  # whether the portfolio's limits are the tighter ones at this decision
         self._breaches = 0
         self.calibration: tuple[float, int] | None = None  # Brier score of the confidence, proposals judged
         self._others: OtherMarkets | None = None
@@ -163,10 +164,12 @@ class Guard:
         if self._settings.dynamic is not None:
             self._tighten(now_ns, account, data_age_ns, self._settings.dynamic)
         self._most_lots = self._portfolio_lots(account)
+        self._by_portfolio = False
         limits = self.effective
         if self._most_lots is not None and self._mid and account.equity > 0:
             # The gate cuts quotes to what the portfolio allows; the last look would drop whole orders.
             share = max(1e-15, self._most_lots * self._lot * self._mid / account.equity)
+            self._by_portfolio = share < (limits.max_position_share or math.inf)
             limits = replace(limits, max_position_share=min(share, limits.max_position_share or share))
         return Guarded(limits, self.state, _may_fill(orders, BUY), _may_fill(orders, SELL))
 
@@ -256,9 +259,14 @@ class Guard:
             self._most_lots,
         )
 
-    def note_cut(self, reasons: Sequence[str]) -> None:
-        """Count what the gate cut at a decision."""
-        self._blocked.update(reason for reason in reasons if reason in gate.REASONS.values())
+    def note_cut(self, reasons: Sequence[str]) -> tuple[str, ...]:
+        """Count what the gate cut at a decision; the reasons, a limit of the portfolio by its own name."""
+        position = gate.REASONS[gate.POSITION_LIMIT]
+        own = self._words("portfolio limit") if self._by_portfolio else position
+        self._blocked.update(
+            own if reason == position else reason for reason in reasons if reason in gate.REASONS.values()
+        )
+        return tuple(own if reason == position else reason for reason in reasons)
 
     def save(self, now_ns: int) -> None:
         """Put what must survive into the cycle's transaction."""

@@ -364,7 +364,7 @@ class Session:
             plan = manager.plan(quotes)
             if order is not None:
                 plan = manager.take(plan, *order)
-            self._guard.note_cut(decision.why)
+            decision = replace(decision, why=self._guard.note_cut(decision.why))
             plan = self._guard.admit(beat.ts, plan, account, manager.standing(), manager.session, manager.next_number)
         self._manager.intend(plan, beat.ts)
         self._write(beat.ts, decision, plan)
