@@ -134,6 +134,18 @@ def test_a_child_is_checked_line_by_line_and_its_death_is_told(tmp_path: Path) -
     assert events == ["sent"] + ["refused"] * 2 + ["received"] + ["refused"] * 2
 
 
+def test_a_child_that_died_is_called_by_its_module(tmp_path: Path) -> None:
+    async def run() -> None:
+        with Journal(tmp_path / "j", fsync=False) as journal:
+            dies = [sys.executable, "-m", "this", "--threads", "1"]
+            async with ProcessBus(dies, journal, Admission(RULES), ManualClock(NOW)) as bus:
+                while (await bus.receive(20.0)).refused:  # what it prints is no message
+                    pass
+
+    with pytest.raises(NotRunningError, match=r"^this has ended with status 0"):
+        asyncio.run(run())
+
+
 def test_silence_is_a_time_out_and_the_answer_may_still_come(tmp_path: Path) -> None:
     async def run() -> None:
         with Journal(tmp_path / "j", fsync=False) as journal:

@@ -93,6 +93,18 @@ def test_lines_come_at_the_first_fill_every_hour_and_at_the_end():
     assert "ended" in said[-1]
 
 
+def test_a_lost_optimizer_and_what_keeps_it_from_ordering_are_said():
+    said: list[str] = []
+    display = LineDisplay(said.append)
+    idle = Now(stage="trading", market_ns=START, why="under the minimum notional")
+    display(idle)
+    assert said[-1].endswith("; under the minimum notional")
+    for minute in range(3):
+        late = START + minute * 60 * 10**9
+        display(Now(stage="trading", market_ns=late, advice="error: the optimizer has ended with status -9"))
+    assert ["status -9" in line for line in said] == [False, True]
+
+
 def test_a_long_wait_for_the_optimizer_is_said_once_and_every_half_minute():
     said: list[str] = []
     display = LineDisplay(said.append)

@@ -8,7 +8,7 @@ from tidewright.market.errors import TimedOutError
 from tidewright.store.database import Database
 from tidewright.trading.ledger import Ledger, LedgerState
 from tidewright.trading.orders import OrderManager, Quote
-from tidewright.trading.reconcile import DoesNotBalanceError, begin, reconcile, restore, write
+from tidewright.trading.reconcile import DoesNotBalanceError, OtherAccountError, begin, reconcile, restore, write
 from tidewright.venues.interface import OrderRequest
 
 BID, ASK = 6_000_000, 6_010_000
@@ -65,6 +65,13 @@ def test_orders_written_but_never_sent_are_closed_and_numbers_go_on(venue, datab
     assert result.never_sent == ["tw-s-1"]
     assert manager.live() == []
     assert manager.plan([Quote(BUY, BID, 100)]).orders[0].client_order_id == "tw-s-2"
+
+
+def test_another_exchange_than_the_one_that_was_traded_on_is_told_as_such(venue, database):
+    trade(venue, database, Quote(BUY, BID, 100))
+    restart(venue, database)  # it rests, and the store knows it
+    with pytest.raises(OtherAccountError, match=r"does not know order tw-s-1, .* a new session directory"):
+        restart(FakeVenue(), database)
 
 
 def test_open_orders_can_be_cancelled_instead(venue, database):

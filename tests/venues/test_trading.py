@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import logging
 
 import pytest
@@ -128,6 +129,19 @@ def test_a_connection_lost_after_sending_leaves_the_outcome_unknown():
         assert any(isinstance(event, StreamLost) for event in venue.drain())
 
     run(scenario)
+
+
+def test_a_venue_that_has_gone_is_not_told_as_forgotten_errors(caplog):
+    async def scenario(server, venue):
+        await server.__aexit__()
+        await eventually(lambda: any(isinstance(event, StreamLost) for event in venue.drain()))
+        with pytest.raises(TimedOutError):
+            await venue.open_orders()
+        await asyncio.sleep(0.3)  # time for another dial
+
+    run(scenario)
+    gc.collect()  # forgotten errors are told when the futures that hold them go
+    assert "never retrieved" not in caplog.text
 
 
 def test_user_events_come_complete_and_in_order():

@@ -58,6 +58,8 @@ class ProcessBus:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._command = list(command)
+        # What people know it by: the module of `python -m`, else the file.
+        self._name = command[command.index("-m") + 1] if "-m" in command[:-1] else command[-1]
         self._journal = journal
         self._admission = admission
         self._clock = clock
@@ -131,7 +133,7 @@ class ProcessBus:
         try:
             line = await asyncio.wait_for(child.stdout.readuntil(b"\n"), timeout_s)
         except TimeoutError:
-            raise TimedOutError(f"no message from {self._command[-1]} within {timeout_s:g} s") from None
+            raise TimedOutError(f"no message from {self._name} within {timeout_s:g} s") from None
         except asyncio.IncompleteReadError as error:
             if error.partial:
                 text = error.partial.decode(errors="replace")
@@ -184,7 +186,7 @@ class ProcessBus:
 
     def _running(self) -> asyncio.subprocess.Process:
         if self._child is None:
-            raise NotRunningError(f"{self._command[-1]} has not been started")
+            raise NotRunningError(f"{self._name} has not been started")
         return self._child
 
     async def _obituary(self) -> str:
@@ -193,7 +195,7 @@ class ProcessBus:
         if self._errors is not None:
             await self._errors
         words = f": {self._last_words.strip()}" if self._last_words.strip() else ""
-        return f"{self._command[-1]} has ended with status {status}{words}"
+        return f"{self._name} has ended with status {status}{words}"
 
     async def _drain(self, stream: asyncio.StreamReader) -> None:
         while chunk := await stream.read(4096):

@@ -213,11 +213,11 @@ def _money(units: int, *, sign: bool = False) -> str:
 
 
 class LineDisplay:
-    """Observer for logs: one line at the first fill, an hour of market time and the end."""
+    """Observer for logs: one line at the first fill, an hour of market time, a failure of the optimizer and the end."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
-        self._hour, self._filled = -1, False
+        self._hour, self._filled, self._failure = -1, False, ""
         self._began = time.monotonic()
         self._waited = 0.0
         self.instrument: Instrument | None = None
@@ -228,6 +228,10 @@ class LineDisplay:
         if now.fills and not self._filled:
             self._filled = True
             self._say(f"first fill at {iso(now.market_ns)} after {wall:.1f} s")
+        failure = now.advice if now.advice.startswith("error") else ""
+        if failure and failure != self._failure:
+            self._say(f"{iso(now.market_ns)[:16]} optimizer {failure}; trading goes on with what it has")
+        self._failure = failure
         hour = now.market_ns // HOUR
         if (hour != self._hour and now.stage in ("warm-up", "trading")) or now.stage == "ended":
             self._hour = hour
@@ -235,6 +239,7 @@ class LineDisplay:
                 f"{iso(now.market_ns)[:16]} {now.stage}: equity {units_text(now.equity_units)[:-6]}, "
                 f"{_count(now.fills, 'fill')}, {_count(now.orders, 'order')}, {now.accepted} accepted, "
                 f"{now.refused} refused, {_count(now.errors, 'error')}, {wall:.1f} s"
+                f"{f'; {now.why}' if now.stage == 'trading' and now.why and not now.orders else ''}"
             )
 
     def waits(self, seconds: float) -> None:

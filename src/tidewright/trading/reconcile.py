@@ -21,6 +21,10 @@ _TRIES = 5
 _PAUSE_S = 0.2
 
 
+class OtherAccountError(TidewrightError):
+    """The venue does not know an order that it had confirmed."""
+
+
 class DoesNotBalanceError(TidewrightError):
     """The ledger and the account differ after everything known has been booked."""
 
@@ -114,6 +118,8 @@ async def reconcile(
 
     Raises
     ------
+    OtherAccountError
+        If the venue has never heard of an order that it had confirmed: it is not the venue or account of this session.
     DoesNotBalanceError
         If books and account still differ.
     TimedOutError
@@ -122,6 +128,11 @@ async def reconcile(
     result = Reconciliation()
     for order in manager.live():
         found = await venue.order(order.client_order_id)
+        if found is None and order.state in (State.NEW, State.PARTIALLY_FILLED):
+            raise OtherAccountError(
+                f"the venue does not know order {order.client_order_id}, which it had in its book: this is another "
+                "account, or an exchange that was started anew; start with a new session directory"
+            )
         if found is None:
             result.never_sent.append(order.client_order_id)
         _settle(manager, order.client_order_id, found, now_ns)

@@ -4,6 +4,7 @@ ccxt merges given URLs into its own, so a forgotten one would still point at the
 rewritten, and every request and connection is checked once more before it leaves.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -151,7 +152,10 @@ class FencedBinance(ccxt.pro.binance):  # type: ignore[misc]
     def client(self, url: str) -> Any:
         """The WebSocket client of an URL, if its host is allowed."""
         self._check_host(url)
-        return super().client(url)
+        client = super().client(url)
+        if not isinstance(client.futures, _Heard):
+            client.futures = _Heard(client.futures)
+        return client
 
     # -- errors keep the venue's code ----------------------------------------------------------------------------------
 
@@ -205,6 +209,14 @@ class FencedBinance(ccxt.pro.binance):  # type: ignore[misc]
     def _lost(self, client: Any, why: str) -> None:
         if client.url == self.ws_api:
             self.on_stream_lost(why)
+
+
+class _Heard(dict[str, "asyncio.Future[Any]"]):
+    """What a socket's messages are waited for with; an error nobody waits for any more is not printed as forgotten."""
+
+    def __setitem__(self, key: str, future: "asyncio.Future[Any]") -> None:
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        super().__setitem__(key, future)
 
 
 def _rebase(url: str, root: str) -> str:
