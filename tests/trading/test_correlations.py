@@ -9,8 +9,10 @@ from tests.trading.fake_venue import INSTRUMENT
 from tests.trading.hostile import Levels, Memory
 from tidewright.agents.executor.executor import AccountNow, MarketNow
 from tidewright.market.codes import ASK, BID, PACKET_END, RESET, SNAPSHOT
+from tidewright.market.errors import UsageError
 from tidewright.market.tape import TapeWriter, columns
 from tidewright.risk.limits import Limits
+from tidewright.risk.portfolio import PortfolioLimits
 from tidewright.trading.correlations import Correlations, OtherMarkets
 from tidewright.trading.guard import Guard
 from tidewright.trading.settings import RiskSettings
@@ -105,3 +107,50 @@ def test_a_lost_correlation_tightens_the_limits_and_is_told(tmp_path) -> None:
     assert any(data["event"] == "tightened" and "1 correlation lost" in data["cause"] for data in told)
     assert guard.now().correlations[0]["alarm"] == "lost"
     tapes.writer.close()
+
+
+def test_what_is_held_of_another_that_moves_alike_leaves_less_room_before_an_order(tmp_path) -> None:
+    tapes = Tapes(tmp_path)
+    name = INSTRUMENT.symbol
+
+    def room(held: float, alike: float) -> tuple[float | None, list[str]]:
+        settings = RiskSettings(
+            PortfolioLimits(correlated=0.4, value_at_risk=0.5),
+            others={"ETH": str(tapes.path)},
+            holdings={"ETH": held} if held else {},
+        )
+        guard = Guard(INSTRUMENT, Limits(max_position_share=0.9), settings, Memory(), "a", CYCLE, lambda *_: None)
+        guard._others = Moving(name, pairs(80, alike, 5))
+        for step in range(1, 81):
+            now = START + step * CYCLE
+            market = MarketNow(True, 5_999_999, 6_000_001, 10, 10)
+            guard.watch(market, 1e-4)
+            guard.look(now, market)
+        guarded = guard.begin(now, AccountNow(0, 0, 100_000.0, 0.0), [], 0, Levels())
+        return guarded.limits.max_position_share, [row["name"] for row in guard.now().limits]
+
+    free, _ = room(0.0, 0.95)
+    assert free == pytest.approx(0.9), "one instrument alone is correlated with nothing"
+    alone, names = room(10.0, 0.0)
+    assert alone == pytest.approx(0.4, abs=0.01) and f"correlated:{name}" in names
+    together, _ = room(10.0, 0.95)
+    assert together == pytest.approx(0.1, abs=0.01), "10 ETH of 3,000 are 30 % of the equity already"
+    with pytest.raises(UsageError, match="no tape"):
+        RiskSettings(holdings={"ETH": 1.0})
+    tapes.writer.close()
+
+
+class Moving(OtherMarkets):
+    """The other market without a tape: prices that move as given."""
+
+    def __init__(self, own: str, moves: np.ndarray) -> None:
+        super().__init__(own, {}, CYCLE, lambda *_: None)
+        self.correlations = Correlations((own, "ETH"), lambda *_: None)
+        self._moves = iter(moves)
+
+    def look(self, now_ns: int, mid2: int) -> None:
+        own, other = next(self._moves)
+        self.correlations.add(now_ns, {self._own: own, "ETH": other})
+
+    def price(self, name: str) -> float:
+        return 3_000.0

@@ -75,7 +75,7 @@ _TABLES: Final = {
         "neighbours",
     },
     "limits": {field.name for field in fields(Limits)},
-    "portfolio": {field.name.removesuffix("_ns") for field in fields(PortfolioLimits)},
+    "portfolio": {"holdings", *(field.name.removesuffix("_ns") for field in fields(PortfolioLimits))},
     "flatten": {"enabled", *(field.name for field in fields(Escape))},
     "correlation": {"tapes", *(field.name for field in fields(Watch))},
     "dynamic": {"enabled", *(field.name.removesuffix("_ns") for field in fields(Rules))},
@@ -343,6 +343,8 @@ def _risk(path: Path, data: Mapping[str, Any]) -> RiskSettings:
     for table, kind in (("portfolio", PortfolioLimits), ("dynamic", Rules)):
         values: dict[str, Any] = {}
         for name, value in data.get(table, {}).items():
+            if name == "holdings":
+                continue
             durations = {field.name.removesuffix("_ns") for field in fields(kind) if field.name.endswith("_ns")}
             if name in durations:
                 values[f"{name}_ns"] = None if value is False else parse_duration(value)
@@ -356,8 +358,16 @@ def _risk(path: Path, data: Mapping[str, Any]) -> RiskSettings:
         PortfolioLimits(**told[0]),
         dynamic,
         escape=_escape(data.get("flatten", {})),
+        holdings=_holdings(data.get("portfolio", {}).get("holdings", {})),
         **_others(path, data.get("correlation", {})),
     )
+
+
+def _holdings(table: object) -> dict[str, float]:
+    """`[portfolio.holdings]`: base units of other instruments that are held elsewhere."""
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"[portfolio.holdings] must be a table, ETHUSDT = 2.5, was {table!r}")
+    return {str(name): _number(value, f"[portfolio.holdings] {name}") for name, value in table.items()}
 
 
 def _escape(table: Mapping[str, Any]) -> Escape | None:

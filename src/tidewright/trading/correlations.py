@@ -8,11 +8,12 @@ begins and once when it is over.
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from tidewright.agents.optimizer.fold import BookFold
 from tidewright.market.errors import TidewrightError
@@ -54,6 +55,10 @@ class Correlations:
     def lost(self) -> int:
         """Pairs whose correlation has gone."""
         return sum(alarm.kind == "lost" for alarm in self.now)
+
+    def matrix(self) -> npt.NDArray[np.float64]:
+        """The newest steps, (n, k), oldest first."""
+        return np.array(self._rows, np.float64).reshape(-1, len(self.names))
 
     def add(self, now_ns: int, returns: Mapping[str, float]) -> None:
         """Take in one step of every series; a step in which one is not known is left out."""
@@ -102,10 +107,17 @@ class _Other:
 
     def __init__(self, path: Path) -> None:
         self._path, self._book, self._row = path, Book(), -1
+        self._tick = math.nan
         self.wrong = ""
+        self.price = math.nan  # when it was asked last; NaN: not known
 
     def mid2(self, now_ns: int, stale_ns: int) -> int:
         """Twice the mid known at a time, ticks; 0 where it is not known, or older than allowed."""
+        found = self._mid2(now_ns, stale_ns)
+        self.price = found * 0.5 * self._tick if found else math.nan
+        return found
+
+    def _mid2(self, now_ns: int, stale_ns: int) -> int:
         try:
             tape = Tape.open(self._path)
         except (TidewrightError, OSError) as error:
@@ -113,7 +125,7 @@ class _Other:
                 logger.warning("correlations: %s", error)
             self.wrong = str(error)
             return 0
-        self.wrong = ""
+        self.wrong, self._tick = "", float(tape.instrument.tick)
         if self._row < 0:  # all of the past at once
             fold = BookFold()
             fold.advance(tape.data, now_ns)
@@ -147,6 +159,15 @@ class OtherMarkets:
         self._stale_ns = _STALE_CYCLES * cycle_ns
         self._last: dict[str, int] = {}
         self.correlations = Correlations((own, *self._others), tell, watch)
+
+    def price(self, name: str) -> float:
+        """Mid of another instrument at the newest decision, in its quote; NaN where it is not known."""
+        return self._others[name].price
+
+    def returns(self, names: Sequence[str]) -> npt.NDArray[np.float64]:
+        """Returns a cycle of some of the instruments, (n, k), oldest first: of steps in which all were known."""
+        columns = [self.correlations.names.index(name) for name in names]
+        return self.correlations.matrix()[:, columns]
 
     def look(self, now_ns: int, mid2: int) -> None:
         """Take in the mids at a decision time.

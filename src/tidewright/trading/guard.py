@@ -376,14 +376,15 @@ class Guard:
     def _portfolio(self, account: AccountNow) -> Portfolio:
         symbol = self._instrument.symbol
         market = self.liquidity()
-        return Portfolio(
-            (symbol,),
-            np.array([account.net_position_lots * self._lot * self._mid]),
-            account.equity,
-            np.array(self._returns, np.float64)[:, None],
-            self._cycle_ns,
-            {} if market is None else {symbol: market},
-        )
+        own = account.net_position_lots * self._lot * self._mid
+        markets = {} if market is None else {symbol: market}
+        held = self._settings.holdings
+        if not held or self._others is None:
+            returns = np.array(self._returns, np.float64)[:, None]
+            return Portfolio((symbol,), np.array([own]), account.equity, returns, self._cycle_ns, markets)
+        names = (symbol, *held)
+        exposures = np.array([own, *(quantity * self._others.price(name) for name, quantity in held.items())])
+        return Portfolio(names, exposures, account.equity, self._others.returns(names), self._cycle_ns, markets)
 
     def _daily_volume(self) -> float:
         if self._settings.daily_volume:

@@ -85,6 +85,8 @@ class RiskSettings:
         Tapes of other instruments, by name, whose correlation with the session's own is watched.
     correlation
         When that raises an alarm.
+    holdings
+        What is held of others elsewhere, base units, signed: the portfolio's limits count it.
     """
 
     portfolio: PortfolioLimits = field(default_factory=PortfolioLimits)
@@ -93,8 +95,12 @@ class RiskSettings:
     escape: Escape | None = field(default_factory=Escape)
     others: Mapping[str, str] = field(default_factory=dict)
     correlation: Watch = field(default_factory=Watch)
+    holdings: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        strange = sorted({*self.holdings} - {*self.others})
+        if strange:
+            raise UsageError(f"{strange[0]} is held and has no tape: name it in [correlation] tapes")
         if not 0 <= self.daily_volume < float("inf"):
             raise UsageError(f"daily_volume must be >= 0 and finite, was {self.daily_volume}")
 
