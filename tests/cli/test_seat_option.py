@@ -1,18 +1,23 @@
 """Who sits, as commands and configuration files say it; and the policy that is shipped."""
 
+import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from tests.agents.test_executor_seat import policy
 from tests.agents.test_learning_environment import SETTINGS
+from tests.engine.example import market
 from tidewright.agents.executor import seat_fit
 from tidewright.agents.executor.canary import CanaryRules
 from tidewright.agents.executor.seat import STRATEGY, Seat, Sitter
 from tidewright.cli import demo, seat_option
 from tidewright.market.clock import SECOND
 from tidewright.market.errors import ConfigError, UsageError
+from tidewright.market.tape import TapeWriter
 from tidewright.trading.settings import SessionSettings
 
 CANARY = CanaryRules()
@@ -64,10 +69,17 @@ def test_without_a_word_nobody_sits(tmp_path):
 # -- the shipped policy ------------------------------------------------------------------------------------------------
 
 
+def who_trades(strategy: str = "", chosen: str = "", tape: Path | None = None) -> tuple[str, str, str]:
+    """Strategy and policy of the demo, and what it says about them."""
+    console = Console(record=True, file=io.StringIO(), soft_wrap=True)
+    name, seat = demo._who_trades(strategy, chosen, "", False, "fixed", tape, console)
+    return name, seat.policy, console.export_text()
+
+
 def test_the_demo_seats_the_shipped_policy_unless_a_strategy_is_chosen():
-    assert demo._seat("", "", "", False, "fixed").policy == str(seat_option.shipped())
-    assert demo._seat("grid", "", "", False, "fixed").policy == ""
-    assert demo._seat("", "base", "", False, "fixed").policy == "base"
+    assert who_trades() == (STRATEGY, str(seat_option.shipped()), "")
+    assert who_trades("grid") == ("grid", "", "")
+    assert who_trades(chosen="base") == (STRATEGY, "base", "")
 
 
 def test_the_shipped_policy_is_small_says_how_it_was_made_and_fits_the_demo():
@@ -105,15 +117,9 @@ def test_a_decision_of_the_shipped_policy_takes_far_less_than_a_millisecond():
 
 
 def test_it_does_not_sit_on_a_tape_with_other_fees(tmp_path):
-    from dataclasses import replace
-
-    from tests.engine.example import market
-    from tidewright.market.tape import TapeWriter
-
-    seat = demo._seat("", "", "", False, "fixed")
-    for maker, says in ((100_000, ""), (0, "the maker fee is 0 bp")):
+    for maker, who, says in ((100_000, STRATEGY, ""), (0, "grid", "the maker fee is 0 bp")):
         with TapeWriter(tmp_path / str(maker), replace(market().instrument, maker_fee=maker)) as writer:
             writer.append(market().data)
-        why = demo._unfit(seat, tmp_path / str(maker))
-        assert says in why
-        assert bool(why) == bool(says)
+        name, seated, told = who_trades(tape=tmp_path / str(maker))
+        assert (name, bool(seated)) == (who, who == STRATEGY)
+        assert says in told and bool(told) == bool(says)

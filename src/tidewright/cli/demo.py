@@ -127,24 +127,14 @@ def demo(
     """
     began = time.monotonic()
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    team = agents_option.parse(agents)
-    if team and strategy:
-        raise UsageError(f"either --strategy {strategy} trades, or --agents {agents}")
-    strategy = team[0] if team else strategy
-    if team and policy:
-        raise UsageError(f"one policy sits where one strategy trades: either --policy {policy}, or --agents {agents}")
-    seat = _seat(strategy, policy, challenger, override, sizing)
-    if seat.policy and not policy and (why := _unfit(seat, _maker_fee(tape))):
-        console.print(f"nobody sits in the executor's chair, the strategy grid trades: {why}")
-        seat = replace(seat, policy="")
-    strategy = registry.strategy(strategy or (seat_option.strategy(seat.policy) if seat.policy else "grid")).name
     if hours is not None and not 0 < hours <= 24 * 366:
         raise UsageError(f"hours must be > 0 and at most a year, was {hours}")
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    speed = parse_pace(pace)
     if seed < 0:
         raise UsageError(f"seed must be >= 0, was {seed}")
-    epoch_ns = parse_duration(epoch)
+    speed, epoch_ns = parse_pace(pace), parse_duration(epoch)
+    team = _team_alone(agents, strategy, policy)
+    strategy, seat = _who_trades(team[0] if team else strategy, policy, challenger, override, sizing, tape, console)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     # A third of an epoch to think in, beside the trading: waiting for it at once would be waiting at every epoch.
     think = max(1, epoch_ns // (max(3, len(team)) * CYCLE))  # several are asked about in turn
     advice = AdviceSettings(epoch_ns, answer_cycles=think, threshold=threshold, seed=seed)
@@ -178,16 +168,38 @@ def demo(
         print(orjson.dumps(result).decode(), flush=True)
 
 
-def _seat(strategy: str, policy: str, challenger: str, override: bool, sizing: str) -> SeatSettings:
-    """Who sits: without a strategy of the user's choice the policy that is shipped."""
-    if not policy and not strategy and seat_option.shipped().is_file():
-        policy = seat_option.SHIPPED
-    return SeatSettings(
-        policy=seat_option.found(policy),
+def _team_alone(agents: str, strategy: str, policy: str) -> Sequence[str]:
+    """Several strategies that trade; none if one does.
+
+    Raises
+    ------
+    UsageError
+        If one was asked for beside them.
+    """
+    team = agents_option.parse(agents)
+    if team and strategy:
+        raise UsageError(f"either --strategy {strategy} trades, or --agents {agents}")
+    if team and policy:
+        raise UsageError(f"one policy sits where one strategy trades: either --policy {policy}, or --agents {agents}")
+    return team
+
+
+def _who_trades(
+    strategy: str, policy: str, challenger: str, override: bool, sizing: str, tape: Path | None, console: Console
+) -> tuple[str, SeatSettings]:
+    """The strategy and who sits: where the user chose neither, the policy that is shipped, or says why it does not."""
+    shipped = not policy and not strategy and seat_option.shipped().is_file()
+    seat = SeatSettings(
+        policy=seat_option.found(seat_option.SHIPPED if shipped else policy),
         override_examination=override,
         challenger=seat_option.found(challenger),
         sizing=sizing,
     )
+    if shipped and (why := _unfit(seat, _maker_fee(tape))):
+        console.print(f"nobody sits in the executor's chair, the strategy grid trades: {why}")
+        seat = replace(seat, policy="")
+    strategy = strategy or (seat_option.strategy(seat.policy) if seat.policy else "grid")
+    return registry.strategy(strategy).name, seat
 
 
 def _maker_fee(tape: Path | None) -> int | None:
