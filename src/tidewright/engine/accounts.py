@@ -60,6 +60,7 @@ from tidewright.engine.layout import (
     START,
     State,
 )
+from tidewright.engine.prefetch import fetch
 from tidewright.engine.slots import lane_of, release, side_of, state_of
 
 
@@ -248,7 +249,9 @@ def tell(state: State, lane: int, time: int, slot: int, qty: int, price: int, fe
         return
     known = state.known
     fresh = state.reg[KNOWN_FREE]
-    state.reg[KNOWN_FREE] = known[fresh, K_NEXT]
+    free = known[fresh, K_NEXT]
+    state.reg[KNOWN_FREE] = free
+    fetch(known, free, 0)  # the next one is soon wanted, and few remember where it lies
     state.reg[KNOWN_ROOM] -= 1
     known[fresh, K_TIME] = time
     known[fresh, K_SLOT] = slot

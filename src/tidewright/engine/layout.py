@@ -92,6 +92,7 @@ STOP_COUNT: Final = _R + 81  # entries of the list of stop orders, some of which
 VOLUME: Final = _R + 82  # lots printed, counted where impact is measured
 FIRST_RETURN: Final = _R + 83  # first and newest time of a mid in the measured volatility
 LAST_RETURN: Final = _R + 84
+NODES: Final = _R + 85  # nodes that there ever were
 REG_COUNT: Final = _R + 96
 
 # Market states, whose time is shared out.
@@ -165,20 +166,19 @@ QUEUE_PROB: Final = 1
 QUEUE_PROB_LOG: Final = 2
 QUEUE_FRONT: Final = 3
 
-# -- queue nodes: orders that joined one (side, price) after one packet. The lists (array `node`, int32) ---------------
-N_FIRST: Final = 0  # its resting orders by arrival
-N_LAST: Final = 1
-N_NEXT: Final = 2  # later node of the price, of the last: the first; in the pool: next free
-N_PREV: Final = 3  # earlier node; of the first: the last
-NODE_FIELDS: Final = 4
-H_POSITION: Final = 0  # (array `home`, int64) -1: its price is outside the window
-H_PACKET: Final = 1
-H_PRICE: Final = 2
-H_SIDE: Final = 3  # -1: the node is free
-HOME_FIELDS: Final = 4
-TAIL_NODE: Final = 0  # (array `tail`, int32, by position) youngest node + 1, 0: none
-TAIL_PACKET: Final = 1  # the low bits of its packet
-TAIL_FIELDS: Final = 2
+# -- queue nodes: up to eleven orders that joined one (side, price) after one packet (array `node`, int32) -----------
+N_NEXT: Final = 0  # later node of the price, of the last: the first; in the pool: next free
+N_PREV: Final = 1  # earlier node; of the first: the last
+N_RESTING: Final = 2  # how many of its orders rest, 0: the node is free
+N_END: Final = 3  # first column that holds no order yet
+N_POSITION: Final = 4  # -1: its price is outside the window
+N_FIRST: Final = 5  # the slots of its orders by arrival, -1 for one that has left
+NODE_FIELDS: Final = 16  # a line of the processor's cache
+H_PACKET: Final = 0  # (array `home`, int64)
+H_PRICE: Final = 1  # of one whose price is outside the window
+H_TURN: Final = 2  # 2 * number of the node among all there ever were + side
+HOME_FIELDS: Final = 3
+TAIL_SHIFT: Final = 32  # (array `tail`, int64, by position) youngest node + 1 and, above it, the low bits of its packet
 Q_AHEAD: Final = 0  # (float64) lots ahead
 Q_TRADED: Final = 1  # prints at the price since the level's last row
 
@@ -189,7 +189,7 @@ O_LEAVES: Final = 2
 O_NUMBER: Final = 3
 ORDER_FIELDS: Final = 4
 P_NODE: Final = 0  # node it rests in
-P_PREV: Final = 1  # neighbours in the node, -1: none
+P_COLUMN: Final = 1  # column of the node
 P_NEXT: Final = 2  # in the pool: next free slot of the lane
 P_WHOSE: Final = 3  # lane * 256 + state * 32 + side * 16 + kind * 8 + time in force
 PLACE_FIELDS: Final = 4
@@ -375,7 +375,7 @@ class State(NamedTuple):
 
     qty: I64
     mark: U8
-    tail: I32
+    tail: I64
     taken_head: I32
     epoch: I32
     reg: I64

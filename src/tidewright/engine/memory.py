@@ -38,7 +38,7 @@ def new_state(config: ReplayConfig, cfg: I64, cfg_f: F64, params: F64, width: in
     state = State(
         qty=new_ladder(width, reg).qty,
         mark=zeros((2 * width,), np.uint8),
-        tail=zeros((2 * width, at.TAIL_FIELDS), np.int32),
+        tail=zeros((2 * width,), np.int64),
         taken_head=zeros((2 * width,), np.int32),
         epoch=zeros((2 * width,), np.int32),
         reg=reg,
@@ -110,7 +110,7 @@ def resize_window(state: State, width: int) -> State:
     return state._replace(
         qty=new_ladder(width, state.reg).qty,
         mark=zeros((2 * width,), np.uint8),
-        tail=zeros((2 * width, at.TAIL_FIELDS), np.int32),
+        tail=zeros((2 * width,), np.int64),
         taken_head=zeros((2 * width,), np.int32),
         epoch=zeros((2 * width,), np.int32),
     )
@@ -167,7 +167,6 @@ def _grow_orders(state: State, extra: int) -> State:
         waiting=_longer(state.waiting, extra),
         stop=_longer(state.stop, extra) if state.cfg[at.CFG_STRATEGY] < 0 else state.stop,
     )
-    state.home[old:, at.H_SIDE] = -1
     state.reg[at.SLOTS] = old + extra
     _thread(state.node[:, at.N_NEXT], state.reg, at.NODE_FREE, old, old + extra)
     return state

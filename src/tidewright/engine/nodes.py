@@ -1,62 +1,72 @@
 """Queue nodes: orders that joined one price after the same packet share one place in the queue.
 
-The nodes of a price form a ring in order of arrival, the orders of a node a list in order of arrival. The best index
-with a node is kept for each side, so that most rows need one comparison to see that they concern no order.
+The nodes of a price form a ring in order of arrival; a node holds its orders in order of arrival. One that is full is
+followed by another for the same packet, which hears the same and so stands at the same place. The best index with a
+node is kept for each side, so that most rows need one comparison to see that they concern no order.
 """
 
 from typing import Final
 
-from numba import int64, njit
+from numba import int64, njit, uint64
 
 from tidewright.engine.layout import (
     CFG_F_POWER,
     CFG_QUEUE,
     H_PACKET,
-    H_POSITION,
-    H_PRICE,
-    H_SIDE,
+    H_TURN,
+    N_END,
     N_FIRST,
-    N_LAST,
     N_NEXT,
+    N_POSITION,
     N_PREV,
+    N_RESTING,
+    NODE_FIELDS,
     NODE_FREE,
+    NODES,
     OWN,
     OWN_WORST,
-    P_NEXT,
+    P_COLUMN,
     P_NODE,
-    P_PREV,
     PACKET,
     Q_AHEAD,
     Q_TRADED,
     STRAY,
-    TAIL_NODE,
-    TAIL_PACKET,
+    TAIL_SHIFT,
     State,
 )
+from tidewright.engine.prefetch import fetch
 from tidewright.engine.queues import ahead_after_level, ahead_on_arrival
-from tidewright.market.ladder import WIDTH, Ladder, price_at
+from tidewright.market.ladder import WIDTH
 
 LOW_BITS: Final = 0x7FFF_FFFF  # no node is the youngest of its price for 2**31 packets
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
-def join(state: State, slot: int, side: int, index: int) -> None:
-    """Let an order join the back of a price inside the window."""
+def youngest(state: State, position: int) -> int:
+    """Youngest node of a price, -1: none."""
+    return (state.tail[position] & LOW_BITS) - 1
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def join(state: State, slot: int, side: int, position: int, packet: int) -> None:
+    """Let an order join the back of a price inside the window; ``packet``: the register PACKET."""
     node = state.node
-    place = state.place
-    position = side * state.reg[WIDTH] + index
-    found = int64(state.tail[position, TAIL_NODE]) - 1
-    if found < 0 or state.tail[position, TAIL_PACKET] != state.reg[PACKET] & LOW_BITS:
+    tail = state.tail[position]
+    found = (tail & LOW_BITS) - 1
+    if tail >> TAIL_SHIFT != packet & LOW_BITS or node[found, N_END] == NODE_FIELDS:
         found = hang(state, side, position)
-    last = int64(node[found, N_LAST])
-    place[slot, P_NODE] = found
-    place[slot, P_PREV] = last
-    place[slot, P_NEXT] = -1
-    node[found, N_LAST] = slot
-    if last >= 0:
-        place[last, P_NEXT] = slot
-    else:
-        node[found, N_FIRST] = slot
+    column = node[found, N_END]
+    node[found, uint64(column)] = slot
+    node[found, N_END] = column + 1
+    node[found, N_RESTING] += 1
+    state.place[slot, P_NODE] = found
+    state.place[slot, P_COLUMN] = column
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def set_youngest(state: State, position: int, found: int, packet: int) -> None:
+    """Note a node as the youngest of a price, with its packet."""
+    state.tail[position] = (packet & LOW_BITS) << TAIL_SHIFT | (found + 1)
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -66,17 +76,21 @@ def hang(state: State, side: int, position: int) -> int:
     reg = state.reg
     index = position - side * reg[WIDTH]
     found = reg[NODE_FREE]
-    reg[NODE_FREE] = node[found, N_NEXT]
-    state.home[found, H_POSITION] = position
+    free = int64(node[found, N_NEXT])
+    reg[NODE_FREE] = free
+    fetch(node, free, 0)
+    fetch(state.home, free, 0)
+    fetch(state.node_q, free, 0)
+    node[found, N_POSITION] = position
     state.home[found, H_PACKET] = reg[PACKET]
-    state.home[found, H_PRICE] = price_at(Ladder(state.qty, state.reg), side, index)
-    state.home[found, H_SIDE] = side
-    node[found, N_LAST] = -1
+    state.home[found, H_TURN] = 2 * reg[NODES] + side
+    reg[NODES] += 1
+    node[found, N_RESTING] = 0
+    node[found, N_END] = N_FIRST
     state.node_q[found, Q_AHEAD] = ahead_on_arrival(state.cfg[CFG_QUEUE], state.qty[position])
     state.node_q[found, Q_TRADED] = 0.0
-    last = int64(state.tail[position, TAIL_NODE]) - 1
-    state.tail[position, TAIL_NODE] = found + 1
-    state.tail[position, TAIL_PACKET] = reg[PACKET] & LOW_BITS
+    last = youngest(state, position)
+    set_youngest(state, position, found, reg[PACKET])
     if last < 0:
         node[found, N_NEXT] = found
         node[found, N_PREV] = found
@@ -97,20 +111,13 @@ def hang(state: State, side: int, position: int) -> int:
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def leave(state: State, slot: int) -> None:
     """Take an order out of its queue; its node goes with the last one."""
-    place = state.place
-    found = int64(place[slot, P_NODE])
-    before = int64(place[slot, P_PREV])
-    after = int64(place[slot, P_NEXT])
-    if before >= 0:
-        place[before, P_NEXT] = after
-    else:
-        state.node[found, N_FIRST] = after
-    if after >= 0:
-        place[after, P_PREV] = before
-    else:
-        state.node[found, N_LAST] = before
-        if before < 0:
-            drop(state, found)
+    node = state.node
+    found = int64(state.place[slot, P_NODE])
+    node[found, uint64(state.place[slot, P_COLUMN])] = -1
+    left = node[found, N_RESTING] - 1
+    node[found, N_RESTING] = left
+    if left == 0:
+        drop(state, found)
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -118,15 +125,15 @@ def drop(state: State, found: int) -> None:
     """Give a node back in which no order rests."""
     node = state.node
     reg = state.reg
-    position = state.home[found, H_POSITION]
+    position = int64(node[found, N_POSITION])
     if position < 0:
         reg[STRAY] -= 1
     else:
         after = int64(node[found, N_NEXT])
         if after == found:
-            state.tail[position, TAIL_NODE] = 0
+            state.tail[position] = 0
             state.mark[position] &= 2
-            side = state.home[found, H_SIDE]
+            side = int64(position >= reg[WIDTH])
             index = position - side * reg[WIDTH]
             if index == reg[OWN + side]:
                 best = next_own(state, side, index - 1)
@@ -137,10 +144,8 @@ def drop(state: State, found: int) -> None:
             before = int64(node[found, N_PREV])
             node[before, N_NEXT] = after
             node[after, N_PREV] = before
-            if state.tail[position, TAIL_NODE] == found + 1:
-                state.tail[position, TAIL_NODE] = before + 1
-                state.tail[position, TAIL_PACKET] = state.home[before, H_PACKET] & LOW_BITS
-    state.home[found, H_SIDE] = -1
+            if youngest(state, position) == found:
+                set_youngest(state, position, before, state.home[before, H_PACKET])
     node[found, N_NEXT] = reg[NODE_FREE]
     reg[NODE_FREE] = found
 
@@ -163,13 +168,10 @@ def count_orders(state: State, side: int, worst: int) -> int:
     count = int64(0)
     index = state.reg[OWN + side]
     while index >= worst and index >= 0:
-        last = int64(state.tail[side * state.reg[WIDTH] + index, TAIL_NODE]) - 1
+        last = youngest(state, side * state.reg[WIDTH] + index)
         each = last
         while True:
-            slot = int64(state.node[each, N_FIRST])
-            while slot >= 0:
-                count += 1
-                slot = int64(state.place[slot, P_NEXT])
+            count += state.node[each, N_RESTING]
             each = int64(state.node[each, N_NEXT])
             if each == last:
                 break
@@ -181,7 +183,7 @@ def count_orders(state: State, side: int, worst: int) -> int:
 def requeue(state: State, position: int, old: int, new: int) -> None:
     """Apply a level's row to the nodes of its price."""
     node_q = state.node_q
-    last = int64(state.tail[position, TAIL_NODE]) - 1
+    last = youngest(state, position)
     model = state.cfg[CFG_QUEUE]
     power = state.cfg_f[CFG_F_POWER]
     each = last
@@ -195,7 +197,7 @@ def requeue(state: State, position: int, old: int, new: int) -> None:
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
 def rejoin(state: State) -> None:
-    """After a gap: the orders of each price go to its back, in their order of arrival, as one node."""
+    """After a gap: the orders of each price go to its back, in their order of arrival."""
     for side in range(2):
         index = state.reg[OWN + side]
         while index >= 0:
@@ -205,29 +207,14 @@ def rejoin(state: State) -> None:
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def rejoin_price(state: State, position: int) -> None:
-    """Merge the nodes of one price into its oldest and put it at the back."""
-    node = state.node
-    place = state.place
-    oldest = int64(node[state.tail[position, TAIL_NODE] - 1, N_NEXT])
-    each = int64(node[oldest, N_NEXT])
-    while each != oldest:
-        slot = int64(node[each, N_FIRST])
-        last = node[oldest, N_LAST]
-        place[last, P_NEXT] = slot
-        place[slot, P_PREV] = last
-        node[oldest, N_LAST] = node[each, N_LAST]
-        while slot >= 0:
-            place[slot, P_NODE] = oldest
-            slot = int64(place[slot, P_NEXT])
-        after = int64(node[each, N_NEXT])
-        state.home[each, H_SIDE] = -1
-        node[each, N_NEXT] = state.reg[NODE_FREE]
-        state.reg[NODE_FREE] = each
-        each = after
-    state.tail[position, TAIL_NODE] = oldest + 1
-    state.tail[position, TAIL_PACKET] = state.reg[PACKET] & LOW_BITS
-    node[oldest, N_NEXT] = oldest
-    node[oldest, N_PREV] = oldest
-    state.home[oldest, H_PACKET] = state.reg[PACKET]
-    state.node_q[oldest, Q_AHEAD] = ahead_on_arrival(state.cfg[CFG_QUEUE], state.qty[position])
-    state.node_q[oldest, Q_TRADED] = 0.0
+    """Put the nodes of one price at its back, as if all had been hung just now."""
+    last = youngest(state, position)
+    set_youngest(state, position, last, state.reg[PACKET])
+    each = last
+    while True:
+        state.home[each, H_PACKET] = state.reg[PACKET]
+        state.node_q[each, Q_AHEAD] = ahead_on_arrival(state.cfg[CFG_QUEUE], state.qty[position])
+        state.node_q[each, Q_TRADED] = 0.0
+        each = int64(state.node[each, N_NEXT])
+        if each == last:
+            break

@@ -22,6 +22,7 @@ from tidewright.engine.layout import (
     O_NUMBER,
     O_PRICE,
     O_QTY,
+    PACKET,
     RESTING,
     RESTING_STATE,
     TAG,
@@ -43,6 +44,7 @@ from tidewright.market.codes import (
     REJECTED,
     UNKNOWN_ORDER,
 )
+from tidewright.market.ladder import WIDTH
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -108,7 +110,7 @@ def rest(state: State, slot: int, lane: int, side: int, index: int) -> None:
     key = price if side == 0 else -price
     if key > state.lane[lane, L_BOUND + side]:
         state.lane[lane, L_BOUND + side] = key
-    join(state, slot, side, index)
+    join(state, slot, side, side * state.reg[WIDTH] + index, state.reg[PACKET])
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]

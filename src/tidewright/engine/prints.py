@@ -3,29 +3,34 @@
 import math
 
 import numpy as np
-from numba import int64, njit
+from numba import int64, njit, uint64
 
 from tidewright.engine.arrivals import room_for
 from tidewright.engine.layout import (
     CFG_PARITY,
     EPOCH,
+    F_VOLUME,
+    F_WIN,
+    L_CLOSED,
+    L_KNOWN,
+    L_POSITION,
     L_PRINT,
     L_USED,
+    N_END,
     N_FIRST,
     N_NEXT,
     O_LEAVES,
     O_PRICE,
     OWN,
-    P_NEXT,
     PRINTS,
     Q_AHEAD,
     Q_TRADED,
     QUEUE_UNKNOWN,
-    TAIL_NODE,
     State,
 )
-from tidewright.engine.nodes import count_orders, next_own
+from tidewright.engine.nodes import count_orders, next_own, youngest
 from tidewright.engine.orders import fill
+from tidewright.engine.prefetch import fetch
 from tidewright.engine.slots import lane_of
 from tidewright.engine.taken import take_from, taken_of
 from tidewright.market.ladder import BEST, WIDTH, Ladder, next_level
@@ -61,7 +66,7 @@ def on_print(state: State, side: int, index: int, qty: int, ts: int, known: int)
 def fill_price(state: State, position: int, qty: int, beyond: bool, ts: int, known: int) -> None:
     """Let a print of some lots reach the orders of one price; ``beyond``: the print's price is worse than theirs."""
     node = state.node
-    last = int64(state.tail[position, TAIL_NODE]) - 1
+    last = youngest(state, position)
     each = int64(node[last, N_NEXT])
     while True:
         after = int64(node[each, N_NEXT])
@@ -82,10 +87,14 @@ def fill_price(state: State, position: int, qty: int, beyond: bool, ts: int, kno
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def fill_node(state: State, each: int, available: int, ts: int, known: int) -> None:
     """Give each lane in a node what a print has left for it."""
+    node = state.node
     order = state.order
-    slot = int64(state.node[each, N_FIRST])
-    while slot >= 0:
-        after = int64(state.place[slot, P_NEXT])
+    end = int64(node[each, N_END])
+    fetch_lanes(state, each, end)
+    for column in range(N_FIRST, end):
+        slot = int64(node[each, uint64(column)])
+        if slot < 0:
+            continue
         lane = lane_of(state, slot)
         if state.lane[lane, L_PRINT] != state.reg[PRINTS]:
             state.lane[lane, L_PRINT] = state.reg[PRINTS]
@@ -96,7 +105,25 @@ def fill_node(state: State, each: int, available: int, ts: int, known: int) -> N
         if lots > 0:
             state.lane[lane, L_USED] += lots
             fill(state, slot, lots, order[slot, O_PRICE], int64(1), ts, known)
-        slot = after
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def fetch_lanes(state: State, each: int, end: int) -> None:
+    """Fetch what the fills of a node's orders will touch: orders first, then their lanes."""
+    for column in range(N_FIRST, end):
+        slot = int64(state.node[each, uint64(column)])
+        if slot >= 0:
+            fetch(state.place, slot, 0)
+            fetch(state.order, slot, 0)
+    for column in range(N_FIRST, end):
+        slot = int64(state.node[each, uint64(column)])
+        if slot >= 0:
+            lane = int64(lane_of(state, slot))
+            fetch(state.lane, lane, L_KNOWN)
+            fetch(state.lane, lane, L_POSITION)
+            fetch(state.lane, lane, L_CLOSED)
+            fetch(state.lane_f, lane, F_VOLUME)
+            fetch(state.lane_f, lane, F_WIN)
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
@@ -140,21 +167,21 @@ def touch_level(state: State, side: int, level_position: int, reach: int, ts: in
     order = state.order
     own = state.reg[OWN + side]
     while own >= reach:
-        last = int64(state.tail[side * state.reg[WIDTH] + own, TAIL_NODE]) - 1
+        last = youngest(state, side * state.reg[WIDTH] + own)
         each = int64(node[last, N_NEXT])
         while True:
             after_node = int64(node[each, N_NEXT])
             final = each == last
-            slot = int64(node[each, N_FIRST])
-            while slot >= 0:
-                after = int64(state.place[slot, P_NEXT])
+            for column in range(N_FIRST, int64(node[each, N_END])):
+                slot = int64(node[each, uint64(column)])
+                if slot < 0:
+                    continue
                 lane = lane_of(state, slot)
                 net = state.qty[level_position] - taken_of(state, lane, level_position)
                 lots = min(order[slot, O_LEAVES], net)
                 if lots > 0:
                     take_from(state, lane, level_position, lots)
                     fill(state, slot, lots, order[slot, O_PRICE], int64(1), ts, known)
-                slot = after
             if final:
                 break
             each = after_node
@@ -168,16 +195,15 @@ def touch_whole(state: State, side: int, reach: int, ts: int, known: int) -> Non
     order = state.order
     own = state.reg[OWN + side]
     while own >= 0 and own >= reach:
-        last = int64(state.tail[side * state.reg[WIDTH] + own, TAIL_NODE]) - 1
+        last = youngest(state, side * state.reg[WIDTH] + own)
         each = int64(node[last, N_NEXT])
         while True:
             after_node = int64(node[each, N_NEXT])
             final = each == last
-            slot = int64(node[each, N_FIRST])
-            while slot >= 0:
-                after = int64(state.place[slot, P_NEXT])
-                fill(state, slot, order[slot, O_LEAVES], order[slot, O_PRICE], int64(1), ts, known)
-                slot = after
+            for column in range(N_FIRST, int64(node[each, N_END])):
+                slot = int64(node[each, uint64(column)])
+                if slot >= 0:
+                    fill(state, slot, order[slot, O_LEAVES], order[slot, O_PRICE], int64(1), ts, known)
             if final:
                 break
             each = after_node

@@ -28,7 +28,7 @@ _ENTRY: Final = 4  # int64 of the table an array takes: address and up to three 
 _ARRAYS: Final[dict[str, tuple[Any, int, tuple[int, ...]]]] = {
     "qty": (types.int64, 1, ()),
     "mark": (types.uint8, 1, ()),
-    "tail": (types.int32, 2, (at.TAIL_FIELDS,)),
+    "tail": (types.int64, 1, ()),
     "taken_head": (types.int32, 1, ()),
     "epoch": (types.int32, 1, ()),
     "reg": (types.int64, 1, ()),
@@ -61,7 +61,7 @@ _ARRAYS: Final[dict[str, tuple[Any, int, tuple[int, ...]]]] = {
     "tally": (types.float64, 1, ()),
 }
 # Arrays of which no kernel asks the length: their first dimension is said to be 0, and numba's care for indices that
-# count from the end, which nothing here uses, folds away.
+# count from the end, which nothing here uses, folds away. (Elsewhere an index of type uint64 does the same.)
 _UNSIZED: Final = frozenset(
     "qty mark tail taken_head epoch reg cfg cfg_f features node home node_q order place "
     "lane lane_f tag alive params target tally".split()
@@ -147,12 +147,12 @@ def _lower(name: str) -> None:
 
         outer = dimensions - len(inner)
         shape = [entry(1 + i) for i in range(outer)] + [ir.Constant(word, size) for size in inner]
-        if name in _UNSIZED:
-            shape[0] = ir.Constant(word, 0)
         item = context.get_abi_sizeof(context.get_data_type(element))
         strides = [ir.Constant(word, item)]
         for size in reversed(shape[1:]):
             strides.insert(0, builder.mul(strides[0], size))
+        if name in _UNSIZED:
+            shape[0] = ir.Constant(word, 0)
         array = make_array(array_type)(context, builder)
         pointer = builder.inttoptr(entry(0), context.get_data_type(element).as_pointer())
         populate_array(array, pointer, shape, strides, ir.Constant(word, item), None)

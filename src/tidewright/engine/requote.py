@@ -4,10 +4,9 @@ import math
 from typing import Final
 
 import numpy as np
-from numba import int64, njit
+from numba import int64, njit, uint64
 
 from tidewright.engine.accounts import catch_up_knowledge, worth
-from tidewright.engine.arrivals import arrive_or_wait, push
 from tidewright.engine.layout import (
     ACT_AT,
     B_ARRIVAL,
@@ -16,7 +15,6 @@ from tidewright.engine.layout import (
     BATCH_HEAD,
     BATCH_TAIL,
     CAPTURE_HEAD,
-    CFG_CHECK_BALANCE,
     CFG_CURVE,
     CFG_CYCLE,
     CFG_F_LIMITS,
@@ -24,13 +22,6 @@ from tidewright.engine.layout import (
     CFG_F_TICK,
     CFG_LIMITED,
     CFG_LOT_UNITS,
-    CFG_MAX_NOTIONAL,
-    CFG_MAX_ORDERS,
-    CFG_MAX_PRICE,
-    CFG_MAX_QTY,
-    CFG_MIN_NOTIONAL,
-    CFG_MIN_PRICE,
-    CFG_MIN_QTY,
     CFG_STRATEGY,
     CURVE_COUNT,
     DONE,
@@ -39,41 +30,25 @@ from tidewright.engine.layout import (
     F_NEWEST,
     F_PEAK,
     F_START,
-    FREE,
     GROW_KNOWN,
-    IN_GAP,
     KNOWN_ROOM,
     L_ALIVE,
-    L_BOUND,
-    L_CANCELS,
     L_CUT,
     L_HALTED,
     L_KNOWN,
     L_KNOWN_FIRST,
     L_LIMITED,
     L_MINUTE,
-    L_ORDERS,
-    L_RESTING,
     L_SENT,
-    L_SLOT_FREE,
     LANES,
     MSG_TAIL,
     NEVER,
     NEW_DAY,
-    NUMBER,
-    O_LEAVES,
-    O_NUMBER,
     O_PRICE,
     O_QTY,
-    P_NEXT,
-    P_WHOSE,
     PENDING,
-    REST_FIRST,
-    REST_LAST,
-    RESTING,
-    RESTING_STATE,
     SAMPLES,
-    SENT,
+    SLOTS,
     START,
     V_ASK,
     V_ASK_QTY,
@@ -83,14 +58,9 @@ from tidewright.engine.layout import (
     V_WHOLE,
     State,
 )
-from tidewright.engine.nodes import join, leave
-from tidewright.engine.orders import cancel
-from tidewright.engine.prefetch import fetch
+from tidewright.engine.replacing import fetch_orders, find_room, replace
 from tidewright.engine.sampling import sample
-from tidewright.engine.slots import set_state, state_of, whose
-from tidewright.market.codes import LIMIT, POST_ONLY
 from tidewright.market.features import PRICE_CHANGE, VARIANCE, imbalance
-from tidewright.market.ladder import BEST, LOW, PLACED, WIDTH, Ladder, index_of
 from tidewright.risk.gate import DAILY_LOSS, Exposure, Standing, gate, halted, latched
 from tidewright.risk.limits import LimitValues
 from tidewright.strategies.dispatch import quote
@@ -102,8 +72,8 @@ MINUTE_NS: Final = 60_000_000_000
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def room_to_act(state: State) -> int:
     """DONE if the pool holds all that lanes may come to know of the arrivals of a decision, else GROW_KNOWN."""
-    orders = 2 * state.alive.shape[1] * state.reg[LANES]  # of which each may be rejected, and none takes
-    return GROW_KNOWN if state.reg[KNOWN_ROOM] < orders else DONE
+    # Each new order may be rejected, and none takes; half of the slots are for orders that are being cancelled.
+    return GROW_KNOWN if 2 * state.reg[KNOWN_ROOM] < state.reg[SLOTS] else DONE
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -142,8 +112,9 @@ def act(state: State, arrived: int) -> None:
     if arrived == 1:
         find_room(state)
     first = reg[MSG_TAIL]
-    for lane in range(reg[LANES]):
-        if lane + 1 < reg[LANES]:
+    lanes = reg[LANES]
+    for lane in range(lanes):
+        if lane + 1 < lanes:
             fetch_orders(state, int64(lane) + 1)
         if state.lane[lane, L_KNOWN_FIRST] >= 0:
             catch_up_knowledge(state, int64(lane), now)
@@ -155,7 +126,8 @@ def act(state: State, arrived: int) -> None:
         if curve:
             state.curve[reg[CURVE_COUNT], lane] = equity
         if whole:
-            requote(state, int64(lane), view, arrived, at)
+            bids, asks = ask(state, int64(lane), view)
+            replace(state, int64(lane), bids, asks, arrived, at)
     reg[SAMPLES] += 1
     if curve:
         state.curve_ts[reg[CURVE_COUNT]] = now
@@ -183,49 +155,8 @@ def send_batch(state: State, at: int) -> None:
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
-def fetch_orders(state: State, lane: int) -> None:
-    """Fetch the orders of the lane that comes next."""
-    for side in range(2):
-        for i in range(state.lane[lane, L_ALIVE + side]):
-            slot = int64(state.alive[2 * lane + side, i])
-            fetch(state.order, slot)
-            fetch(state.place, slot)
-
-
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
-def fetch_levels(state: State, side: int, count: int) -> None:
-    """Fetch what hangs on the prices that a lane wants, as far as they lie in the window."""
-    width = state.reg[WIDTH]
-    for i in range(count):
-        index = index_of(Ladder(state.qty, state.reg), side, state.target[2 * side, i])
-        if 0 <= index < width:
-            fetch(state.tail, side * width + index)
-
-
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
-def find_room(state: State) -> None:
-    """Note between which prices a post-only order of a side passes the price filter and the book."""
-    reg = state.reg
-    cfg = state.cfg
-    low = reg[LOW]
-    high = low + reg[WIDTH] - 1
-    reg[REST_FIRST] = max(low, max(cfg[CFG_MIN_PRICE], int64(1)))
-    reg[REST_LAST] = min(high, cfg[CFG_MAX_PRICE])
-    reg[REST_FIRST + 1] = reg[REST_FIRST]
-    reg[REST_LAST + 1] = reg[REST_LAST]
-    if reg[BEST + 1] >= 0:
-        reg[REST_LAST] = min(reg[REST_LAST], high - reg[BEST + 1] - 1)
-    if reg[BEST] >= 0:
-        reg[REST_FIRST + 1] = max(reg[REST_FIRST + 1], low + reg[BEST] + 1)
-    plain = reg[IN_GAP] == 0 and reg[PLACED] == 1 and cfg[CFG_CHECK_BALANCE] == 0
-    if not plain:  # every order takes the long way
-        reg[REST_LAST] = -1
-        reg[REST_LAST + 1] = -1
-
-
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
-def requote(state: State, lane: int, view: View, arrived: int, at: int) -> None:
-    """Ask a lane's strategy, apply the limits, and send the difference to what the lane believes alive."""
+def ask(state: State, lane: int, view: View) -> tuple[int, int]:
+    """Ask a lane's strategy and apply the limits: how many bids and asks it wants, all of different prices."""
     target = state.target
     quotes = Quotes(target[0], target[1], target[2], target[3])
     seen = View(
@@ -247,15 +178,7 @@ def requote(state: State, lane: int, view: View, arrived: int, at: int) -> None:
     bids, asks = quote(state.cfg[CFG_STRATEGY], seen, state.params[lane], quotes)
     if state.cfg[CFG_LIMITED] == 1:
         bids, asks = limit(state, lane, seen, bids, asks)
-    bids = merge(state, int64(0), bids)
-    asks = merge(state, int64(1), asks)
-    if arrived == 1:
-        fetch_levels(state, int64(0), bids)
-        fetch_levels(state, int64(1), asks)
-    bids_there = keep_wanted(state, lane, int64(0), bids, arrived, at)
-    asks_there = keep_wanted(state, lane, int64(1), asks, arrived, at)
-    send_missing(state, lane, int64(0), bids, bids_there, arrived, at)
-    send_missing(state, lane, int64(1), asks, asks_there, arrived, at)
+    return merge(state, int64(0), bids), merge(state, int64(1), asks)
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -330,8 +253,8 @@ def merge(state: State, side: int, count: int) -> int:
     price = state.target[2 * side]
     qty = state.target[2 * side + 1]
     ordered = int64(1)
-    while ordered < count and (price[ordered] > price[ordered - 1]) == (side == 1):
-        if price[ordered] == price[ordered - 1]:
+    while ordered < count and (price[uint64(ordered)] > price[uint64(ordered - 1)]) == (side == 1):
+        if price[uint64(ordered)] == price[uint64(ordered - 1)]:
             break
         ordered += 1
     if ordered >= count:  # from the best outwards, as strategies write them: all different
@@ -349,125 +272,3 @@ def merge(state: State, side: int, count: int) -> int:
             qty[kept] = qty[i]
             kept += 1
     return kept
-
-
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
-def keep_wanted(state: State, lane: int, side: int, count: int, arrived: int, at: int) -> int:
-    """Cancel the orders of a side that are not wanted; a mask of the targets that are there."""
-    price = state.target[2 * side]
-    qty = state.target[2 * side + 1]
-    alive = state.alive[2 * lane + side]
-    order = state.order
-    row = state.lane[lane]
-    there = int64(0)
-    kept = int64(0)
-    gone = int64(0)
-    free = row[L_SLOT_FREE]
-    for i in range(row[L_ALIVE + side]):
-        slot = int64(alive[i])
-        found = int64(-1)
-        for j in range(count):
-            if order[slot, O_PRICE] == price[j] and order[slot, O_QTY] == qty[j] and (there >> j) & 1 == 0:
-                found = int64(j)
-                break
-        if found >= 0:
-            there |= int64(1) << found
-            alive[kept] = slot
-            kept += 1
-        elif arrived == 0:
-            push(state, ~slot)
-        elif state_of(state, slot) == RESTING_STATE:
-            leave(state, slot)
-            set_state(state, slot, FREE)
-            state.place[slot, P_NEXT] = free
-            free = slot
-            gone += 1
-        else:
-            row[L_SLOT_FREE] = free
-            cancel(state, slot, at)
-            free = row[L_SLOT_FREE]
-    row[L_SLOT_FREE] = free
-    row[L_ALIVE + side] = kept
-    if arrived == 1 and kept == 0:  # none rests: who comes next need not look for own orders in its way
-        row[L_BOUND + side] = -NEVER
-    row[L_RESTING] -= gone
-    row[L_CANCELS] += gone
-    state.reg[RESTING] -= gone
-    return there
-
-
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
-def send_missing(state: State, lane: int, side: int, count: int, there: int, arrived: int, at: int) -> None:
-    """Send new post-only orders for the targets that are not there.
-
-    One that arrives at once and obviously may rest is put into its queue here; any other goes the way of all orders.
-    """
-    reg = state.reg
-    cfg = state.cfg
-    order = state.order
-    place = state.place
-    row = state.lane[lane]
-    price_of = state.target[2 * side]
-    qty_of = state.target[2 * side + 1]
-    alive = state.alive[2 * lane + side]
-    first = reg[REST_FIRST + side] if arrived == 1 else int64(1)
-    last = reg[REST_LAST + side] if arrived == 1 else int64(0)
-    sign = 1 - 2 * side
-    start = reg[LOW] if side == 0 else -reg[LOW] - reg[WIDTH] + 1  # an index is sign * price - start
-    bound = -row[L_BOUND + 1 - side]
-    least, most = cfg[CFG_MIN_QTY], cfg[CFG_MAX_QTY]
-    small, large = cfg[CFG_MIN_NOTIONAL], cfg[CFG_MAX_NOTIONAL]
-    room = cfg[CFG_MAX_ORDERS] - row[L_RESTING]
-    held = row[L_ALIVE + side]
-    number = reg[NUMBER]
-    free = row[L_SLOT_FREE]
-    best = row[L_BOUND + side]
-    resting = int64(0)
-    for i in range(count):
-        if (there >> i) & 1 == 1:
-            continue
-        price = price_of[i]
-        qty = qty_of[i]
-        slot = free
-        free = int64(place[slot, P_NEXT])
-        number += 1
-        order[slot, O_PRICE] = price
-        order[slot, O_QTY] = qty
-        order[slot, O_LEAVES] = qty
-        order[slot, O_NUMBER] = number
-        alive[held] = slot
-        held += 1
-        key = sign * price
-        if (
-            first <= price <= last
-            and least <= qty <= most
-            and small <= price * qty <= large
-            and resting < room
-            and key < bound
-        ):
-            place[slot, P_WHOSE] = whose(lane, RESTING_STATE, side, LIMIT, POST_ONLY)
-            resting += 1
-            best = max(best, key)
-            join(state, slot, side, key - start)
-            continue
-        place[slot, P_WHOSE] = whose(lane, SENT, side, LIMIT, POST_ONLY)
-        if arrived == 0:
-            push(state, slot)
-            continue
-        row[L_SLOT_FREE] = free
-        row[L_RESTING] += resting
-        reg[RESTING] += resting
-        row[L_BOUND + side] = best
-        arrive_or_wait(state, slot, at)
-        free = row[L_SLOT_FREE]
-        room = cfg[CFG_MAX_ORDERS] - row[L_RESTING]
-        resting = int64(0)
-        bound = -row[L_BOUND + 1 - side]
-        best = row[L_BOUND + side]
-    row[L_SLOT_FREE] = free
-    row[L_RESTING] += resting
-    reg[RESTING] += resting
-    row[L_BOUND + side] = best
-    row[L_ORDERS] += number - reg[NUMBER]
-    reg[NUMBER] = number
-    row[L_ALIVE + side] = held

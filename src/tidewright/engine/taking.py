@@ -10,8 +10,9 @@ from tidewright.engine.latency import response_at
 from tidewright.engine.layout import (
     CFG_IMPACT,
     CFG_PARITY,
-    H_PACKET,
+    H_TURN,
     IMPACT_NONE,
+    N_END,
     N_FIRST,
     N_NEXT,
     NEVER,
@@ -19,13 +20,12 @@ from tidewright.engine.layout import (
     O_NUMBER,
     O_PRICE,
     O_QTY,
-    P_NEXT,
     P_NODE,
     Q_AHEAD,
-    TAIL_NODE,
     WHOLE,
     State,
 )
+from tidewright.engine.nodes import youngest
 from tidewright.engine.orders import die, fill
 from tidewright.engine.slots import kind_of, lane_of, rests, side_of, tif_of
 from tidewright.engine.taken import take_from, taken_of
@@ -133,21 +133,18 @@ def expire_stray(state: State, lane: int, side: int, index: int, now: int) -> No
             if (
                 rests(state, int64(each), lane, side)
                 and index_of(Ladder(state.qty, state.reg), side, state.order[each, O_PRICE]) == index
-                and (found < 0 or packet_of(state, int64(each)) < packet_of(state, found))
+                and (found < 0 or turn_of(state, int64(each)) < turn_of(state, found))
             ):
                 found = int64(each)
         if found < 0:
             return
-        first_there = int64(state.node[state.place[found, P_NODE], N_FIRST])
-        while lane_of(state, first_there) != lane:
-            first_there = int64(state.place[first_there, P_NEXT])
-        die(state, first_there, int64(EXPIRED), now, int64(SELF_TRADE))
+        die(state, own_in_node(state, lane, int64(state.place[found, P_NODE])), int64(EXPIRED), now, int64(SELF_TRADE))
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
-def packet_of(state: State, slot: int) -> int:
-    """Packet after which a resting order joined its queue."""
-    return state.home[state.place[slot, P_NODE], H_PACKET]
+def turn_of(state: State, slot: int) -> int:
+    """How early the node of a resting order was made."""
+    return state.home[state.place[slot, P_NODE], H_TURN]
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -192,19 +189,27 @@ def paid_price(state: State, slot: int, price: int, extra: int) -> int:
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
+def own_in_node(state: State, lane: int, each: int) -> int:
+    """First order of a lane in a node, -1: none."""
+    for column in range(N_FIRST, int64(state.node[each, N_END])):
+        slot = int64(state.node[each, column])
+        if slot >= 0 and lane_of(state, slot) == lane:
+            return slot
+    return int64(-1)
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def next_own_at(state: State, lane: int, position: int, after: int) -> int:
     """First order of a lane in the queue of a price, -1: none."""
-    last = int64(state.tail[position, TAIL_NODE]) - 1
+    last = youngest(state, position)
     if last < 0:
         return after
     each = last
     while True:
         each = int64(state.node[each, N_NEXT])
-        slot = int64(state.node[each, N_FIRST])
-        while slot >= 0:
-            if lane_of(state, slot) == lane:
-                return slot
-            slot = int64(state.place[slot, P_NEXT])
+        slot = own_in_node(state, lane, each)
+        if slot >= 0:
+            return slot
         if each == last:
             return after
 

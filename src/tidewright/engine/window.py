@@ -27,7 +27,7 @@ def move(state: State, low: int) -> None:
     shift(state.epoch, width, up, 0)
     reg[at.KNOWN_FROM : at.KNOWN_FROM + 2] = width
     _move_taken(state, width, up)
-    _move_nodes(state, width, low)
+    _move_nodes(state, width, low, up)
     _find_own(state, width)
 
 
@@ -59,16 +59,20 @@ def _forget(state: State, each: int) -> None:
     state.reg[at.TAKEN_ROOM] += 1
 
 
-def _move_nodes(state: State, width: int, low: int) -> None:
+def _move_nodes(state: State, width: int, low: int, up: int) -> None:
     """Nodes that left hang nowhere; those that came back are hung up again, the oldest first."""
-    home = state.home
-    used = np.flatnonzero(home[:, at.H_SIDE] >= 0)
-    for each in used[np.argsort(home[used, at.H_PACKET], kind="stable")]:
-        side, offset = int(home[each, at.H_SIDE]), int(home[each, at.H_PRICE]) - low
+    home, node = state.home, state.node
+    used = np.flatnonzero(node[:, at.N_RESTING] > 0)
+    for each in used[np.argsort(home[used, at.H_TURN] >> 1)]:
+        side, before = int(home[each, at.H_TURN]) & 1, int(node[each, at.N_POSITION])
+        if before >= 0:
+            index = before - side * width
+            home[each, at.H_PRICE] = low - up + (index if side == 0 else width - 1 - index)
+        offset = int(home[each, at.H_PRICE]) - low
         inside = 0 <= offset < width
         position = side * width + (offset if side == 0 else width - 1 - offset)
-        if home[each, at.H_POSITION] >= 0:
-            home[each, at.H_POSITION] = position if inside else -1
+        if before >= 0:
+            node[each, at.N_POSITION] = position if inside else -1
             state.reg[at.STRAY] += not inside
         elif inside:
             state.reg[at.STRAY] -= 1
@@ -79,9 +83,9 @@ def _hang(state: State, each: int, position: int) -> None:
     """Hang a node at the end of its price's ring: the level has just come back, so all nodes there are older."""
     node = state.node
     state.node_q[each] = (at.QUEUE_UNKNOWN, 0.0)
-    state.home[each, at.H_POSITION] = position
-    last = int(state.tail[position, at.TAIL_NODE]) - 1
-    state.tail[position] = (each + 1, state.home[each, at.H_PACKET] & LOW_BITS)
+    node[each, at.N_POSITION] = position
+    last = int(state.tail[position] & LOW_BITS) - 1
+    state.tail[position] = (state.home[each, at.H_PACKET] & LOW_BITS) << at.TAIL_SHIFT | (each + 1)
     if last < 0:
         state.mark[position] |= 1
         node[each, at.N_NEXT] = node[each, at.N_PREV] = each
