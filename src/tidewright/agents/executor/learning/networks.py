@@ -151,13 +151,13 @@ class Actor:
         means, *logits = torch.split(outputs, [self.spaces.continuous, *self.spaces.discrete])
         return means, [torch.log_softmax(part, 0) for part in logits]
 
-    def draw(self, outputs: Tensor, normal: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
-        """Continuous and discrete parts, given standard normals (continuous, n) and numbers in [0, 1) (parts, n)."""
+    def draw(self, outputs: Tensor, noise: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """Both parts, given what is added to the means (continuous, n) and numbers in [0, 1) (parts, n)."""
         means, logs = self.parts(outputs)
         discrete = torch.empty(uniform.shape, dtype=torch.int64, device=uniform.device)
         for index, part in enumerate(logs):
             torch.sum(uniform[index] > part.exp().cumsum(0)[:-1], 0, out=discrete[index])
-        return means + normal * self.log_deviation.exp(), discrete
+        return means + noise, discrete
 
     def log_chance(self, scaled: Tensor, logs: Sequence[Tensor], discrete: Tensor) -> Tensor:
         """Log density of continuous parts, in deviations off their means, plus log probability of discrete ones."""

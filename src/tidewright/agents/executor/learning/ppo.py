@@ -253,7 +253,8 @@ class Learner:
         outputs = torch.empty((spaces.continuous + sum(spaces.discrete), horizon, lanes), device=device)
         continuous = torch.empty((spaces.continuous, horizon, lanes), device=device)
         discrete = torch.empty((parts, horizon, lanes), dtype=torch.int64, device=device)
-        normal = torch.randn((horizon, spaces.continuous, lanes), generator=generator, device=device)
+        noise = torch.randn((horizon, spaces.continuous, lanes), generator=generator, device=device)
+        noise *= actor.log_deviation.exp()
         uniform = torch.rand((horizon, parts, lanes), generator=generator, device=device)
         signals = np.zeros((3, horizon, lanes), np.float32)  # reward, terminated, ended
         cut: list[tuple[int, Any, Tensor]] = []  # step, lanes and where they were when their episode was cut
@@ -262,7 +263,7 @@ class Learner:
         seen[:, 0] = torch.from_numpy(self._observation).t()
         for t in range(horizon):
             outputs[:, t] = actor.tower.forward(seen[:, t])
-            continuous[:, t], discrete[:, t] = actor.draw(outputs[:, t], normal[t], uniform[t])
+            continuous[:, t], discrete[:, t] = actor.draw(outputs[:, t], noise[t], uniform[t])
             step = self.environment.step(continuous[:, t].t().cpu().numpy(), discrete[:, t].t().cpu().numpy())
             ended = step.terminated | step.truncated
             self._observation, led = self._frames.push(step.observation, step.last, ended)
