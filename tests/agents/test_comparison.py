@@ -8,6 +8,7 @@ from tidewright.agents.comparison.contenders import Effort, Fixed, History, Tune
 from tidewright.agents.comparison.contest import compare, held_out
 from tidewright.agents.comparison.learned import Learned, School, usual
 from tidewright.agents.executor.policy import Policy
+from tidewright.agents.executor.policy_run import settings_of
 from tidewright.cli.seat_option import shipped
 from tidewright.market.clock import SECOND
 from tidewright.market.errors import UsageError
@@ -76,10 +77,14 @@ def test_the_future_changes_no_parameters(tape):
     cut = int(np.searchsorted(tape.data.ts, windows[1].end_ns + CYCLE, side="right"))
     early = Tape(tape.path, tape.instrument, tape.meta, tape.data.rows(0, cut))
     least = replace(SMALL, candidates=8, learning=1)
-    whole = compare([tape], fees_bp=(1.0,), window="25m", effort=least).heats[0]
+
+    def learning():
+        return [one for one in usual() if one.name in ("tuned GLFT", "RL", "RL + optimizer")]
+
+    whole = compare([tape], learning, fees_bp=(1.0,), window="25m", effort=least).heats[0]
     length = windows[0].end_ns - windows[0].start_ns
     share = (windows[0].start_ns - early.start_ns) // CYCLE / ((early.end_ns - early.start_ns) // CYCLE)
-    part = compare([early], fees_bp=(1.0,), train=share, window=length / SECOND, effort=least).heats[0]
+    part = compare([early], learning, fees_bp=(1.0,), train=share, window=length / SECOND, effort=least).heats[0]
     for a, b in zip(whole.rows, part.rows, strict=True):
         assert a.params[: len(b.params)] == b.params
         assert a.curve[: len(b.curve)] == b.curve
@@ -108,7 +113,9 @@ def test_a_given_policy_sits_as_it_is(tape):
     assert [one.name for one in usual(SHIPPED)] == SIX
     heat = compare([tape], lambda: [alone], fees_bp=(0.0,), window="35m", effort=SMALL).heats[0]
     assert alone.runner.policy is SHIPPED
-    assert heat.rows[0].trials == SMALL.candidates
+    assert heat.rows[0].trials == 0
+    learned = settings_of(SHIPPED)
+    assert (heat.rows[0].params[0]["gamma"], heat.rows[0].params[0]["kappa"]) == (learned.gamma, learned.kappa)
 
 
 def test_tuning_happens_once(tape):

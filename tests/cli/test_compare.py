@@ -18,11 +18,11 @@ def call(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, s
 
 def test_json_is_the_last_line_and_a_page_is_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     synthesize(tmp_path / "tape", hours=2.5, seed=11)
-    few = ("--candidates", "8", "--generations", "1", "--fees", "0,2", "--learning", "1", "--window", "35m")
+    few = ("--candidates", "8", "--generations", "1", "--fees", "2", "--learning", "1", "--window", "35m")
     code, out, err = call(capsys, "--tape", tmp_path / "tape", *few, "--json", "--html", tmp_path / "page.html")
     answer = json.loads(out.splitlines()[-1])
     assert code == 0
-    assert [found["maker_bp"] for found in answer["comparisons"]] == [0.0, 2.0]
+    assert [found["maker_bp"] for found in answer["comparisons"]] == [2.0]
     names = [row["name"] for row in answer["comparisons"][0]["contenders"]]
     assert names == ["traditional", "tuned A-S", "tuned GLFT", "optimizer", "RL", "RL + optimizer"]
     assert all(name in err for name in names)

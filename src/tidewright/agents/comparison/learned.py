@@ -5,10 +5,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from tidewright.agents.comparison.contenders import Adaptive, Contender, History, rules
 from tidewright.agents.executor.environment_tape import STRATEGY, Randomisation, TapeSettings
-from tidewright.agents.executor.learning.evolution import Evolution, EvolutionSettings, evolve
+from tidewright.agents.executor.learning.evolution import Evolution, EvolutionSettings
 from tidewright.agents.executor.policy import Policy
+from tidewright.agents.executor.policy_run import settings_of
 from tidewright.agents.executor.reward import Reward
 from tidewright.agents.executor.seat import Sitter
 from tidewright.agents.executor.seat_fit import TUNED, mismatches
@@ -21,6 +24,10 @@ from tidewright.market.errors import UsageError
 from tidewright.market.tape import Tape
 
 SEARCHED: Final = Space(tuple(Dimension(name, ends["low"], ends["high"], "log") for name, ends in TUNED.items()))
+# A base rule it begins with: half a spread of 7.5 basis points, as the traditional bot's. A policy can quarter or
+# quadruple that. The other is tuned first; where that one is wide, a policy finds no way back to the market.
+BASE: Final = {"kappa": 1.0 / 7.5, "gamma": 5e-4}
+JUDGED: Final = 5  # last generations by whose reward it is decided which of the two is kept
 EPISODE: Final = 120  # cycles of a stretch it learns on, at most
 SHARE: Final = 0.25  # of the history that one such stretch may take
 LANES: Final = 64  # policies tried in a generation
@@ -40,13 +47,13 @@ class Taught:
 class School:
     """Teaches one policy before the first window; whoever asks again is given the same.
 
-    The base rule is tuned first, alone, then a policy that shapes its quotes is evolved on the same history, with the
-    fee, latency, queue model, sizes and limits of the contest.
+    A policy is evolved on the history over each of two base rules, one with a hand-set spread and one that was tuned,
+    with the fee, latency, queue model, sizes and limits of the contest; the one that earned more there is kept.
 
     Attributes
     ----------
     policy
-        A policy that is seated as it is; ``None``: one is evolved.
+        A policy that is seated as it is, over the base rule it learned with; ``None``: one is evolved.
     """
 
     policy: Policy | None = None
@@ -59,21 +66,29 @@ class School:
         return self._taught
 
     def _learn(self, history: History) -> Taught:
-        memory, incumbent = Memory(), complete(STRATEGY, history.sizes)
-        found = history.search(STRATEGY, incumbent, memory, SEARCHED)
-        keep = found.chosen < 0 or bool(found.reason)
-        params = incumbent if keep else dict(found.inside[found.chosen].params)
-        trading = _trading(history, params)
-        policy, trials = self.policy, memory.trials
-        if policy is None:
-            known = history.tape
-            earlier = Tape(known.path, known.instrument, known.meta, known.data.rows(0, history.rows))
-            settings = EvolutionSettings(history.effort.learning, LANES, STRETCHES, sigma=0.1, rate=0.05)
-            policy = evolve(Evolution([earlier], trading, settings, history.effort.seed))
-            trials += settings.generations * settings.lanes
-        elif policy.spaces.discrete[0] != trading.levels + 1:
-            trading = replace(trading, levels=policy.spaces.discrete[0] - 1)
-        return Taught(params, SteeredLanes(policy, trading), trials)
+        if self.policy is not None:
+            learned = settings_of(self.policy)
+            params = complete(STRATEGY, {"gamma": learned.gamma, "kappa": learned.kappa, **history.sizes})
+            trading = replace(_trading(history, params), levels=learned.levels)
+            return Taught(params, SteeredLanes(self.policy, trading), 0)
+        begun = complete(STRATEGY, {**BASE, **history.sizes})
+        memory = Memory()
+        found = history.search(STRATEGY, begun, memory, SEARCHED)
+        tuned = begun if found.chosen < 0 or found.reason else dict(found.inside[found.chosen].params)
+        tried = [_evolved(history, params) for params in ([begun, tuned] if tuned != begun else [begun])]
+        _, best = max(tried, key=lambda one: one[0])
+        return replace(best, trials=memory.trials + sum(one.trials for _, one in tried))
+
+
+def _evolved(history: History, params: dict[str, float]) -> tuple[float, Taught]:
+    """A policy over a base rule, and its mean reward on what it learned on in the last generations."""
+    trading, known = _trading(history, params), history.tape
+    earlier = Tape(known.path, known.instrument, known.meta, known.data.rows(0, history.rows))
+    settings = EvolutionSettings(history.effort.learning, LANES, STRETCHES, sigma=0.1, rate=0.05)
+    evolution = Evolution([earlier], trading, settings, history.effort.seed)
+    rewards = [evolution.generation().reward for _ in range(settings.generations)]
+    taught = Taught(params, SteeredLanes(evolution.policy(), trading), settings.generations * settings.lanes)
+    return float(np.mean(rewards[-JUDGED:])), taught
 
 
 def _trading(history: History, params: Mapping[str, float]) -> TapeSettings:
@@ -105,7 +120,7 @@ class Learned:
 
     name: str
     school: School
-    meaning: str = "a policy evolved over a tuned base rule, before the first window"
+    meaning: str = "a policy evolved before the first window"
     strategy: str = STRATEGY
     trials: int = 0
     runner: SteeredLanes | None = None
@@ -146,9 +161,7 @@ def usual(policy: Policy | None = None) -> list[Contender]:
     """
     school = School(policy)
     both = "the same policy, the base rule under it re-tuned by the optimizer before every window"
-    alone = (
-        Learned("RL", school) if policy is None else Learned("RL", school, "the given policy over a tuned base rule")
-    )
+    alone = Learned("RL", school) if policy is None else Learned("RL", school, "the given policy")
     return [*rules(), alone, LearnedAdaptive("RL + optimizer", STRATEGY, {}, both, school=school)]
 
 
