@@ -201,7 +201,10 @@ def main(say: Callable[[str], None] = print) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path(".bench") / "cycle_latency.jsonl", help="one line a pair of turns"
     )
+    parser.add_argument("--core", type=int, help="the one core that session and optimizer share: the worst case")
     options = parser.parse_args()
+    if options.core is not None:
+        os.sched_setaffinity(0, {options.core})
     options.out.parent.mkdir(exist_ok=True)
     modes = [name.strip() for name in options.modes.split(";")] if options.modes else list(MODES)
     if options.rounds:

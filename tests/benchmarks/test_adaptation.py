@@ -13,9 +13,9 @@ def test_minutes_run_from_the_switch_until_nine_tenths_are_regained() -> None:
     assert told(course, [1.0, 0.2, 0.5, 0.95], SWITCH)["minutes"] == 180.0
     assert told(course, [1.0, 0.95, 0.5, 0.5], SWITCH)["minutes"] == 0.0  # it was right already
     assert told(course, [1.0, 0.2, 0.5, 0.5], SWITCH)["minutes"] is None  # the first was given up before the switch
-    assert AFTER == 300 * MINUTE
-    assert told(course, [1.0, 0.2, 0.5, 0.95], SWITCH)["held"] == pytest.approx(0.4)
-    assert told(course, [1.0, 0.3, 0.6, -0.2], SWITCH)["share"] == pytest.approx((0.3 + 2 * 0.6 - 2 * 0.2) / 5.0)
+    assert AFTER == 240 * MINUTE
+    assert told(course, [1.0, 0.2, 0.5, 0.95], SWITCH)["held"] == pytest.approx(0.25)
+    assert told(course, [1.0, 0.3, 0.6, -0.2], SWITCH)["share"] == pytest.approx((0.3 + 2 * 0.6 - 0.2) / 4.0)
 
 
 def test_what_is_regained_lies_between_the_old_and_the_best() -> None:

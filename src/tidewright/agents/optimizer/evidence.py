@@ -89,6 +89,11 @@ class Pair:
         part = np.zeros_like(difference) if drift is None else drift[:, candidate] - drift[:, incumbent]
         return cls(difference, part)
 
+    @property
+    def lasting(self) -> float:
+        """Mean difference a cycle, of the drift only the part that lasts."""
+        return float((self.difference - (1.0 - DRIFT_WEIGHT) * self.drift).mean())
+
 
 def block_length(cycles: int) -> int:
     """Cycles in a block: twice the cube root of the sample, the usual order for a bootstrap of means."""

@@ -181,9 +181,9 @@ def study(
     increments = outside[1].increments
     differences = (increments[:, :-1] - increments[:, -1:])[:, np.array(better)]
     choices = effective_choices(differences)
-    pairs = (Pair.of(judged.increments, judged.drift, chosen) for judged in (outside[1], inside[1]))
-    evidence = paired(next(pairs), plan.horizon, choices, rng, next(pairs))
-    reason = "" if evidence.mean > 0 else "out of sample the incumbent earned more than the best of the candidates"
+    later, earlier = (Pair.of(judged.increments, judged.drift, chosen) for judged in (outside[1], inside[1]))
+    evidence = paired(later, plan.horizon, choices, rng, earlier)
+    reason = "" if later.lasting > 0 else "out of sample the incumbent earned more than the best of the candidates"
     if outside[0][chosen].score <= TOO_FEW:
         reason = "out of sample none of the candidates traded enough to be judged"
     return Findings(
