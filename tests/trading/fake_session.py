@@ -99,7 +99,7 @@ class Stage:
             self.feed,
             self.cycles,
             self.database,
-            lambda instrument: TapeWriter(folder / "tape", instrument, growing=True, resume=True),
+            lambda instrument: published(TapeWriter(folder / "tape", instrument, growing=True, resume=True)),
             line,
             (lambda now: self.seen.append((now.stage, now.cycle, len(now.quotes))),),
             chair=Chair(folder, chosen) if chosen.seat.used else None,
@@ -118,6 +118,12 @@ class Stage:
 
     def at(self, number: int) -> int:
         return START + number * CYCLE
+
+
+def published(tape: TapeWriter) -> TapeWriter:
+    """The tape, readable from the beginning: as bootstrap hands it out."""
+    tape.publish()
+    return tape
 
 
 def rows_of(path: Path) -> int:
