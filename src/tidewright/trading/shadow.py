@@ -215,7 +215,8 @@ def open_shadow(
 
     The engine is compiled, or loaded, here: not while quotes stand.
     """
-    terms = replace(terms, touch_only=detail_of(Tape.open(tape.path).meta).touch_only)
+    told = Tape.open(tape.path).meta if tape.rows else {}  # a new session's tape has not been published yet
+    terms = replace(terms, touch_only=detail_of(told).touch_only)
     Shadow(instrument, terms, agents, sitters).feed(columns([(0, 0, RESET, PACKET_END, 0, 0)]))
     shadow = Shadow(instrument, terms, agents, sitters)
     if tape.rows:
