@@ -8,7 +8,7 @@ near them by their correlation.
 """
 
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -92,6 +92,11 @@ class SurrogateSampler:
         if len(known) < 2:
             return plain(moves.even(self._space, count, rng))
         task = _Task(history.rows(known), rng)
+        with _one_thread():
+            return plain(self._search(task, history.pending, count, rng))
+
+    def _search(self, task: "_Task", pending: F64, count: int, rng: np.random.Generator) -> F64:
+        """Fit the model, draw candidates, refine around the best, and choose a batch."""
         self._model.fit(self._space.features(task.units), task.outputs, rng)
         centres = task.units[: max(8, min(64, len(task.units) // 3))]
         found = np.concatenate(
@@ -106,7 +111,7 @@ class SurrogateSampler:
             score = np.concatenate([score, self._score(new, task)])
         _, first = np.unique(found, axis=0, return_index=True)
         first = first[np.argsort(-score[first], kind="stable")][: max(_SHORTLIST, 3 * count)]
-        return plain(self._batch(found[first], history.pending, task, count))
+        return self._batch(found[first], pending, task, count)
 
     def thinking(self, history: History, count: int) -> float:
         """Seconds: the model's, and what choosing a batch adds."""
@@ -146,6 +151,20 @@ class SurrogateSampler:
             if taken.all():
                 break
         return units[np.array(chosen, np.int64)]
+
+
+def _one_thread() -> Any:
+    """Linear algebra in one thread: for matrices this small the others only spin, and sums come out the same anywhere.
+
+    Returns
+    -------
+    context manager
+        Until its end.
+    """
+    import scipy.linalg  # noqa: F401 - only what is loaded can be told
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(limits=1, user_api="blas")
 
 
 class _Task:
