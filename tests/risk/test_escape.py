@@ -39,8 +39,17 @@ def test_it_never_turns_the_position_over_nor_leaves_the_collar(
     assert waited > patience and order.qty_lots + standing <= abs(position)
     assert order.side == (SELL if position > 0 else BUY)
     worst = min(own, math.inf if collar is None else collar)
-    edge = 1.0 if mid2 < 100 else 1e-6 * mid2  # a price of no ticks is no price
-    assert abs(order.price_ticks - mid2 / 2) <= worst * mid2 / 2 + edge
+    reach = worst * mid2 / 2 if collar is not None and collar * mid2 < 1 else max(worst * mid2 / 2, 0.5)
+    rounded = 0.5 if reach < 0.5 else 0.0  # away from the opposite side: it does not fill
+    least_price = 1.0 if mid2 < 4 else 0.0  # a price of no ticks is no price
+    assert abs(order.price_ticks - mid2 / 2) <= reach + rounded + least_price + 1e-6 * mid2
+
+
+def test_a_collar_narrower_than_half_a_tick_still_reaches_the_nearest_price():
+    coarse = Escape(patience=0, slices=1, collar=0.01)
+    assert taking(coarse, 1, 5, 21) == (SELL, 10, 5)  # bid 10, ask 11
+    assert taking(coarse, 1, -5, 21) == (BUY, 11, 5)
+    assert taking(coarse, 1, 5, 21, price_collar=0.01) == (SELL, 11, 5)  # a limit is a limit: it waits
 
 
 def test_slices_and_collar_must_make_sense():

@@ -27,7 +27,8 @@ class Escape:
         left, and so on; >= 1.
     collar
         Most that a price may be worse than the mid, fraction in (0, 1): what is not filled within it waits for the next
-        decision.
+        decision. Where it is less than half a tick, the nearest price beyond the mid may be taken all the same: nobody
+        can stand nearer.
     """
 
     patience: int = 1
@@ -75,7 +76,7 @@ def taking(
     least_lots, most_lots
         Smallest order that the venue takes (less is left to a later slice), and the largest by other limits.
     price_collar
-        Limit on any order's price, fraction of the mid; the tighter of the two holds.
+        Limit on any order's price, fraction of the mid; the tighter of the two holds, and this one to the tick.
     """
     free = abs(position_lots) - standing_lots
     if waited <= escape.patience or free <= 0 or mid2_ticks <= 0:
@@ -86,6 +87,9 @@ def taking(
     if lots <= 0:
         return None
     collar = escape.collar if price_collar is None else min(escape.collar, price_collar)
+    reach = collar * mid2_ticks / 2.0
+    if price_collar is None or price_collar * mid2_ticks >= 1.0:
+        reach = max(reach, 0.5)
     if position_lots > 0:
-        return Taking(SELL, max(1, math.ceil(mid2_ticks * (1.0 - collar) / 2.0)), lots)
-    return Taking(BUY, max(1, math.floor(mid2_ticks * (1.0 + collar) / 2.0)), lots)
+        return Taking(SELL, max(1, math.ceil(mid2_ticks / 2.0 - reach)), lots)
+    return Taking(BUY, max(1, math.floor(mid2_ticks / 2.0 + reach)), lots)
