@@ -9,6 +9,7 @@ import numpy as np
 
 from tests.reference.book import Row
 from tests.reference.model import Model, Report, Settings
+from tests.reference.quoting import LimitSet
 from tests.reference.statistics import slow_statistics
 from tidewright.market.codes import (
     ASK,
@@ -253,8 +254,10 @@ def run(which: str, case: Case) -> list[Result]:
 
 
 def limits_of(case: Case) -> Limits | None:
-    chosen = [None if value == float("inf") else value for value in case.settings.limits]
-    return None if all(value is None for value in chosen) else Limits(*chosen)
+    wanted = case.settings.limits
+    if wanted == LimitSet():
+        return None
+    return Limits(**{name: None if value == float("inf") else value for name, value in wanted._asdict().items()})
 
 
 def engine_columns(rows: Iterable[Row]) -> object:

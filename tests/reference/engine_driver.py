@@ -13,7 +13,7 @@ from tidewright.market.codes import PACKET_END, UNIT
 from tidewright.market.tape import Columns, columns
 
 
-def config_of(case: Case) -> ReplayConfig:
+def config_of(case: Case, record_fills: int = 2) -> ReplayConfig:
     settings = case.settings
     return ReplayConfig(
         start_ns=settings.start_ns,
@@ -25,7 +25,7 @@ def config_of(case: Case) -> ReplayConfig:
         feed_ns=settings.feed_ns,
         window_ticks=settings.window_ticks,
         limits=limits_of(case),
-        record_fills=2,
+        record_fills=record_fills,
         record_equity=1,
         parity=settings.parity,
         touch_only=settings.touch_only,
@@ -42,13 +42,13 @@ def latency_of(settings: Settings) -> SampledLatency | LatencyTable | None:
     return None if settings.latency is None else SampledLatency(**vars(settings.latency))
 
 
-def new_replay(case: Case) -> Replay:
+def new_replay(case: Case, record_fills: int = 2) -> Replay:
     params = None
     if case.strategy is not None:
         params = {name: np.array([one[name] for one in case.params]) for name in case.params[0]}
     return Replay(
         case.instrument(),
-        config_of(case),
+        config_of(case, record_fills),
         strategy=case.strategy,
         params=params,
         lanes=lane_count(case),
@@ -78,8 +78,8 @@ class Feeder:
             self.fed = stop
 
 
-def drive(case: Case) -> list[Result]:
-    replay = new_replay(case)
+def drive(case: Case, record_fills: int = 2) -> list[Result]:
+    replay = new_replay(case, record_fills)
     feeder = Feeder(case.rows, case.slice_packets)
     numbers: list[list[int]] = [[] for _ in range(lane_count(case))]
     for at, actions in schedule(case):

@@ -9,10 +9,11 @@ from itertools import pairwise
 
 from tests.reference.book import Book, Packet, Row, packets
 from tests.reference.matching import Matching
-from tests.reference.quoting import Known, limited, merged, strategy_quotes
-from tests.reference.records import Report, Sample, Settings
+from tests.reference.quoting import Known, limited, merged, strategy_quotes, taken
+from tests.reference.records import Order, Report, Sample, Settings
 from tidewright.market.codes import (
     BUY,
+    IOC,
     LIMIT,
     POST_ONLY,
     SELL,
@@ -22,6 +23,7 @@ from tidewright.market.instrument import Instrument
 from tidewright.strategies.view import View
 
 DAY_NS = 86_400_000_000_000
+MINUTE_NS = 60_000_000_000
 
 
 class Lane(Matching):
@@ -38,6 +40,9 @@ class Lane(Matching):
         self.limited = 0  # decisions at which a limit cut quotes
         self.mids: list[int] = []  # mid2 of the view at each decision with a whole view
         self.day_start: Sample | None = None
+        self.leaving = 0  # decisions in a row at which the position had to go
+        self.clear_ns = 0  # when it has heard that all orders are withdrawn
+        self.sent_ns: list[int] = []  # when new orders were sent
 
     def start_ns(self) -> int | None:
         """ "t = start + k*cycle, k = 1, 2, ..., start given or the first packet's ts" """
@@ -115,10 +120,35 @@ class Lane(Matching):
         view = self.what_it_sees(now, sample.position)
         assert self.strategy is not None
         bids, asks = strategy_quotes(self.strategy, view, self.params)
-        wanted = len(bids) + len(asks)
-        bids, asks = limited(self.known(sample, view), self.settings.limits, bids, asks)
-        self.limited += len(bids) + len(asks) < wanted
-        self.reach(now, {BUY: merged(bids), SELL: merged(asks)})
+        known = self.known(sample, view)
+        alive = [order for order in self.orders if not self.known_dead(order, now) and not order.cancel_sent]
+        standing = tuple([(o.price, o.qty) for o in alive if o.side == side] for side in (BUY, SELL))
+        verdict = limited(known, self.settings.limits, bids, asks, standing)  # type: ignore[arg-type]
+        self.limited += verdict.cut
+        waited, self.leaving = self.leaving, self.leaving + 1 if verdict.leaving else 0
+        if not verdict.leaving or waited < self.settings.limits.flatten_patience:
+            self.sent_ns += [now] * verdict.new
+            self.reach(now, {BUY: merged(verdict.bids), SELL: merged(verdict.asks)})
+        elif waited == self.settings.limits.flatten_patience:
+            self.clear_ns = self.line_busy + self.settings.response(self.line_busy)
+            self.reach(now, {BUY: [], SELL: []})
+        elif now >= self.clear_ns and not alive and all(fill.known_ns <= now for fill in self.fills):
+            self.take_out(now, known, waited, view.mid2)
+
+    def take_out(self, now: int, known: Known, waited: int, mid2: int) -> None:
+        """The position is left by taking: nothing of what was sent before can still fill."""
+        limits, filters = self.settings.limits, self.instrument.filters
+        least = math.ceil(filters.min_notional / self.instrument.quote_units)
+        order = taken(known, limits, waited, mid2, filters.min_qty_lots, least)
+        if order is None or known.sent >= limits.orders_per_minute:
+            return
+        sign, price, lots = order
+        assert lots <= abs(known.position), "it never turns the position over"
+        self.sent_ns.append(now)
+        self.submit(BUY if sign > 0 else SELL, LIMIT, IOC, price, lots, self.line_busy)
+
+    def known_dead(self, order: Order, now: int) -> bool:
+        return order.died_known_ns is not None and order.died_known_ns <= now
 
     def known(self, sample: Sample, view: View) -> Known:
         entry = self.entry_price(sample.ts)
@@ -132,6 +162,9 @@ class Lane(Matching):
             day_equity=float(self.equity(self.day_start) / UNIT),
             entry_price=None if entry is None else entry * self.instrument.tick,
             volatility=view.volatility,
+            best_bid=view.best_bid,
+            best_ask=view.best_ask,
+            sent=sum(ts > sample.ts - MINUTE_NS for ts in self.sent_ns),
         )
 
     def what_it_sees(self, now: int, position: int) -> View:
@@ -175,8 +208,7 @@ class Lane(Matching):
         arrival = self.line_busy
         missing = {side: list(quotes) for side, quotes in targets.items()}
         for order in sorted(self.orders, key=lambda o: o.side):  # bids, then asks, in order of sending
-            known_dead = order.died_known_ns is not None and order.died_known_ns <= now
-            if known_dead or order.cancel_sent:
+            if self.known_dead(order, now) or order.cancel_sent:
                 continue
             if (order.price, order.qty) in missing[order.side]:
                 missing[order.side].remove((order.price, order.qty))
@@ -193,8 +225,7 @@ class Lane(Matching):
         pool = levels * (1 + max(1, -(-self.settings.most_entry() // self.settings.cycle_ns)))
         held = 0
         for order in self.orders:
-            known_dead = order.died_known_ns is not None and order.died_known_ns <= now
-            free = order.state == "dead" and (known_dead or order.cancel_sent)
+            free = order.state == "dead" and (self.known_dead(order, now) or order.cancel_sent)
             held += order.side == side and not free
         assert held <= pool, f"{held} orders of a side alive, the pool has {pool}"
 

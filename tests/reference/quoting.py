@@ -1,4 +1,4 @@
-"""Target quotes of the strategies and the four limits, written from ENGINE.md without the project's code.
+"""Target quotes of the strategies and what limits leave of them, written from ENGINE.md without the project's code.
 
 `avellaneda_stoikov` alone goes through the project's function in its plain Python form.
 """
@@ -21,6 +21,11 @@ class LimitSet(NamedTuple):
     stop_loss: float = math.inf
     daily_loss: float = math.inf
     volatility_cutoff: float = math.inf
+    orders_per_minute: float = math.inf
+    flatten: bool = False
+    flatten_patience: float = 1
+    flatten_slices: int = 2
+    flatten_collar: float = 0.01
 
 
 def grid_quotes(view: View, params: dict[str, float]) -> tuple[list[Quote], list[Quote]]:
@@ -81,30 +86,93 @@ class Known(NamedTuple):
     day_equity: float
     entry_price: Fraction | None  # average entry price of the position in quote, None when flat
     volatility: float
+    best_bid: int = 0
+    best_ask: int = 0
+    sent: int = 0  # new orders in the last 60 s
 
 
-def limited(known: Known, limits: LimitSet, bids: list[Quote], asks: list[Quote]) -> tuple[list[Quote], list[Quote]]:
+class Verdict(NamedTuple):
+    """What limits leave of the quotes."""
+
+    bids: list[Quote]
+    asks: list[Quote]
+    cut: bool  # whether a limit cut something
+    leaving: bool  # whether the position has to go
+    new: int  # how many of the quotes are no orders yet, before those on one tick are made one
+
+
+def limited(
+    known: Known,
+    limits: LimitSet,
+    bids: list[Quote],
+    asks: list[Quote],
+    standing: tuple[list[Quote], list[Quote]] = ([], []),
+) -> Verdict:
     """The quotes that the limits leave ("Limits (risk): what they are measured against")."""
+    wanted = len(bids) + len(asks)
     # "daily loss: equity against equity at the day's start"
-    if known.equity < known.day_equity * (1.0 - limits.daily_loss):
-        return [], []
+    lost = known.equity < known.day_equity * (1.0 - limits.daily_loss)
     # "volatility cut-off: EWMA volatility a cycle"
-    if known.volatility > limits.volatility_cutoff:
-        return [], []
+    if lost or known.volatility > limits.volatility_cutoff:
+        bids, asks = [], []
     # "stop loss: unrealised loss over the position's entry value": nothing that adds to the position
+    stopped = False
     if known.entry_price is not None and known.position != 0:
         gain = known.mid / float(known.entry_price) - 1.0
-        if known.position > 0 and -gain > limits.stop_loss:
-            bids = []
-        if known.position < 0 and gain > limits.stop_loss:
-            asks = []
+        stopped = (-gain if known.position > 0 else gain) > limits.stop_loss
+    if stopped and known.position > 0:
+        bids = []
+    if stopped and known.position < 0:
+        asks = []
+    # "flatten: one order of the whole position, one tick inside the opposite best"; not while volatility alone halts
+    leaving = limits.flatten and known.position != 0
+    leaving = leaving and (lost or (stopped and known.volatility <= limits.volatility_cutoff))
+    if leaving and known.position > 0:
+        asks = [(known.best_bid + 1, known.position)]
+    elif leaving and known.best_ask > 1:
+        bids = [(known.best_ask - 1, -known.position)]
+    elif leaving:
+        bids = []
     # "max_position_share: inventory deviation plus open orders of that side, notional over equity"
-    return _fit(known, limits, bids, 1), _fit(known, limits, asks, -1)
+    fitting, sent = _fit(known, limits, bids, 1, standing[0], known.sent)
+    others, sent = _fit(known, limits, asks, -1, standing[1], sent)
+    return Verdict(fitting, others, leaving or len(fitting) + len(others) < wanted, leaving, sent - known.sent)
 
 
-def _fit(known: Known, limits: LimitSet, quotes: list[Quote], sign: int) -> list[Quote]:
-    for count in range(len(quotes), 0, -1):
-        lots = known.position * sign + sum(qty for _, qty in quotes[:count])
-        if float(lots) * known.lot * known.mid <= limits.max_position_share * known.equity:
-            return quotes[:count]
-    return []
+def _fit(
+    known: Known, limits: LimitSet, quotes: list[Quote], sign: int, standing: list[Quote], sent: int
+) -> tuple[list[Quote], int]:
+    """Quotes of a side that fit, and how many orders are new with them."""
+    there = list(standing)
+    fitting: list[Quote] = []
+    for quote in quotes:
+        lots = known.position * sign + sum(qty for _, qty in [*fitting, quote])
+        if lots > 0 and float(lots) * known.lot * known.mid > limits.max_position_share * known.equity:
+            break
+        if quote in there:
+            there.remove(quote)
+        elif sent >= limits.orders_per_minute:  # "Most new orders in any 60 seconds"
+            continue
+        else:
+            sent += 1
+        fitting.append(quote)
+    return fitting, sent
+
+
+def taken(
+    known: Known, limits: LimitSet, waited: int, mid2: int, min_qty: int, min_notional: int
+) -> tuple[int, int, int] | None:
+    """The order that leaves by taking: sign, price, lots. "in so many immediate-or-cancel orders, one a decision; none
+    of them further from the mid than this", nor less than the venue takes.
+    """
+    sign = -1 if known.position > 0 else 1
+    reach = max(limits.flatten_collar * (mid2 * 0.5), 0.5)
+    price = math.ceil(mid2 * 0.5 - reach) if sign < 0 else math.floor(mid2 * 0.5 + reach)
+    price = max(1, price)
+    least = max(min_qty, math.ceil(Fraction(min_notional, price)))
+    whole = abs(known.position)
+    slices_left = max(1, limits.flatten_slices - (waited - int(limits.flatten_patience) - 1))
+    lots = min(whole, max(math.ceil(Fraction(whole, slices_left)), least))
+    if whole - lots < least:
+        lots = whole
+    return (sign, price, lots) if 0 < lots >= least else None

@@ -88,6 +88,7 @@ class Market:
         self.mid = mid
         self.stride = stride
         self.levels: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        self.drift = 0  # ticks that the mid moves each time it does
 
     def put(self, side: int, price: int, qty: int) -> tuple[int, int, int]:
         if qty > 0:
@@ -134,6 +135,9 @@ class Market:
     def walk(self) -> None:
         if self.calm:
             return
+        if self.drift:
+            self.mid = max(30, self.mid + self.drift * self.choose.several(1, 0, 2))
+            return
         step = self.choose.several(1, 1, 2, self.stride)
         self.mid = max(3, self.mid + self.choose.several(0, 0, 0, 1, -1) * step)
 
@@ -176,9 +180,12 @@ class Market:
         return [self.level(), self.print(), self.level(), self.print()], 0
 
 
-def random_rows(choose: Chooser, packets: int, calm: bool, stride: int = 1, start: int = 1000) -> list[Row]:
+def random_rows(
+    choose: Chooser, packets: int, calm: bool, stride: int = 1, start: int = 1000, mid: int = 40, drift: int = 0
+) -> list[Row]:
     """A tape that starts, most of the time, with a whole book."""
-    market = Market(choose, 40, stride, calm)
+    market = Market(choose, mid, stride, calm)
+    market.drift = drift
     ts = start
     late = choose.several(0, 1, 2)  # no receipts, receipts, receipts with trouble
     rows: list[Row] = []
@@ -398,6 +405,11 @@ def random_limits(choose: Chooser) -> LimitSet:
         stop_loss=choose.several(0.0123, inf, 0.0123, 0.0517),
         daily_loss=choose.several(inf, 0.00131, 0.0127),
         volatility_cutoff=choose.several(inf, 0.0113, 0.0411),
+        orders_per_minute=choose.several(inf, inf, 7.0, 31.0),
+        flatten=choose.several(False, True),
+        flatten_patience=choose.several(1, 0, 2, inf),
+        flatten_slices=choose.several(2, 1, 3),
+        flatten_collar=choose.several(0.01, 0.07, 0.3),
     )
 
 
@@ -438,6 +450,7 @@ def strategy_case(choose: Chooser) -> Case:
         settings=settings,
         filters=random_filters(choose),
         maker_fee=choose.several(0, 100_000, -25_000, 33_333_333),
+        taker_fee=choose.several(100_000, 0, 12_345_678),
         strategy=strategy,
         kind=choose.several("spot", "spot", "linear"),
         params=tuple(make(choose) for _ in range(choose.several(1, 2, 4))),
@@ -447,6 +460,41 @@ def strategy_case(choose: Chooser) -> Case:
         restore_at=choose.several(None, rows[len(rows) // 2].ts),
         slice_packets=choose.several(0, 1, 3),
     )
+
+
+def leaving_case(choose: Chooser) -> Case:
+    """Lanes of a strategy in a market that goes one way, under limits that make them leave by taking."""
+    case = strategy_case(choose)
+    start = case.rows[0].ts
+    rows = random_rows(choose, choose.between(20, 60), False, 1, start, 200, choose.several(-1, 1))
+    inf = float("inf")
+    limits = LimitSet(
+        max_position_share=choose.several(inf, inf, 0.3137),
+        stop_loss=choose.several(0.0017, 0.0053, 0.0123),
+        daily_loss=choose.several(inf, 0.00131, 0.000171),
+        volatility_cutoff=choose.several(inf, inf, inf, 0.0113),
+        orders_per_minute=choose.several(inf, inf, inf, 31.0),
+        flatten=True,
+        flatten_patience=choose.several(1, 0, 2),
+        flatten_slices=choose.several(2, 1, 3),
+        flatten_collar=choose.several(0.07, 0.0101, 0.3),
+    )
+    params = {**grid_params(choose), "spread_percentage": choose.several(1.3, 2.5, 0.9), "max_position": 0.1}
+    return replace(
+        case,
+        rows=rows,
+        settings=replace(case.settings, limits=limits, window_ticks=WIDE),
+        strategy="grid",
+        params=tuple({**params, "base_quantity": choose.several(0.007, 0.003, 0.005)} for _ in case.params),
+        cuts=random_cuts(choose, rows),
+        restore_at=choose.several(None, rows[len(rows) // 2].ts),
+    )
+
+
+@st.composite
+def leaving_cases(draw: st.DrawFn) -> Case:
+    """Cases of :func:`leaving_case`."""
+    return leaving_case(Drawn(draw))
 
 
 @st.composite

@@ -10,12 +10,15 @@ from collections.abc import Callable
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from tests.reference.compare import differences
-from tests.reference.driver import Case
+from tests.reference.compare import differences, numbered
+from tests.reference.driver import Case, run_engine
+from tests.reference.engine_driver import drive
 from tests.reference.reduce import reduced
 from tests.reference.tapes import (
     Chooser,
     Rolled,
+    leaving_case,
+    leaving_cases,
     outside_case,
     outside_cases,
     queue_case,
@@ -27,6 +30,7 @@ from tests.reference.tapes import (
     window_case,
     window_cases,
 )
+from tidewright.market.codes import FILL
 
 everyday = settings(
     max_examples=20,
@@ -36,7 +40,7 @@ everyday = settings(
     phases=(Phase.explicit, Phase.generate, Phase.shrink),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
-MAKERS = [queue_case, outside_case, window_case, quotes_case, strategy_case]
+MAKERS = [queue_case, outside_case, window_case, quotes_case, strategy_case, leaving_case]
 
 
 def agree(case: Case) -> None:
@@ -72,6 +76,25 @@ def test_levels_behind_best_quotes_are_unknown_to_both(case: Case) -> None:
 @given(strategy_cases())
 def test_strategy_lanes_live_the_same_life(case: Case) -> None:
     agree(case)
+
+
+@everyday
+@given(leaving_cases())
+def test_lanes_that_have_to_leave_do_so_alike(case: Case) -> None:
+    agree(case)
+
+
+def test_what_is_recorded_changes_nothing_of_how_lanes_leave() -> None:
+    """Where all reports are recorded lanes act when they decide, else when their orders arrive."""
+    takers = 0
+    for seed in range(40):
+        case = leaving_case(Rolled(seed))
+        told, quiet = run_engine(case), drive(case, record_fills=1)
+        for one, other in zip(told, quiet, strict=True):
+            fills = [report for report in one.reports if report.what == FILL]
+            takers += sum(not fill.maker for fill in fills)
+            assert numbered(fills) == numbered(other.reports) and one.equity == other.equity
+    assert takers > 5
 
 
 def agree_on(make: Callable[[Chooser], Case], first: int, count: int) -> None:

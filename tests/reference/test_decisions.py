@@ -24,7 +24,7 @@ from tests.reference.driver import (
 )
 from tests.reference.model import Settings
 from tests.reference.quoting import LimitSet
-from tidewright.market.codes import ACCEPTED, BUY, CANCELLED, FILL, REJECTED, SELL, SNAPSHOT, WOULD_TAKE
+from tidewright.market.codes import ACCEPTED, BUY, CANCELLED, EXPIRED, FILL, REJECTED, SELL, SNAPSHOT, WOULD_TAKE
 from tidewright.market.instrument import Filters
 
 Play = Callable[[Case], Result]
@@ -55,7 +55,7 @@ def case(*packets: list[Row], grid: dict[str, float] | None = None, **settings: 
 
 def told(result: Result) -> list[tuple[str, int, int, int, int]]:
     """(what, ts, side, price, quantity), without what the engine calls an order."""
-    names = {ACCEPTED: "ok", FILL: "fill", REJECTED: "no", CANCELLED: "gone"}
+    names = {ACCEPTED: "ok", FILL: "fill", REJECTED: "no", CANCELLED: "gone", EXPIRED: "expired"}
     return [(names[r.what], r.ts, r.side, r.price, r.qty) for r in result.reports]
 
 
@@ -285,6 +285,58 @@ def test_a_stopped_out_position_is_not_added_to(play: Play) -> None:
         ("gone", SELL, 1010),
         ("ok", SELL, 960),
     ]
+
+
+def leaves(play: Play, *packets: list[Row], **limits: Any) -> list[tuple[str, int, int, int, int]]:
+    """Bought 3 at 990, then the price falls to 950 for good: reports from then on. Taker fee 0."""
+    crash = packet(160, bid(999, 0), bid(990, 0), bid(949, 5), bid(940, 5), ask(951, 5))
+    limit_set = LimitSet(stop_loss=0.03, flatten=True, **limits)
+    result = play(case(packet(150, sold(989, 3)), crash, *packets, limits=limit_set, entry_ns=5, response_ns=5))
+    return [report for report in told(result) if report[1] > 160]
+
+
+def test_a_position_that_has_to_go_is_offered_then_withdrawn_then_taken_out_in_slices(play: Play) -> None:
+    found = leaves(play, quiet(700), flatten_patience=1, flatten_slices=2, flatten_collar=0.01)
+    assert found == [
+        ("gone", 205, SELL, 1010, 3),
+        ("ok", 205, SELL, 950, 3),  # a tick over the best bid
+        ("gone", 305, SELL, 950, 3),  # nobody took it
+        ("ok", 405, SELL, 941, 2),  # ceil(950 - 9.5): half of it, rounded up
+        ("fill", 405, SELL, 949, 2),
+        ("ok", 505, SELL, 941, 1),
+        ("fill", 505, SELL, 949, 1),
+        ("ok", 605, BUY, 940, 3),  # and it goes on: mid 950
+        ("ok", 605, SELL, 960, 3),
+    ]
+
+
+def test_what_is_not_filled_within_the_collar_expires_and_is_tried_again(play: Play) -> None:
+    thin = packet(210, bid(949, 1), bid(940, 0))
+    found = leaves(play, thin, packet(450, bid(949, 4)), quiet(600), flatten_patience=0, flatten_slices=1)
+    assert found == [
+        ("gone", 205, SELL, 1010, 3),
+        ("ok", 305, SELL, 941, 3),
+        ("fill", 305, SELL, 949, 1),
+        ("expired", 305, SELL, 941, 3),
+        ("ok", 405, SELL, 941, 2),  # what the lane took there does not come back
+        ("expired", 405, SELL, 941, 2),
+        ("ok", 505, SELL, 941, 2),
+        ("fill", 505, SELL, 949, 2),
+    ]
+
+
+def test_without_patience_the_post_only_order_waits_on(play: Play) -> None:
+    found = leaves(play, quiet(700), flatten_patience=float("inf"))
+    assert found == [("gone", 205, SELL, 1010, 3), ("ok", 205, SELL, 950, 3)]
+
+
+def test_the_order_rate_counts_any_sixty_seconds(play: Play) -> None:
+    second = 1_000_000_000
+    moves = [packet(k * 10 * second - 5, bid(999 - k + 1, 0), bid(999 - k, 5)) for k in range(1, 9)]
+    result = play(case(*moves, quiet(90 * second), cycle_ns=10 * second, limits=LimitSet(orders_per_minute=3.0)))
+    sent = [ts // second for what, ts, *_ in told(result) if what == "ok"]
+    assert all(sum(ts - 60 < other <= ts for other in sent) <= 3 for ts in sent)
+    assert sent[:3] == [10, 10, 20] and sent[3:5] == [70, 70], "free again 60 s later, not at the next full minute"
 
 
 def test_daily_loss_stops_all_quotes_until_the_next_day(play: Play) -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from tidewright.market.errors import UsageError
 from tidewright.store import schema
 from tidewright.store.database import Database
-from tidewright.trading.lease import SUCCESSION, FencedError, Lease, Lock, retire
+from tidewright.trading.lease import ENDING, SUCCESSION, FencedError, Lease, LeaseRow, Lock, retire
+from tidewright.trading.standby import Standby
 
 
 def row(number):
@@ -69,10 +70,32 @@ def test_a_claim_that_comes_second_fails(tmp_path):
         second.give_back()
     retire(two)
     assert first.read().holder == ""
+    assert not second.claim(token + 10), "what was given back in order is not taken over"
+    assert Lease(two, "standby-3").claim(), "but may be begun anew"
     with pytest.raises(UsageError, match="one of executor"):
         Lease(one, "somebody")
     one.close()
     two.close()
+
+
+def test_a_living_process_that_ends_its_session_is_not_silent(tmp_path):
+    database = Database(tmp_path / "session.db")
+    master = Lease(database)
+    master.claim()
+    assert master.read().ending is False
+    master.beat(ENDING)
+    row = master.read()
+    assert row.ending and row.pid == os.getpid()
+    watching = Standby(tmp_path, database, 1, 1_000_000_000, None, print)
+    assert not any(watching._is_silent(row) for _ in range(20)), "it still ends"
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    dead = LeaseRow(row.token, row.holder, gone.pid, row.beat, True)
+    assert any(watching._is_silent(dead) for _ in range(20)), "it died while it ended"
+    other = Standby(tmp_path, database, 2, 1_000_000_000, None, print)
+    hangs = LeaseRow(row.token, row.holder, row.pid, row.beat)
+    assert not other._is_silent(hangs) and any(other._is_silent(hangs) for _ in range(20)), "alive, and says nothing"
+    database.close()
 
 
 def test_the_lock_is_held_by_one_and_freed_by_death(tmp_path):

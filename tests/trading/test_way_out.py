@@ -1,19 +1,29 @@
 """A live session leaves a position that has to go: post-only first, then by taking, in slices within a collar."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.trading.fake_session import Stage
 from tidewright.market.codes import IOC
-from tidewright.risk.escape import Escape
+from tidewright.market.errors import UsageError
 from tidewright.risk.limits import Limits
 from tidewright.store import schema
 from tidewright.trading.settings import RiskSettings
 from tidewright.venues.interface import VenueStatus
 
 LIMITS = Limits(
-    max_position_share=0.9, stop_loss=0.02, daily_loss=0.5, volatility_cutoff=None, strict=True, flatten=True
+    max_position_share=0.9,
+    stop_loss=0.02,
+    daily_loss=0.5,
+    volatility_cutoff=None,
+    strict=True,
+    flatten=True,
+    flatten_patience=2,
+    flatten_slices=2,
+    flatten_collar=0.02,
 )
-RISK = RiskSettings(dynamic=None, escape=Escape(patience=2, slices=2, collar=0.02))
+RISK = RiskSettings(dynamic=None)
 
 
 def falling(fills, ends=100):
@@ -55,7 +65,7 @@ def test_after_its_patience_it_takes_in_slices_until_it_is_flat(tmp_path):
 
 def test_without_escalation_the_post_only_order_waits_on(tmp_path):
     fills = []
-    made = Stage(tmp_path, 16, falling(fills), limits=LIMITS, risk=RiskSettings(dynamic=None, escape=None))
+    made = Stage(tmp_path, 16, falling(fills), limits=replace(LIMITS, flatten_patience=None), risk=RISK)
     made.run()
     assert len(fills) == 1 and not [row for row in made.database.rows(schema.orders, "s") if row["tif"] == IOC]
 
@@ -78,9 +88,14 @@ def test_what_still_stands_is_never_sold_twice(tmp_path):
 
 
 def test_settings_of_the_way_out_are_read(tmp_path):
-    from tidewright.cli.trade import _escape
+    from tidewright.cli.trade import _way_out
 
-    assert _escape({}) == Escape() and _escape({"enabled": False}) is None
-    assert _escape({"patience": 0, "slices": 1, "collar": 0.05}) == Escape(0, 1, 0.05)
-    with pytest.raises(Exception, match="collar"):
-        _escape({"collar": 2.0})
+    def read(table):
+        return Limits(**_way_out(table))
+
+    assert read({}) == Limits() and read({"enabled": False}) == Limits(flatten_patience=None)
+    told = read({"patience": 0, "slices": 1, "collar": 0.05})
+    assert told == Limits(flatten_patience=0, flatten_slices=1, flatten_collar=0.05)
+    for wrong, why in (({"collar": 2.0}, "collar"), ({"patience": 1.5}, "patience"), ({"slices": 0}, "slices")):
+        with pytest.raises(UsageError, match=why):
+            read(wrong)

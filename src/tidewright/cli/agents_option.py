@@ -10,10 +10,12 @@ from tidewright.strategies import registry
 from tidewright.strategies.custom import is_reference
 from tidewright.trading.settings import StrategyAgent
 
+LEARNED: Final = "learned"
+"""An agent of this name, where nothing else is said of it, is the strategy that the shipped policy steers."""
 AGENT_HELP: Final = "A strategy that trades as an agent of its own on the account; name two or more (docs/agents.md)."
 AGENTS_HELP: Final = (
-    "Strategies that trade together on one account, separated by commas: grid,glft,mean_reversion. "
-    "[default: one strategy]"
+    "Strategies that trade together on one account, separated by commas: grid,glft,mean_reversion; learned is the "
+    "policy that is shipped. [default: one strategy]"
 )
 COORDINATION_HELP: Final = "Pattern in which the agents decide: master_slave, peer_to_peer, hierarchical, democratic."
 
@@ -46,7 +48,9 @@ def of_table(
         own = dict(value)
         policy = str(own.pop("policy", ""))
         file = seat_option.found(policy, path.parent)
-        strategy = str(own.pop("strategy", seat_option.strategy(file) if policy else name))
+        strategy = str(own.pop("strategy", seat_option.strategy(file) if policy else base(name)))
+        if name == LEARNED and not policy and "strategy" not in value:
+            policy = file = str(seat_option.shipped())
         if is_reference(strategy):
             strategy = str(path.parent.absolute() / Path(strategy).expanduser())
         common = {} if policy else _known(strategy, params)  # its sizes are in the proportions it learned with
@@ -54,8 +58,20 @@ def of_table(
     for name in given:
         if name in found:
             raise UsageError(f"agent {name} is named twice")
-        found[name] = of(name, _known(name, params))
+        found[name] = named(name, params)
     return found
+
+
+def base(name: str) -> str:
+    """Strategy of an agent of which only its name is said."""
+    return seat_option.strategy(str(seat_option.shipped())) if name == LEARNED else name
+
+
+def named(name: str, params: Mapping[str, Any]) -> StrategyAgent:
+    """An agent of which only its name is said: a strategy with those parameters it has, or the shipped policy."""
+    if name == LEARNED:  # its sizes are in the proportions it learned with
+        return of(base(name), {}, str(seat_option.shipped()))
+    return of(name, _known(name, params))
 
 
 def parse(text: str) -> tuple[str, ...]:
@@ -70,7 +86,7 @@ def parse(text: str) -> tuple[str, ...]:
     if text and len(names) < 2:
         raise UsageError(f"several agents trade from two on, was {text!r}; with one, name it as --strategy")
     for name in names:
-        registry.strategy(name)
+        registry.strategy(base(name))
         if names.count(name) > 1:
             raise UsageError(f"agent {name} is named twice")
     return names

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from tidewright.cli.fee_option import TIER_HELP, chosen_fees
 from tidewright.cli.figures_table import figures_table
 from tidewright.cli.idle_lanes import idle_lanes
+from tidewright.cli.limit_option import limits_of
 from tidewright.cli.portfolio import amounts, params_by_name, portfolio_answer, rates_of, show_portfolio
 from tidewright.cli.ray_option import Ray, Threads, WithRay, announce
 from tidewright.cli.waiting import waiting
@@ -23,7 +24,6 @@ from tidewright.engine.portfolio import PortfolioResult, backtest_portfolio
 from tidewright.engine.portfolio_plan import by_name
 from tidewright.market.errors import UsageError
 from tidewright.market.tape import Tape
-from tidewright.risk.limits import Limits
 from tidewright.strategies import registry
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -75,6 +75,10 @@ def run(
     ] = None,
     base_inventory: Annotated[str, typer.Option("--base-inventory", help="What a lane starts with, in base.")] = "0",
     limits: Annotated[bool, typer.Option("--limits/--no-limits", help="Apply the default risk limits.")] = False,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option("--limit", help="Apply the risk limits with this one, name=value or name=off (docs/risk.md)."),
+    ] = None,
     fills: Annotated[Path | None, typer.Option("--fills", help="Write the fills to this parquet file.")] = None,
     equity: Annotated[
         Path | None, typer.Option("--equity", help="Write the equity curve to this parquet file.")
@@ -98,7 +102,7 @@ def run(
         "cycle": cycle,
         "latency": latency,
         "queue": queue,
-        "limits": Limits() if limits else None,
+        "limits": limits_of(limit or [], strict=False) if limits or limit else None,
         "base_inventory": base_inventory,
         "record_fills": True if fills is not None else None,
     }
@@ -187,7 +191,8 @@ def _steered(context: typer.Context, tape: Tape, file: Path, options: dict[str, 
     if wrong:
         raise UsageError(f"a policy runs by itself in one lane: {', '.join(wrong)} cannot be given with --policy")
     own = ("cycle", "latency", "queue", "limits", "capital")
-    asked = {name: value for name, value in options.items() if name not in own or given(name)}
+    told = {name for name in own if given(name)} | ({"limits"} if given("limit") else set())
+    asked = {name: value for name, value in options.items() if name not in own or name in told}
     return backtest_policy(tape, Policy.load(file), **asked)
 
 

@@ -133,7 +133,8 @@ def demo(
         raise UsageError(f"seed must be >= 0, was {seed}")
     speed, epoch_ns = parse_pace(pace), parse_duration(epoch)
     team = _team_alone(agents, strategy, policy)
-    strategy, seat = _who_trades(team[0] if team else strategy, policy, challenger, override, sizing, tape, console)
+    first = agents_option.base(team[0]) if team else strategy
+    strategy, seat = _who_trades(first, policy, challenger, override, sizing, tape, console)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     # A third of an epoch to think in, beside the trading: waiting for it at once would be waiting at every epoch.
     think = max(1, epoch_ns // (max(3, len(team)) * CYCLE))  # several are asked about in turn
@@ -219,7 +220,7 @@ def _unfit(seat: SeatSettings, maker_fee: int | None) -> str:
 def _team(names: Sequence[str], params: Mapping[str, float]) -> dict[str, StrategyAgent]:
     """Agents with their strategies' own defaults, and the demo's sizes."""
     sizes = {name: value for name, value in params.items() if name in ("base_quantity", "max_position")}
-    return {name: agents_option.of(name, sizes) for name in names}
+    return {name: agents_option.named(name, sizes) for name in names}
 
 
 def _whole_cycles(hours: float) -> int:

@@ -8,6 +8,7 @@ import orjson
 import typer
 from rich.console import Console
 
+from tidewright.cli.limit_option import limits_of
 from tidewright.cli.waiting import waiting
 from tidewright.market.clock import parse_duration
 from tidewright.market.errors import NotFoundError, UsageError
@@ -62,7 +63,7 @@ def stress(
     told = {} if file is None else _toml(file)
     own = read_scenarios({"scenario": told["scenario"]}) if "scenario" in told else []
     shocks = _chosen(own, scenario)
-    limits = _limits(limit or [])
+    limits = limits_of(limit or [], strict=True)
     present: stress_book.Present | None = None
     if "holding" in told:
         present = stress_book.of_holdings(told, limits)
@@ -115,29 +116,6 @@ def _chosen(own: list[Any], names: list[str] | None) -> list[Any]:
         if name not in known:
             raise UsageError(f"scenario must be one of {', '.join(known)}, was {name!r}")
     return [known[name] for name in names] if names else list(known.values())
-
-
-def _limits(words: list[str]) -> Any:
-    from dataclasses import fields
-
-    from tidewright.risk.limits import Limits
-
-    known = {field.name for field in fields(Limits)}
-    values: dict[str, Any] = {"strict": True}
-    for word in words:
-        name, equals, text = word.partition("=")
-        if not equals or name not in known:
-            raise UsageError(f"--limit takes name=value with a name of {', '.join(sorted(known))}, was {word!r}")
-        if name in ("strict", "flatten"):
-            if text not in ("true", "false"):
-                raise UsageError(f"--limit {name} must be true or false, was {text!r}")
-            values[name] = text == "true"
-            continue
-        try:
-            values[name] = None if text == "off" else float(text)
-        except ValueError:
-            raise UsageError(f"--limit {name} must be a number or off, was {text!r}") from None
-    return Limits(**values)
 
 
 def _runs(

@@ -26,7 +26,6 @@ from tidewright.market.errors import ConfigError, TidewrightError, UsageError
 from tidewright.measure.report_table import render
 from tidewright.risk.correlation import Watch
 from tidewright.risk.dynamic import Rules
-from tidewright.risk.escape import Escape
 from tidewright.risk.limits import Limits
 from tidewright.risk.portfolio import PortfolioLimits
 from tidewright.strategies import registry
@@ -74,9 +73,9 @@ _TABLES: Final = {
         "strategies",
         "neighbours",
     },
-    "limits": {field.name for field in fields(Limits)},
+    "limits": {field.name for field in fields(Limits) if not field.name.startswith("flatten_")},
     "portfolio": {"holdings", *(field.name.removesuffix("_ns") for field in fields(PortfolioLimits))},
-    "flatten": {"enabled", *(field.name for field in fields(Escape))},
+    "flatten": {"enabled", "patience", "slices", "collar"},
     "correlation": {"tapes", *(field.name for field in fields(Watch))},
     "dynamic": {"enabled", *(field.name.removesuffix("_ns") for field in fields(Rules))},
     "advice": {
@@ -259,6 +258,7 @@ def _settings(path: Path, data: Mapping[str, Any], live: bool, given: Mapping[st
     limits: dict[str, Any] = {"strict": True}
     for key, value in data.get("limits", {}).items():  # false switches a limit off
         limits[key] = None if value is False and key not in ("strict", "flatten") else value
+    limits |= _way_out(data.get("flatten", {}))
     restart = data.get("restart", "adopt")
     if restart not in ("adopt", "cancel"):
         raise ConfigError(f'restart must be "adopt" or "cancel", was {restart!r}')
@@ -357,7 +357,6 @@ def _risk(path: Path, data: Mapping[str, Any]) -> RiskSettings:
     return RiskSettings(
         PortfolioLimits(**told[0]),
         dynamic,
-        escape=_escape(data.get("flatten", {})),
         holdings=_holdings(data.get("portfolio", {}).get("holdings", {})),
         **_others(path, data.get("correlation", {})),
     )
@@ -370,16 +369,10 @@ def _holdings(table: object) -> dict[str, float]:
     return {str(name): _number(value, f"[portfolio.holdings] {name}") for name, value in table.items()}
 
 
-def _escape(table: Mapping[str, Any]) -> Escape | None:
-    """`[flatten]`: how a position is left that nobody takes."""
-    if not table.get("enabled", True):
-        return None
-    base = Escape()
-    return Escape(
-        _whole(table, "patience", base.patience),
-        _whole(table, "slices", base.slices),
-        _number(table.get("collar", base.collar), "flatten.collar"),
-    )
+def _way_out(table: Mapping[str, Any]) -> dict[str, Any]:
+    """`[flatten]`: how a position is left that nobody takes; as fields of the limits."""
+    told = {f"flatten_{name}": value for name, value in table.items() if name != "enabled"}
+    return told | ({} if table.get("enabled", True) else {"flatten_patience": None})
 
 
 def _others(path: Path, table: Mapping[str, Any]) -> dict[str, Any]:

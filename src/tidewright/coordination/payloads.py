@@ -221,6 +221,9 @@ class LimitRequest(Closed):
     strict: bool = False
     flatten: bool = False
     day_offset_hours: Annotated[float, Field(ge=-12.0, le=14.0)] = 0.0
+    flatten_patience: Annotated[int, Field(ge=0)] | None = 1
+    flatten_slices: Annotated[int, Field(ge=1)] = 2
+    flatten_collar: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.01
 
 
 class SpaceEntry(Closed):

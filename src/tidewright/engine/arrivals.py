@@ -43,6 +43,7 @@ from tidewright.engine.layout import (
     T_LANE,
     T_QTY,
     TAKEN_ROOM,
+    TAKERS,
     WAIT_COUNT,
     WAIT_DUE,
     WAITING,
@@ -56,6 +57,7 @@ from tidewright.market.codes import (
     ACCEPTED,
     AMEND_REJECTED,
     CANCEL_REJECTED,
+    IOC,
     NO_REASON,
     NO_STOP,
     POST_ONLY,
@@ -135,6 +137,8 @@ def deliver_messages(state: State, now: int) -> int:
     end = state.batch[reg[BATCH_HEAD], B_END] if due else reg[MSG_HEAD]
     size = len(state.msg)
     status = room_for(state, 2 * ((end - reg[MSG_HEAD]) % size + reg[WAIT_COUNT]), int64(0))
+    if status == DONE and reg[TAKERS] == 1:
+        status = room_for_takers(state, reg[MSG_HEAD], end, waiting)
     if status != DONE:
         return status
     first = reg[MSG_HEAD]
@@ -159,6 +163,27 @@ def deliver_messages(state: State, now: int) -> int:
     if due:
         reg[BATCH_HEAD] = (reg[BATCH_HEAD] + 1) % len(state.batch)
     return DONE
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
+def room_for_takers(state: State, first: int, end: int, waiting: bool) -> int:
+    """Whether the pools can hold what those of some messages may cause that take; see :func:`room_for_lots`."""
+    lots = int64(0)
+    takers = int64(0)
+    orders = (end - first) % len(state.msg)
+    while first != end:
+        slot = int64(state.msg[first])
+        if slot >= 0 and tif_of(state, slot) == IOC:
+            lots += state.order[slot, O_QTY]
+            takers += 1
+        first = (first + 1) % len(state.msg)
+    if waiting:
+        orders += state.reg[WAIT_COUNT]
+        for i in range(state.reg[WAIT_COUNT]):
+            if tif_of(state, state.waiting[i, 0]) == IOC:
+                lots += state.order[state.waiting[i, 0], O_QTY]
+                takers += 1
+    return DONE if takers == 0 else room_for_lots(state, lots, takers, 2 * orders)
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -259,11 +284,7 @@ def find_order(state: State, lane: int, number: int) -> int:
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
 def room_for_calls(state: State, first: int, end: int, waiting: bool) -> int:
-    """Whether the pools can hold all that an instant's calls may cause.
-
-    An order takes from a level at most once, and once more for each own order in its way; the levels it can reach are
-    those within the quantity of all orders of the instant plus all that was taken before.
-    """
+    """Whether the pools can hold all that an instant's calls may cause; see :func:`room_for_lots`."""
     lots = int64(0)
     orders = end - first
     for i in range(first, end):
@@ -273,6 +294,16 @@ def room_for_calls(state: State, first: int, end: int, waiting: bool) -> int:
         for i in range(state.reg[WAIT_COUNT]):
             lots += state.order[state.waiting[i, 0], O_QTY]
             orders += 1
+    return room_for_lots(state, lots, orders, int64(0))
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
+def room_for_lots(state: State, lots: int, orders: int, reports: int) -> int:
+    """Whether the pools can hold what orders of so many lots in all may cause, beside some reports.
+
+    An order takes from a level at most once, and once more for each own order in its way; the levels it can reach are
+    those within the quantity of all orders of the instant plus all that was taken before.
+    """
     for each in range(len(state.taken)):
         if state.taken[each, T_LANE] >= 0:
             lots += state.taken[each, T_QTY]
@@ -284,4 +315,4 @@ def room_for_calls(state: State, first: int, end: int, waiting: bool) -> int:
             left -= state.qty[side * state.reg[WIDTH] + level]
             steps += 1
             level = next_level(Ladder(state.qty, state.reg), int64(side), level - 1)
-    return room_for(state, orders * (7 + steps) + 2 * (state.reg[RESTING] + orders), orders * (2 + steps))
+    return room_for(state, reports + orders * (7 + steps) + 2 * (state.reg[RESTING] + orders), orders * (2 + steps))

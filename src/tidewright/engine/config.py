@@ -10,6 +10,7 @@ import numpy as np
 from tidewright.engine import layout as at
 from tidewright.engine.impact import Impact
 from tidewright.engine.latency import Latency, LatencyTable, SampledLatency, latency_from_json
+from tidewright.market.clock import MINUTE
 from tidewright.market.codes import UNIT
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import Instrument, decimal
@@ -25,6 +26,7 @@ QUEUES: Final = {
 NO_BOUND: Final = 2**62
 MAX_WINDOW: Final = 1 << 20
 MIN_WINDOW: Final = 1 << 10
+MOST_RECENT: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,26 @@ def cancels_under_way(config: ReplayConfig) -> int:
     return max(1, -(-config.most_entry_ns // config.cycle_ns))
 
 
+def recent_entries(config: ReplayConfig) -> int:
+    """How many decisions of the last minute with new orders a lane has to remember for its order rate.
+
+    Raises
+    ------
+    UsageError
+        If they are more than ``MOST_RECENT``.
+    """
+    rate = None if config.limits is None else config.limits.orders_per_minute
+    if rate is None:
+        return 0
+    entries = min(-(-MINUTE // config.cycle_ns), ceil(rate))
+    if entries > MOST_RECENT:
+        raise UsageError(
+            f"orders_per_minute {rate:g} with decisions every {config.cycle_ns} ns needs {entries} decisions to be "
+            f"remembered, at most {MOST_RECENT} can be: take a longer cycle or a lower rate"
+        )
+    return entries
+
+
 def integers(
     instrument: Instrument, config: ReplayConfig, strategy: int, slots: int, check_balance: bool, record: int
 ) -> I64:
@@ -199,6 +221,7 @@ def integers(
         at.CFG_DAY_OFFSET: 0 if config.limits is None else config.limits.day_offset_ns,
         at.CFG_TOUCH_ONLY: int(config.touch_only),
         at.CFG_IMPACT: at.IMPACT_NONE,
+        at.CFG_RECENT: recent_entries(config),
     }
     if config.impact is not None:
         values[at.CFG_IMPACT] = at.IMPACT_MEASURED if config.impact.measured else at.IMPACT_GIVEN

@@ -268,9 +268,10 @@ def deliver(state: State, now: int) -> int:
     if reg[ACT_AT] <= now:
         if reg[WAIT_DUE] > now or reg[IN_GAP] == 1:
             status = room_to_act(state)
-            if status == DONE:
-                act(state, np.int64(1))
-            return status
+            if status != DONE:
+                return status
+            act(state, np.int64(1))
+            return deliver_messages(state, now)  # orders that take
         act(state, np.int64(0))  # orders that waited for the end of a gap come between the cancels and the new ones
     return deliver_messages(state, now)
 

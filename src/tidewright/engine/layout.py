@@ -93,6 +93,7 @@ VOLUME: Final = _R + 82  # lots printed, counted where impact is measured
 FIRST_RETURN: Final = _R + 83  # first and newest time of a mid in the measured volatility
 LAST_RETURN: Final = _R + 84
 NODES: Final = _R + 85  # nodes that there ever were
+TAKERS: Final = _R + 86  # 1: a lane has sent an order that takes, so messages need more room from now on
 REG_COUNT: Final = _R + 96
 
 # Market states, whose time is shared out.
@@ -138,20 +139,21 @@ CFG_FEE_OTHER: Final = 31  # 1: fees are paid in a third asset, quote units * CF
 CFG_FEE_NUM: Final = 32
 CFG_FEE_DEN: Final = 33
 CFG_IMPACT: Final = 34  # IMPACT_NONE, ...
+CFG_RECENT: Final = 35  # decisions of the last minute with new orders that a lane can remember, 0: it need not
 CFG_COUNT: Final = 40
 CFG_F_POWER: Final = 0
 CFG_F_TICK: Final = 1
 CFG_F_LOT: Final = 2
-CFG_F_LIMITS: Final = 3  # 10: LimitValues
-CFG_F_FEE_PRICE: Final = 13  # of the third asset, quote
-CFG_F_MEDIAN: Final = 14  # 2: sampled latency of entry and response, ns
-CFG_F_SIGMA: Final = 16  # of its logarithm
-CFG_F_SPIKE: Final = 17  # ns
-CFG_F_SPIKE_ODDS: Final = 18
-CFG_F_IMPACT: Final = 19  # factor Y
-CFG_F_IMPACT_SIGMA: Final = 20  # volatility a day, 0: measured
-CFG_F_IMPACT_VOLUME: Final = 21  # lots a day, 0: measured
-CFG_F_COUNT: Final = 24
+CFG_F_LIMITS: Final = 3  # 13: LimitValues
+CFG_F_FEE_PRICE: Final = 16  # of the third asset, quote
+CFG_F_MEDIAN: Final = 17  # 2: sampled latency of entry and response, ns
+CFG_F_SIGMA: Final = 19  # of its logarithm
+CFG_F_SPIKE: Final = 20  # ns
+CFG_F_SPIKE_ODDS: Final = 21
+CFG_F_IMPACT: Final = 22  # factor Y
+CFG_F_IMPACT_SIGMA: Final = 23  # volatility a day, 0: measured
+CFG_F_IMPACT_VOLUME: Final = 24  # lots a day, 0: measured
+CFG_F_COUNT: Final = 32
 
 LATENCY_CONSTANT: Final = 0
 LATENCY_TABLE: Final = 1
@@ -239,8 +241,9 @@ L_LAST_ARRIVAL: Final = 32
 L_LIMITED: Final = 33  # decisions at which a limit cut something
 L_CUT: Final = 34  # limits that cut something at the newest decision, a mask of risk.gate
 L_HALTED: Final = 35  # limits that still halt though the breach may be over
-L_MINUTE: Final = 36  # minute of L_SENT
-L_SENT: Final = 37  # new orders in it
+L_SENT: Final = 36  # new orders in the last 60 s, where they are limited
+L_LEAVING: Final = 37  # decisions in a row at which its position had to go and was not flat
+L_CLEAR: Final = 38  # when it has heard that all its orders are withdrawn, so that it may take
 LANE_FIELDS: Final = 40
 
 # -- lanes (float64), quote currency unless said; the first cache line is what every decision touches -----------------
@@ -327,6 +330,11 @@ TALLY_SQUARES: Final = 0  # sum of squared log returns of the mid
 TALLY_MID: Final = 1  # twice the mid they were counted up to, 0: none
 TALLY_FIELDS: Final = 2
 
+# -- when a lane sent new orders in the last minute (array `recent`, int64, by lane): a ring ---------------------------
+RECENT_FIRST: Final = 0  # the oldest entry
+RECENT_USED: Final = 1
+RECENT_ENTRY: Final = 2  # first entry: its decision's time, and how many orders
+
 # -- log (int64): reports, columns of REPORT --------------------------------------------------------------------------
 LOG_FIELDS: Final = 15
 
@@ -367,6 +375,8 @@ class State(NamedTuple):
         outside; orders that wait for the end of a gap.
     stop, latency, tally
         Stop orders; recorded latencies; sums that impact is measured by.
+    recent
+        When lanes sent new orders, where their rate is limited.
     known, taken, capture, log, curve_ts, curve
         Pools and logs.
     target
@@ -406,3 +416,4 @@ class State(NamedTuple):
     stop: I64
     latency: I64
     tally: F64
+    recent: I64

@@ -69,6 +69,7 @@ def new_state(config: ReplayConfig, cfg: I64, cfg_f: F64, params: F64, width: in
         stop=np.zeros((0, at.STOP_FIELDS), np.int64),
         latency=latency_rows(config.latency),
         tally=np.zeros(at.TALLY_FIELDS, np.float64),
+        recent=zeros((lanes if cfg[at.CFG_RECENT] else 0, at.RECENT_ENTRY + 2 * int(cfg[at.CFG_RECENT])), np.int64),
     )
     _set_registers(state)
     state = _grow_orders(state, lanes * slots)

@@ -1,7 +1,6 @@
 """What a decision makes of every lane: it learns, samples its equity, and sends what leads to its target quotes."""
 
 import math
-from typing import Final
 
 import numpy as np
 from numba import int64, njit, uint64
@@ -38,7 +37,6 @@ from tidewright.engine.layout import (
     L_KNOWN,
     L_KNOWN_FIRST,
     L_LIMITED,
-    L_MINUTE,
     L_SENT,
     LANES,
     MSG_TAIL,
@@ -58,6 +56,7 @@ from tidewright.engine.layout import (
     V_WHOLE,
     State,
 )
+from tidewright.engine.leaving import forget_sent, leave, note_sent, send_taking
 from tidewright.engine.replacing import fetch_orders, find_room, replace
 from tidewright.engine.sampling import sample
 from tidewright.market.features import PRICE_CHANGE, VARIANCE, imbalance
@@ -65,8 +64,6 @@ from tidewright.risk.gate import DAILY_LOSS, Exposure, Standing, gate, halted, l
 from tidewright.risk.limits import LimitValues
 from tidewright.strategies.dispatch import quote
 from tidewright.strategies.view import Quotes, View
-
-MINUTE_NS: Final = 60_000_000_000
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
@@ -127,7 +124,10 @@ def act(state: State, arrived: int) -> None:
             state.curve[reg[CURVE_COUNT], lane] = equity
         if whole:
             bids, asks = ask(state, int64(lane), view)
-            replace(state, int64(lane), bids, asks, arrived, at)
+            if bids >= 0:
+                replace(state, int64(lane), bids, asks, arrived, at)
+            elif asks >= 0:
+                send_taking(state, int64(lane), asks)
     reg[SAMPLES] += 1
     if curve:
         state.curve_ts[reg[CURVE_COUNT]] = now
@@ -156,7 +156,9 @@ def send_batch(state: State, at: int) -> None:
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def ask(state: State, lane: int, view: View) -> tuple[int, int]:
-    """Ask a lane's strategy and apply the limits: how many bids and asks it wants, all of different prices."""
+    """Ask a lane's strategy and apply the limits: how many bids and asks it wants, all of different prices; bids < 0:
+    see :func:`tidewright.engine.leaving.leave`.
+    """
     target = state.target
     quotes = Quotes(target[0], target[1], target[2], target[3])
     seen = View(
@@ -192,10 +194,26 @@ def limit(state: State, lane: int, view: View, bids: int, asks: int) -> tuple[in
         entry = state.lane_f[lane, F_KNOWN_VALUE] / np.float64(abs(known)) * view.tick
     row = state.lane[lane]
     sums = state.lane_f[lane]
-    minute = view.now_ns // MINUTE_NS
-    if row[L_MINUTE] != minute:
-        row[L_MINUTE] = minute
-        row[L_SENT] = 0
+    f = state.cfg_f
+    i = CFG_F_LIMITS
+    values = LimitValues(
+        f[i],
+        f[i + 1],
+        f[i + 2],
+        f[i + 3],
+        f[i + 4],
+        f[i + 5],
+        f[i + 6],
+        f[i + 7],
+        f[i + 8],
+        f[i + 9],
+        f[i + 10],
+        f[i + 11],
+        f[i + 12],
+    )
+    rated = values.orders_per_minute < math.inf
+    if rated:
+        forget_sent(state, lane, view.now_ns)
     exposure = Exposure(
         inventory,
         np.float64(view.mid2) / 2.0 * view.tick,
@@ -211,9 +229,6 @@ def limit(state: State, lane: int, view: View, bids: int, asks: int) -> tuple[in
         row[L_HALTED],
         row[L_SENT],
     )
-    f = state.cfg_f
-    i = CFG_F_LIMITS
-    values = LimitValues(f[i], f[i + 1], f[i + 2], f[i + 3], f[i + 4], f[i + 5], f[i + 6], f[i + 7], f[i + 8], f[i + 9])
     kept_bids, kept_asks, mask, sent = gate(
         exposure,
         values,
@@ -228,7 +243,10 @@ def limit(state: State, lane: int, view: View, bids: int, asks: int) -> tuple[in
     )
     row[L_CUT] = mask
     row[L_HALTED] |= latched(halted(exposure, values), values)
-    row[L_SENT] += sent
+    if values.flatten > 0.0:
+        kept_bids, kept_asks, sent = leave(state, lane, view, exposure, values, kept_bids, kept_asks, sent)
+    if rated and sent > 0:
+        note_sent(state, lane, view.now_ns, sent)
     if mask != 0:
         row[L_LIMITED] += 1
     return kept_bids, kept_asks

@@ -61,7 +61,7 @@ class Exposure(NamedTuple):
     halts
         Limits that were breached before and still halt: a mask of DAILY_LOSS and DRAWDOWN, int64.
     sent
-        New orders sent in this minute so far, int64.
+        New orders sent in the last 60 seconds so far, int64.
     """
 
     position: int
@@ -142,7 +142,7 @@ def admit_side(
         Orders of the side that may still fill: a quote that is one of them is not a new order. With ``strict`` all of
         them count against the position, wanted or not.
     sent
-        New orders in this minute so far.
+        New orders in the last 60 seconds so far.
 
     Returns
     -------
@@ -177,7 +177,7 @@ def admit_side(
                 there = True
                 break
         reach = lots if strict and there else lots + wanted
-        if np.float64(reach) * exposure.lot * exposure.mid > allowed:
+        if reach > 0 and np.float64(reach) * exposure.lot * exposure.mid > allowed:  # what leads home always may
             mask |= 1
             break
         if not there:
@@ -190,6 +190,17 @@ def admit_side(
         qty[kept] = wanted
         kept += 1
     return kept, mask, sent
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
+def must_leave(exposure: Exposure, limits: LimitValues) -> bool:
+    """Whether a breach has to flatten now: stop loss, daily loss or drawdown; not while volatility alone halts."""
+    if limits.flatten <= 0.0 or exposure.position == 0:
+        return False
+    stopped = halted(exposure, limits)
+    if stopped != 0:
+        return (stopped & 20) != 0
+    return stopped_out(exposure, limits)
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -234,11 +245,10 @@ def gate(
     """
     stopped = halted(exposure, limits)
     mask = stopped if bids + asks > 0 else 0
-    leaving = limits.flatten > 0.0 and exposure.position != 0
+    leaving = must_leave(exposure, limits)
     if stopped != 0:
         bids = 0
         asks = 0
-        leaving = leaving and (stopped & 20) != 0
         mask = stopped if leaving else mask
     elif stopped_out(exposure, limits):
         if exposure.position > 0:
@@ -247,8 +257,6 @@ def gate(
         else:
             mask |= 2 if asks > 0 or leaving else 0
             asks = 0
-    else:
-        leaving = False
     if leaving and exposure.position > 0:
         asks = way_out(exposure, ask_price, ask_qty)
     elif leaving:

@@ -22,6 +22,9 @@ class LimitValues(NamedTuple):
     orders_per_minute: float
     strict: float
     flatten: float
+    flatten_patience: float
+    flatten_slices: float
+    flatten_collar: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +52,26 @@ class Limits:
     price_collar
         Most that an order's price may differ from the mid, fraction of the mid; an order beyond it is *dropped*.
     orders_per_minute
-        Most new orders in a minute of market time (whole minutes since 1970); an order beyond it is *dropped*, cancels
-        are always free.
+        Most new orders in any 60 seconds of market time; an order beyond it is *dropped*, cancels are always free.
     strict
         Orders that are to be cancelled count against the position until their end is known, so that a fill on the way
         cannot carry the position over the limit; and a daily-loss halt holds until the day ends.
     flatten
         A breach of stop loss, daily loss or drawdown also *flattens*: one order of the whole position, one tick inside
-        the opposite best price (post-only: it waits to be taken, it does not cross).
+        the opposite best price (post-only: it waits to be taken, it does not cross); where nobody takes it, by taking,
+        see :mod:`tidewright.risk.escape`.
     day_offset_hours
         When the day of ``daily_loss`` starts: UTC plus so many hours (9: Tokyo; no daylight saving). -12 to 14.
+    flatten_patience
+        Decisions that the post-only order of ``flatten`` waits before it is withdrawn, >= 0; from the next decision on
+        it takes. ``None``: it waits on.
+    flatten_slices
+        The position is left in so many immediate-or-cancel orders, one a decision: the first takes 1/n of it, the next
+        1/(n - 1) of what is left, and so on; >= 1.
+    flatten_collar
+        Most that their price may be worse than the mid, fraction in (0, 1): what is not filled within it waits for the
+        next decision. Where it is less than half a tick, the nearest price beyond the mid may be taken all the same:
+        nobody can stand nearer.
     """
 
     max_position_share: float | None = 0.01
@@ -72,9 +85,15 @@ class Limits:
     strict: bool = False
     flatten: bool = False
     day_offset_hours: float = 0.0
+    flatten_patience: int | None = 1
+    flatten_slices: int = 2
+    flatten_collar: float = 0.01
 
     def __post_init__(self) -> None:
+        _check_way_out(self.flatten_patience, self.flatten_slices, self.flatten_collar)
         for name, value in asdict(self).items():
+            if name.startswith("flatten_"):
+                continue
             if name in _SWITCHES:
                 if not isinstance(value, bool):
                     raise UsageError(f"limit {name} must be true or false, was {value!r}")
@@ -112,6 +131,17 @@ class Limits:
             if value is not None and factor != 1.0:
                 changes[name] = value * factor
         return replace(self, **changes) if changes else self
+
+
+def _check_way_out(patience: object, slices: object, collar: object) -> None:
+    """Refuse what makes no way out."""
+    for name, count, least in (("flatten_patience", patience, 0), ("flatten_slices", slices, 1)):
+        if count is None and name == "flatten_patience":
+            continue
+        if isinstance(count, bool) or not isinstance(count, int | float) or count != count // 1 or not count >= least:
+            raise UsageError(f"limit {name} must be a whole number >= {least}, was {count!r}")
+    if isinstance(collar, bool) or not isinstance(collar, int | float) or not 0 < collar < 1:
+        raise UsageError(f"limit flatten_collar must be in (0, 1), was {collar!r}")
 
 
 def _number(value: float | bool | None) -> float:

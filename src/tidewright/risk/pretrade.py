@@ -40,7 +40,7 @@ class Books(NamedTuple):
     halts
         Limits that still halt, a mask.
     sent
-        New orders in this minute so far.
+        New orders in the last 60 seconds so far.
     open_orders
         Whatever may still fill: also what is being cancelled or has no known state, if the limits are strict.
     most_lots

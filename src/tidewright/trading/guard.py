@@ -15,11 +15,11 @@ import orjson
 
 from tidewright.agents.executor.executor import AccountNow, Guarded, MarketNow
 from tidewright.market.clock import DAY
-from tidewright.market.codes import BUY, SELL, UNIT
+from tidewright.market.codes import BUY, SELL
 from tidewright.market.instrument import Instrument
 from tidewright.risk import gate, pretrade
 from tidewright.risk.dynamic import NOTHING, Measured, Rules, Tightening, tighten
-from tidewright.risk.escape import Taking, taking
+from tidewright.risk.escape import taking
 from tidewright.risk.limit_state import LimitState
 from tidewright.risk.limits import Limits
 from tidewright.risk.liquidity import Levels, Liquidity
@@ -202,45 +202,35 @@ class Guard:
 
     def way_out(
         self, now_ns: int, account: AccountNow, market: MarketNow, orders: Sequence[TrackedOrder]
-    ) -> tuple[bool, Taking | None]:
-        """Whether the position is left by taking now, and the order that does; see :mod:`tidewright.risk.escape`.
+    ) -> tuple[bool, tuple[int, int, int] | None]:
+        """Whether the position is left by taking now, and the order that does: side code, ticks, lots. The engine's
+        lanes do the same (:func:`tidewright.engine.leaving.leave`).
 
         Nothing else is quoted then: the post-only order is cancelled first, and what it may still fill is left out.
         """
-        escape, state, limits = self._settings.escape, self.state, self.effective
-        waited, state.leaving = state.leaving, state.leaving + 1 if self._must_leave(account) else 0
-        if escape is None or not state.leaving or waited < escape.patience:
+        state, limits = self.state, self.effective
+        must = gate.must_leave(pretrade.exposure(self._books(account, ())), limits.values())
+        waited, state.leaving = state.leaving, state.leaving + 1 if must else 0
+        if limits.flatten_patience is None or not must or waited < limits.flatten_patience:
             return False, None
-        if waited == escape.patience:
+        if waited == limits.flatten_patience:
             words = f"nobody has taken the post-only order for {waited} decisions: now it takes, in slices of 1/"
-            cause = f"{words}{escape.slices} within {escape.collar:.2%} of the mid"
+            cause = f"{words}{limits.flatten_slices} within {limits.flatten_collar:.2%} of the mid"
             self._event(now_ns, "escalated", "flatten", cause, action="flatten")
-        position = account.net_position_lots
+        position, filters = account.net_position_lots, self._instrument.filters
         side = SELL if position > 0 else BUY
-        filters, mid = self._instrument.filters, market.mid2 * 0.5 * self._tick
-        worth = mid * self._lot * (1.0 - escape.collar)
-        order = taking(
-            escape,
+        side, price, lots = taking(
+            limits.values(),
             waited,
             position,
             market.mid2,
-            standing_lots=sum(order.leaves_lots for order in orders if order.side == side),
-            least_lots=max(filters.min_qty_lots, math.ceil(filters.min_notional / UNIT / worth)),
-            most_lots=math.inf if limits.order_notional is None else limits.order_notional // (self._lot * mid * 1.01),
-            price_collar=limits.price_collar,
+            self._tick,
+            self._lot,
+            sum(order.leaves_lots for order in orders if order.side == side),
+            filters.min_qty_lots,
+            math.ceil(filters.min_notional / self._instrument.quote_units),
         )
-        return True, order
-
-    def _must_leave(self, account: AccountNow) -> bool:
-        """Whether a breach has to flatten now: as :func:`tidewright.risk.gate.gate` has it."""
-        limits = self.effective
-        if not limits.flatten or not account.net_position_lots:
-            return False
-        exposure = pretrade.exposure(self._books(account, ()))
-        halting = int(gate.halted(exposure, limits.values()))
-        if halting:
-            return bool(halting & (gate.DAILY_LOSS | gate.DRAWDOWN))
-        return bool(gate.stopped_out(exposure, limits.values()))
+        return True, (int(side), int(price), int(lots)) if lots else None
 
     def _books(self, account: AccountNow, orders: Sequence[pretrade.Order]) -> pretrade.Books:
         return pretrade.Books(

@@ -26,6 +26,8 @@ NAME: Final = "executor"
 LOCK: Final = "executor.lock"
 SUCCESSION: Final = (NAME, *(f"standby-{rank}" for rank in range(1, 8)))
 """Who can become master, in the order in which they take over."""
+ENDING: Final = -1
+"""Market time of a sign of life that says: this session is being ended."""
 
 
 class FencedError(RefusedError):
@@ -46,12 +48,15 @@ class LeaseRow:
         The holder's process.
     beat
         Rises with every sign of life.
+    ending
+        Whether the holder is ending the session in order.
     """
 
     token: int
     holder: str
     pid: int
     beat: int
+    ending: bool = False
 
 
 class Lease:
@@ -80,12 +85,12 @@ class Lease:
             return _read(connection)
 
     def claim(self, token: int = 0) -> bool:
-        """Become master with a token greater than any before; whether nobody else did in the meantime.
+        """Become master with a token greater than any before; whether nobody else did meanwhile, nor gave it back.
 
         Parameters
         ----------
         token
-            That it was decided on; 0: the next one after the newest.
+            With which a silent holder is replaced; 0: the next one after the newest, whoever has it.
         """
         count, rank, table = len(SUCCESSION), SUCCESSION.index(self.name), schema.leases
         now = self.read()
@@ -93,13 +98,15 @@ class Lease:
         mine = token or (newest // count + 1) * count + rank
         if mine <= newest:
             return False
-        row = {"token": mine, "holder": self.name, "pid": os.getpid()}
+        row = {"token": mine, "holder": self.name, "pid": os.getpid(), "ts": 0}
         try:
             with self._database.writing() as connection:
                 if now is None:
-                    connection.execute(insert(table).values(name=NAME, ts=0, beat=1, **row))
+                    connection.execute(insert(table).values(name=NAME, beat=1, **row))
                 else:
                     which = (table.c.name == NAME) & (table.c.token == newest)
+                    if token:
+                        which &= table.c.holder != ""
                     changed = connection.execute(update(table).where(which).values(beat=table.c.beat + 1, **row))
                     if changed.rowcount != 1:
                         return False
@@ -113,7 +120,7 @@ class Lease:
         self._database.fence = self._check
 
     def beat(self, now_ns: int) -> None:
-        """A sign of life.
+        """A sign of life, with its market time or :data:`ENDING`.
 
         Raises
         ------
@@ -157,7 +164,7 @@ class Lease:
 def _read(connection: Connection) -> LeaseRow | None:
     table = schema.leases
     row = connection.execute(select(table).where(table.c.name == NAME)).first()
-    return None if row is None else LeaseRow(row.token, row.holder, row.pid, row.beat)
+    return None if row is None else LeaseRow(row.token, row.holder, row.pid, row.beat, row.ts == ENDING)
 
 
 def retire(database: Database) -> None:

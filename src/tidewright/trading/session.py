@@ -28,6 +28,7 @@ from tidewright.trading.flatten import flatten
 from tidewright.trading.guard import Guard
 from tidewright.trading.intake import Intake
 from tidewright.trading.leaning import leaned
+from tidewright.trading.lease import ENDING
 from tidewright.trading.now import Now, Observer
 from tidewright.trading.opening import Opened, grid_ns, open_again, open_new, unfinished
 from tidewright.trading.orders import Plan, Quote
@@ -543,6 +544,8 @@ class Session:
     async def _finish(self) -> None:
         """Cancel what is open, confirm it with the venue, write the last lines."""
         self.now.stage = "ending"
+        if self._parts.beat is not None:
+            self._parts.beat(ENDING)
         now = self._last_beat.ts
         await cancel_open(self._parts.venue, self._manager, self._ears, self._store, now)
         if self.control.flatten:

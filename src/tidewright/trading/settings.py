@@ -12,7 +12,6 @@ from tidewright.market.clock import HOUR, MINUTE, SECOND
 from tidewright.market.errors import UsageError
 from tidewright.risk.correlation import Watch
 from tidewright.risk.dynamic import Rules
-from tidewright.risk.escape import Escape
 from tidewright.risk.limits import Limits
 from tidewright.risk.portfolio import PortfolioLimits
 from tidewright.strategies import registry
@@ -79,8 +78,6 @@ class RiskSettings:
         How limits tighten; ``None``: they stay as set.
     daily_volume
         Of the instrument, base units, for the cost of leaving; 0: what the session has seen trade, scaled to a day.
-    escape
-        How a position is left that ``flatten`` has to leave and nobody takes; ``None``: the post-only order waits on.
     others
         Tapes of other instruments, by name, whose correlation with the session's own is watched.
     correlation
@@ -92,7 +89,6 @@ class RiskSettings:
     portfolio: PortfolioLimits = field(default_factory=PortfolioLimits)
     dynamic: Rules | None = field(default_factory=Rules)
     daily_volume: float = 0.0
-    escape: Escape | None = field(default_factory=Escape)
     others: Mapping[str, str] = field(default_factory=dict)
     correlation: Watch = field(default_factory=Watch)
     holdings: Mapping[str, float] = field(default_factory=dict)

@@ -28,6 +28,9 @@ DATABASE: Final = "session.db"
 GRACE_S: Final = 5.0
 """Wall seconds that a process which is no longer master has to notice, before it is killed."""
 
+ENDING_S: Final = 60.0
+"""Wall seconds that a living process may take to end the session in order."""
+
 _LOOK_S: Final = 0.05
 _GONE_S: Final = 10.0
 
@@ -59,6 +62,7 @@ class Standby:
         self._candidate = Candidate(self.lease.name, SUCCESSION)
         self._state = folder / f"{self.lease.name}.json"
         self._beat = -1
+        self._ending_since = 0.0  # wall seconds, 0: it is not ending
         self.stop = asyncio.Event()
 
     async def watch(self) -> bool:
@@ -111,7 +115,7 @@ class Standby:
                     return None
                 beat = coming.result()
                 row = self.lease.read()
-                if beat.done or row is None or not row.holder:
+                if beat.done or row is None or not row.holder or unfinished(self._database) is None:
                     return None
                 if self._is_silent(row) and self._claim(row):
                     return row
@@ -120,7 +124,10 @@ class Standby:
             stopping.cancel()
 
     def _is_silent(self, row: LeaseRow) -> bool:
-        if row.beat != self._beat or row.token > self._candidate.token:
+        now = time.monotonic()
+        self._ending_since = (self._ending_since or now) if row.ending else 0.0
+        ends = row.ending and now - self._ending_since < ENDING_S and is_alive(row.pid)
+        if row.beat != self._beat or row.token > self._candidate.token or ends:
             self._beat = row.beat
             self._candidate.hear(row.holder, row.token)
         return self._candidate.cycle()
