@@ -1,6 +1,6 @@
 """Does the optimizer beside it make the session's cycle late? Beats kept with and without it, in short turns.
 
-A beat every 50 ms: from the moment it is due until the decision is made and its line is written. That holds both what
+A beat every 10 ms: from the moment it is due until the decision is made and its line is written. That holds both what
 the cycle costs and how late the system lets it begin. The optimizers are the real processes, one for each way of
 bounding it, and idle unless their turn has come; then one is asked again as soon as it has answered: far more than a
 session asks of it. Before each such turn comes one of the same length in which none is asked, so that other work on the
@@ -34,9 +34,9 @@ from tidewright.risk.limits import Limits
 
 F64 = npt.NDArray[np.float64]
 
-BEAT_S: Final = 0.05
+BEAT_S: Final = 0.01
 CYCLE: Final = 30 * SECOND
-SETTLE: Final = 10  # beats of each turn that are left out: the turn before may still be ending
+SETTLE_S: Final = 0.5  # of each turn that are left out: the turn before may still be ending
 DRAWS: Final = 4000
 MODES: Final = {
     "idle, as in a session": Bounds(idle=True),
@@ -131,7 +131,7 @@ class Session:
                 time.sleep(wait)
             self.decide()
             late[beat] = (time.perf_counter() - due) * 1e3
-        return late[SETTLE:]
+        return late[int(SETTLE_S / BEAT_S) :]
 
 
 def measure(out: Path, modes: list[str], rounds: int, seconds: float, say: Callable[[str], None]) -> None:

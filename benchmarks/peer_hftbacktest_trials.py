@@ -1,8 +1,8 @@
 """hftbacktest judging a parameter set a line: ``python peer_hftbacktest_trials.py SPEC.json``, in its own environment.
 
-Reads ``{"spread": percent, "levels": n}`` a line on stdin, answers ``{"profit": quote, "fills": n, "seconds": s}`` a
-line on stdout; ``seconds`` is what building and running the backtest took. The first answer comes after one run to warm
-up.
+Reads ``{"spread": percent, "levels": n}`` a line on stdin, answers ``{"profit": quote, "fills": n, "seconds": s,
+"cpu_seconds": s}`` a line on stdout: the seconds, on the wall and of processor, are what building and running the
+backtest took. The first answer comes after one run to warm up.
 """
 
 import json
@@ -15,24 +15,27 @@ import numpy as np
 from hftbacktest import ROIVectorMarketDepthBacktest  # type: ignore[import-not-found]
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from peer_hftbacktest import asset_of, grid  # type: ignore[import-not-found]
+from parity_peer import grid  # type: ignore[import-not-found]
+from peer_hftbacktest import asset_of  # type: ignore[import-not-found]
+
+MOST_FILLS = 200_000  # of a trial
 
 
-def trial(spec: Any, data: Any, snapshot: Any, spread: float, levels: int) -> dict[str, float]:
+def trial(spec: Any, data: Any, snapshot: Any, fills: Any, spread: float, levels: int) -> dict[str, float]:
     """One backtest: profit marked at the last mid, fees taken."""
     market = spec["market"]
     asset = asset_of(market, data, snapshot, spec["latency_ns"], spec["latency_ns"])
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     hbt = ROIVectorMarketDepthBacktest([asset])
     limit = spec["max_position"] - 1e-9
-    grid(hbt, spec["cycle_ns"], spread, levels, spec["quantity"], limit, market["tick"])
+    grid(hbt, spec["cycle_ns"], spread, levels, spec["quantity"], limit, market["tick"], market["lot"], fills)
     state, depth = hbt.state_values(0), hbt.depth(0)
     mid = (depth.best_bid_tick + depth.best_ask_tick) / 2.0 * market["tick"]
     profit = float(state.balance + state.position * mid - state.fee)
-    fills = int(state.num_trades)
-    seconds = time.perf_counter() - started
+    count = int(state.num_trades)
+    seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
     hbt.close()
-    return {"profit": profit, "fills": fills, "seconds": seconds}
+    return {"profit": profit, "fills": count, "seconds": seconds, "cpu_seconds": cpu_seconds}
 
 
 def main() -> None:
@@ -41,11 +44,12 @@ def main() -> None:
         spec = json.load(file)
     market = spec["market"]
     data, snapshot = np.load(market["events"]), np.load(market["snapshot"])
-    trial(spec, data, snapshot, spec["warm"], 1)
+    fills = np.zeros((MOST_FILLS, 5), np.int64)
+    trial(spec, data, snapshot, fills, spec["warm"], 1)
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
-        print(json.dumps(trial(spec, data, snapshot, asked["spread"], asked["levels"])), flush=True)
+        print(json.dumps(trial(spec, data, snapshot, fills, asked["spread"], asked["levels"])), flush=True)
 
 
 if __name__ == "__main__":

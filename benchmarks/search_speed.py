@@ -4,10 +4,11 @@ The same events, the same grid, the same objective (profit at the last mid, afte
 both sides) and the same two-parameter space. Ours: ``tw.Search`` with batches of lanes in two threads. Beside it:
 Optuna's TPE driving hftbacktest, as many trials at a time as there are threads, a process each. Measured: candidates a
 second, and seconds until the objective has come 95 % of the way from the median of random parameter sets to the best
-known, which a long search of ours finds first. A run ends at that level, or at its budget: then its time is a lower
-bound; so the time to what the peer reached at its best is told as well. Runs are made in turns, one seed after the
-other, and appended to a file as they end; what is there is not run again. Imports, compiling, reading the tape and
-starting the peer's processes are not timed.
+known, which a long search of ours finds first. A run ends at that level, or at its budget, the peer's also when it has
+taken so many times as long as the slower of ours with the same seed: then its time is a lower bound; so the time to
+the lesser of what both reached is told as well. Seconds of processor are told beside those on the wall, which other
+programs lengthen. Runs are made in turns, one seed after the other, and appended to a file as they end; what is there
+is not run again. Imports, compiling, reading the tape and starting the peer's processes are not timed.
 """
 
 import argparse
@@ -26,9 +27,10 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import peers
+from benchmarks.parity import market as for_the_peer
 from benchmarks.peers import ROOT, WORK
-from benchmarks.run import market as describe
 from benchmarks.search import append, done
+from tidewright.agents.optimizer.samplers.choose import PARTS
 from tidewright.agents.optimizer.search import Search
 from tidewright.engine import sweep
 from tidewright.engine.replay import ReplayConfig
@@ -41,6 +43,7 @@ SPACE: Final = {"spread": (0.05, 3.0, "log"), "levels": (1, 6, "int")}
 RESULTS: Final = WORK / "search_speed.jsonl"
 SHARE: Final = 0.95  # of the way from the median of random sets to the best known
 REFERENCE: Final = 8192  # candidates of each search for the best known
+ALIKE: Final = 1e-6  # of the range of profits: as far as the two sides may differ
 PEER: Final = "optuna"
 FIRST_SEED: Final = 10  # the batch was chosen while looking at smaller ones
 
@@ -65,10 +68,10 @@ class Ours:
         market = spec["market"]
         fees = {name: round(market[name] * UNIT) for name in ("maker_fee", "taker_fee")}
         self._rows = sweep.Rows(tape.data)
-        self._instrument = replace(tape.instrument, **fees)
+        self._instrument = replace(tape.instrument, kind="linear", **fees)
         self._spec, self._threads = spec, threads
         self._config = ReplayConfig(
-            start_ns=tape.start_ns,
+            start_ns=spec["start_ns"],
             cycle_ns=spec["cycle_ns"],
             entry_ns=spec["latency_ns"],
             response_ns=spec["latency_ns"],
@@ -141,12 +144,14 @@ class Backtester:
         self._process.wait()
 
 
-def peer_run(free: "SimpleQueue[Backtester]", workers: int, trials: int, seed: int, level: float) -> dict[str, Any]:
-    """The same of Optuna driving hftbacktest."""
+def peer_run(
+    free: "SimpleQueue[Backtester]", workers: int, trials: int, seed: int, level: float, seconds: float | None = None
+) -> dict[str, Any]:
+    """The same of Optuna driving hftbacktest; no trial is begun after so many seconds."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    lock, best, each = threading.Lock(), -np.inf, []
+    lock, best, each, cpu_each = threading.Lock(), -np.inf, [], []
     path: list[tuple[float, float]] = []
 
     def objective(trial: Any) -> float:
@@ -158,6 +163,7 @@ def peer_run(free: "SimpleQueue[Backtester]", workers: int, trials: int, seed: i
         free.put(backtester)
         with lock:
             each.append(answer["seconds"])
+            cpu_each.append(answer["cpu_seconds"])
             if answer["profit"] > best:
                 best = answer["profit"]
                 path.append((time.perf_counter() - began, best))
@@ -165,11 +171,12 @@ def peer_run(free: "SimpleQueue[Backtester]", workers: int, trials: int, seed: i
                 study.stop()
         return answer["profit"]
 
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
-    study.optimize(objective, n_trials=trials, n_jobs=workers)
+    study.optimize(objective, n_trials=trials, n_jobs=workers, timeout=seconds)
     return {
         "seconds": path[-1][0] if best >= level else time.perf_counter() - began,
+        "cpu_seconds": time.process_time() - cpu + float(np.sum(cpu_each)),
         "judging_seconds": float(np.sum(each)) / workers,
         "judged": len(each),
         "best": best,
@@ -179,18 +186,39 @@ def peer_run(free: "SimpleQueue[Backtester]", workers: int, trials: int, seed: i
 
 
 def specification(tape: Tape, maker_fee: float) -> dict[str, Any]:
-    """What both sides are told."""
-    found = describe(tape, "speed") | {"maker_fee": maker_fee}
-    price = float(np.median(tape.data.price[tape.data.price > 0])) * found["tick"]
-    quantity = max(1.0, np.ceil(10.0 / price / found["lot"])) * found["lot"]
+    """What both sides are told; best quotes are written out as the levels they mean, which is all the peer reads."""
+    instrument = replace(tape.instrument, kind="linear", maker_fee=round(maker_fee * UNIT))  # its fees are in quote
+    market = for_the_peer("speed", tape.data, instrument)
+    price = float(np.median(tape.data.price[tape.data.price > 0])) * market.peer["tick"]
+    quantity = max(1.0, np.ceil(10.0 / price / market.peer["lot"])) * market.peer["lot"]
     return {
-        "market": found,
+        "market": market.peer,
+        "start_ns": market.start_ns,
         "cycle_ns": 30 * SECOND,
         "latency_ns": 50_000_000,
         "quantity": quantity,
         "max_position": 20 * quantity,
         "warm": 0.3,
     }
+
+
+def check(judge: Ours, peer: "Backtester") -> float:
+    """The largest difference of profit between both sides over sets spread over the space, quote.
+
+    Raises
+    ------
+    SystemExit
+        If both do not judge alike: then times to a profit cannot be compared.
+    """
+    points = Search(SPACE, {"profit": "max"}, seed=97).ask(64)
+    own = judge.profit(points)
+    sets = zip(points["spread"].tolist(), points["levels"].tolist(), strict=True)
+    theirs = np.array([peer.judge(spread, int(levels))["profit"] for spread, levels in sets])
+    apart = float(np.abs(own - theirs).max())
+    if apart > ALIKE * float(np.ptp(own)):
+        worst = int(np.abs(own - theirs).argmax())
+        raise SystemExit(f"the two sides judge differently: {own[worst]:.6f} and {theirs[worst]:.6f} of the same set")
+    return apart
 
 
 def level_of(judge: Ours, rows: list[dict[str, Any]], results: Path, say: Callable[[str], None]) -> Level:
@@ -218,6 +246,10 @@ def rate_of(judge: Ours, lanes: int) -> float:
     return lanes / float(np.median(seconds))
 
 
+def _ours(row: dict[str, Any]) -> bool:
+    return row["kind"] == "run" and row["side"] != PEER
+
+
 def first(path: list[list[float]], value: float) -> float:
     """Seconds until a run had found as much; infinite: never."""
     return next((seconds for seconds, best in path if best >= value), np.inf)
@@ -241,7 +273,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Time to the level of each side, seed by seed, and the peer's time over ours."""
     runs = [row for row in rows if row["kind"] == "run"]
     found: dict[str, Any] = {"level": next(row for row in rows if row["kind"] == "level")}
-    theirs = {row["seed"]: row for row in runs if row["side"] == PEER}
+    peers_runs = {row["seed"]: row for row in runs if row["side"] == PEER}
     for side in dict.fromkeys(row["side"] for row in runs):
         own = [row for row in runs if row["side"] == side]
         seconds = [row["seconds"] for row in own]
@@ -257,11 +289,15 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
             ),
             "best": [round(row["best"], 3) for row in own],
         }
-        pairs = [(theirs[row["seed"]], row) for row in own if row["seed"] in theirs]
+        pairs = [(peers_runs[row["seed"]], row) for row in own if row["seed"] in peers_runs]
         if side != PEER and pairs:
             found[side]["to_the_level"] = _ratios([(peer["seconds"], row["seconds"]) for peer, row in pairs])
-            found[side]["to_what_the_peer_reached"] = _ratios(
-                [(peer["path"][-1][0], first(row["path"], peer["best"])) for peer, row in pairs]
+            found[side]["to_the_level_of_processor"] = _ratios(
+                [(peer["cpu_seconds"], row["cpu_seconds"]) for peer, row in pairs]
+            )
+            both = [(peer["path"], row["path"], min(peer["best"], row["best"])) for peer, row in pairs]
+            found[side]["to_what_both_reached"] = _ratios(
+                [(first(theirs, least), first(own, least)) for theirs, own, least in both]
             )
     for row in rows:
         if row["kind"] == "rate":
@@ -276,7 +312,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--samplers", default="genetic,ensemble", help="of our search")
     parser.add_argument("--candidates", type=int, default=4096, help="of ours at most, a run")
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--trials", type=int, default=1500, help="of the peer at most, a run")
+    parser.add_argument("--trials", type=int, default=4096, help="of the peer at most, a run")
+    parser.add_argument("--times", type=float, default=120.0, help="as long as ours the peer may take, a run")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2, help="of ours, and processes of the peer")
     parser.add_argument("--maker-fee", type=float, default=0.0)
@@ -291,7 +328,7 @@ def main(arguments: list[str] | None = None) -> None:
     spec = specification(tape, chosen.maker_fee)
     judge = Ours(tape, spec, chosen.threads)
     rows = done(chosen.results)
-    for sampler in chosen.samplers.split(","):
+    for sampler in dict.fromkeys((*chosen.samplers.split(","), *PARTS)):
         our_run(judge, sampler, 3 * chosen.batch, chosen.batch, 997, np.inf)  # compiles and imports
     level = level_of(judge, rows, chosen.results, say)
     file = WORK / "speed.json"
@@ -301,6 +338,8 @@ def main(arguments: list[str] | None = None) -> None:
     started = [Backtester(python, file) for _ in range(chosen.threads)]
     for backtester in started:
         free.put(backtester)
+    apart = check(judge, started[0])
+    say(f"both sides judge the same: profits differ by {apart:.1e} at most")
     peer_run(free, chosen.threads, 15, 997, np.inf)  # imports
     known = {(row.get("side"), row.get("seed")) for row in rows}
     for seed in range(FIRST_SEED, FIRST_SEED + chosen.seeds):  # in turns
@@ -308,7 +347,9 @@ def main(arguments: list[str] | None = None) -> None:
             if (side, seed) in known:
                 continue
             if side == PEER:
-                found = peer_run(free, chosen.threads, chosen.trials, seed, level.profit)
+                slower = max(row["seconds"] for row in done(chosen.results) if row.get("seed") == seed and _ours(row))
+                longest = chosen.times * slower
+                found = peer_run(free, chosen.threads, chosen.trials, seed, level.profit, longest)
             else:
                 found = our_run(judge, side, chosen.candidates, chosen.batch, seed, level.profit)
             append(chosen.results, {"kind": "run", "side": side, "seed": seed, **found})
