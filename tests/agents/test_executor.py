@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from tests.strategies.test_custom import FAULTY, written
 from tests.strategies.test_custom import GRID as OWN_GRID
 from tidewright.agents.executor import state as executor_state
-from tidewright.agents.executor.executor import AccountNow, Executor, MarketNow
+from tidewright.agents.executor.executor import AccountNow, Executor, Guarded, MarketNow, sized
 from tidewright.agents.executor.proposals import Gate, Standing, judge
 from tidewright.agents.executor.state import NAMES, StateInputs
 from tidewright.coordination.payloads import ParameterUpdate
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import Instrument
+from tidewright.risk.limit_state import LimitState
 from tidewright.risk.limits import OFF, Limits
 
 INSTRUMENT = Instrument("binance", "BTCUSDT", "BTC", "USDT", "0.01", "0.00001")
@@ -48,6 +49,33 @@ def test_the_gate_cuts_quotes_beyond_the_position_limit_and_says_so():
     assert decision is not None
     assert (len(decision.bids), len(decision.asks)) == (2, 2)
     assert decision.why == ("position limit",)
+
+
+def test_quotes_are_made_smaller_to_fit_what_limits_over_instruments_allow():
+    def decided(most, held=0):
+        now = Guarded(OFF, LimitState(), most_lots=most)
+        decision = executor().decide(CYCLE, WHOLE, AccountNow(held, held, 100_000.0, 60_000.0), now)
+        assert decision is not None
+        return [lots for _, lots in decision.bids], [lots for _, lots in decision.asks], decision.why
+
+    assert decided(300) == ([100, 100, 100], [100, 100, 100], ())
+    assert decided(260) == ([100, 100, 50], [100, 100, 50], ("position limit",))
+    assert decided(20) == ([], [], ("position limit",)), "less than a quarter of a quote"
+    assert decided(0) == ([], [], ("position limit",))
+    assert decided(150, held=100) == ([50], [100, 100, 50], ("position limit",))
+    assert decided(50, held=100) == ([], [100, 50], ("position limit",)), "what leads home may"
+
+
+@given(st.lists(st.integers(1, 1000), max_size=6), st.integers(-500, 5000))
+def test_what_is_sized_fits_and_a_quote_is_smaller_only_where_it_would_not(quotes, room):
+    qty = np.array([*quotes, 0], np.int64)
+    count, cut = sized(qty, len(quotes), room)
+    kept = qty[:count].tolist()
+    assert sum(kept) <= max(0, room) and all(lots > 0 for lots in kept)
+    assert cut == (sum(quotes) > room and bool(quotes))
+    assert kept[: count - 1] == quotes[: max(0, count - 1)]
+    if cut:
+        assert max(0, room) - sum(kept) < max(1, max(quotes) // 4), "no more than a quarter of a quote"
 
 
 def test_a_daily_loss_stops_quoting_for_the_day_and_the_next_day_begins_anew():

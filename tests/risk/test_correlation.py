@@ -51,6 +51,14 @@ def test_a_lost_and_a_risen_correlation_raise_one_each() -> None:
     assert [alarm.kind for alarm in risen] == ["jump"]
 
 
+def test_two_that_move_as_one_do_not_lose_it_by_a_thousandth():
+    moves = np.concatenate([pair(600, 0.99999), pair(60, 0.999, 2)])
+    assert [alarm.kind for alarm in c.alarms(moves, ("BTC", "WBTC"))] == ["high"]
+    assert [alarm.kind for alarm in c.alarms(moves, ("BTC", "WBTC"), c.Watch(least=0.0))] == ["lost"]
+    with pytest.raises(UsageError, match="least change"):
+        c.Watch(least=1.0)
+
+
 def test_two_names_for_one_thing_are_said_to_be_one() -> None:
     assert [alarm.kind for alarm in c.alarms(pair(600, 0.98), ("BTC", "WBTC"))] == ["high"]
 

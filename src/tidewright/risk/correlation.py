@@ -100,18 +100,23 @@ class Watch:
         Absolute correlation beyond which two instruments count as one.
     score
         Standard errors of Fisher's z that a change must pass.
+    least
+        Smallest change of a correlation that is one: near 1 the score alone calls 0.999 after 0.99999 lost.
     """
 
     fast: float = 0.94
     slow: float = 0.99
     highest: float = 0.9
     score: float = 4.0
+    least: float = 0.1
 
     def __post_init__(self) -> None:
         if not 0 < self.fast < self.slow < 1:
             raise UsageError(f"decays must be 0 < fast < slow < 1, were {self.fast} and {self.slow}")
         if not 0 < self.highest <= 1 or not self.score > 0:
             raise UsageError(f"highest must be in (0, 1] and score > 0, were {self.highest} and {self.score}")
+        if not 0 <= self.least < 1:
+            raise UsageError(f"the least change of a correlation must be in [0, 1), was {self.least}")
 
 
 def alarms(returns: F64, names: tuple[str, ...], watch: Watch | None = None) -> list[Alarm]:
@@ -138,7 +143,7 @@ def alarms(returns: F64, names: tuple[str, ...], watch: Watch | None = None) -> 
         for j in range(i + 1, len(names)):
             new, old = float(now[i, j]), float(before[i, j])
             score = (_fisher(new) - _fisher(old)) / error
-            if abs(score) > rules.score:
+            if abs(score) > rules.score and abs(new - old) >= rules.least:
                 kind = "lost" if abs(new) < abs(old) else "jump"
                 found.append(Alarm(names[i], names[j], kind, new, old, score))
             elif abs(new) > rules.highest:

@@ -154,7 +154,7 @@ def _by_calibration(measured: Measured, rules: Rules) -> tuple[float, str]:
     return (
         rules.calibration,
         f"the optimizer's confidence has a Brier score of {score:.3f} over {measured.proposals} proposals: "
-        "no better than a coin",
+        f"no better than {rules.coin:g}",
     )
 
 

@@ -168,10 +168,11 @@ class Guard:
         limits = self.effective
         if self._most_lots is not None and self._mid and account.equity > 0:
             # The gate cuts quotes to what the portfolio allows; the last look would drop whole orders.
-            share = max(1e-15, self._most_lots * self._lot * self._mid / account.equity)
+            share = (self._most_lots + 0.5) * self._lot * self._mid / account.equity  # whole lots: they decide
             self._by_portfolio = share < (limits.max_position_share or math.inf)
             limits = replace(limits, max_position_share=min(share, limits.max_position_share or share))
-        return Guarded(limits, self.state, _may_fill(orders, BUY), _may_fill(orders, SELL))
+        most = self._most_lots if self._by_portfolio else None
+        return Guarded(limits, self.state, _may_fill(orders, BUY), _may_fill(orders, SELL), most)
 
     def admit(
         self, now_ns: int, plan: Plan, account: AccountNow, orders: Sequence[TrackedOrder], session: str, number: int
@@ -394,13 +395,14 @@ class Guard:
         limits = self.effective.values()
         mask = int(gate.halted(pretrade.exposure(books), limits))
         mask |= gate.STOP_LOSS if gate.stopped_out(pretrade.exposure(books), limits) else 0
+        change = books.mid / books.entry_price - 1.0 if books.position_lots and books.entry_price > 0 else 0.0
+        against = max(0.0, -change if books.position_lots > 0 else change)
         measured = {
             gate.DAILY_LOSS: ("daily_loss", self.state.day_loss(books.equity), limits.daily_loss),
             gate.DRAWDOWN: ("drawdown", self.state.fall(books.equity), limits.drawdown),
             gate.VOLATILITY_CUTOFF: ("volatility_cutoff", books.volatility, limits.volatility_cutoff),
-            gate.STOP_LOSS: ("stop_loss", abs(books.mid / books.entry_price - 1) if books.entry_price else 0.0,
-                             limits.stop_loss),
-        }  # fmt: skip
+            gate.STOP_LOSS: ("stop_loss", against, limits.stop_loss),
+        }
         for bit, (name, value, limit) in measured.items():
             if mask & ~self._breaches & bit:
                 action = "reduce" if bit == gate.STOP_LOSS else "halt"
@@ -408,7 +410,9 @@ class Guard:
                 cause = f"{gate.REASONS[bit]}: {value:.4%} beyond {limit:.4%}"
                 self._event(now_ns, "breach", name, cause, value, limit, action)
             elif self._breaches & ~mask & bit:
-                self._event(now_ns, "lifted", name, f"{gate.REASONS[bit]}: {value:.4%} is within {limit:.4%}", value)
+                cause = f"{gate.REASONS[bit]}: {value:.4%} is within {limit:.4%}"
+                cause = "the position is flat" if bit == gate.STOP_LOSS and not books.position_lots else cause
+                self._event(now_ns, "lifted", name, cause, value)
         self._breaches = mask
 
     def _words(self, why: str) -> str:

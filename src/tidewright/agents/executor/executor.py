@@ -80,12 +80,15 @@ class Guarded(NamedTuple):
         What the limits remember; its owner has taken in this decision's equity and counts what is sent.
     bids, asks
         Orders that may still fill, (ticks, lots).
+    most_lots
+        Largest inventory either way that limits over instruments allow: quotes are made smaller to fit. ``None``: any.
     """
 
     limits: Limits
     state: LimitState
     bids: Sequence[tuple[int, int]] = ()
     asks: Sequence[tuple[int, int]] = ()
+    most_lots: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +316,13 @@ class Executor:
     ) -> tuple[int, int, int]:
         """Cut the target quotes to what the limits allow; how many are left, and the mask of what cut them."""
         state, values, quotes = guarded.state, guarded.limits.values(), self._quotes
+        fitting = [(each, False) for each in count]
+        if guarded.most_lots is not None:
+            held = account.net_position_lots
+            fitting = [
+                sized(quotes.bid_qty, count[0], guarded.most_lots - held),
+                sized(quotes.ask_qty, count[1], guarded.most_lots + held),
+            ]
         exposure = Exposure(
             account.net_position_lots,
             mid,
@@ -333,20 +343,42 @@ class Executor:
             values,
             quotes.bid_price,
             quotes.bid_qty,
-            count[0],
+            fitting[0][0],
             quotes.ask_price,
             quotes.ask_qty,
-            count[1],
+            fitting[1][0],
             _standing(guarded.bids),
             _standing(guarded.asks),
         )
         state.latch(int(risk.halted(exposure, values)), guarded.limits)
         if state is self._limit_state:
             state.count(int(sent))
+        if any(cut for _, cut in fitting) and not risk.halted(exposure, values):
+            mask |= risk.POSITION_LIMIT
         return int(bids), int(asks), int(mask)
 
     def _account(self, now_ns: int, account: AccountNow) -> None:
         executor_state.remember(self._memory, now_ns - self._start_ns, account.position_lots, account.equity)
+
+
+def sized(qty: I64, count: int, room: int) -> tuple[int, bool]:
+    """Make the quotes of a side small enough that together they fit into some lots, in place, the far ones first.
+
+    Steps are quarters of a quote, so that a limit that moves a little does not replace an order every cycle.
+
+    Returns
+    -------
+    tuple[int, bool]
+        How many are left, and whether something was cut.
+    """
+    for i in range(count):
+        wanted = int(qty[i])
+        if wanted > room:
+            quarter = max(1, wanted // 4)
+            qty[i] = max(0, room) // quarter * quarter
+            return i + int(qty[i] > 0), True
+        room -= wanted
+    return count, False
 
 
 def _standing(orders: Sequence[tuple[int, int]]) -> risk.Standing:
