@@ -1,5 +1,6 @@
 """A live session leaves a position that has to go: post-only first, then by taking, in slices within a collar."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -59,6 +60,8 @@ def test_after_its_patience_it_takes_in_slices_until_it_is_flat(tmp_path):
         assert 0.98 * mid <= row["price_ticks"] < mid
     events = [row["why"] for row in made.database.rows(schema.messages, "s") if row["message_type"] == "risk_event"]
     assert sum("now it takes" in why for why in events) == 1
+    over = [re.findall(r"([\d.]+)%", why) for why in events if "is within" in why]
+    assert all(float(value) <= float(limit) for value, limit in over), "what is over is said with what is so"
     later = [row for row in rows if row["side"] == 1 and row["created_ns"] > rows[0]["created_ns"]]
     assert any(row["tif"] != IOC for row in later), "it offered before it took"
 
