@@ -36,6 +36,7 @@ def test_everybody_is_judged_in_the_same_windows_with_the_same_sizes(found):
         assert [row.name for row in heat.rows] == SIX
         assert len({len(row.curve) for row in heat.rows}) == 1
         sizes = {(p["base_quantity"], p["max_position"]) for row in heat.rows for p in row.params}
+        sizes -= {(0.0, position) for _, position in sizes}  # who stands aside
         assert len(sizes) == 1
         assert heat.rows[0].paired is None
         for row in heat.rows:
@@ -106,6 +107,18 @@ def test_a_policy_learns_once_and_the_optimizer_tunes_the_rule_under_it(tape):
     lanes = taught[0][0]
     assert lanes.settings.random.maker_fees == (20_000,)
     assert (lanes.settings.gamma, lanes.settings.kappa) == (taught[0][1]["gamma"], taught[0][1]["kappa"])
+
+
+def test_what_never_earned_before_stands_aside_and_what_did_sits(tape):
+    """A maker fee of 500 basis points leaves nothing to earn, a rebate of 50 pays whoever trades."""
+    dear, paid = Learned("RL", School()), Learned("RL", School())
+    nothing = compare([tape], lambda: [dear], fees_bp=(500.0,), window="35m", effort=SMALL).heats[0].rows[0]
+    assert dear.runner is None
+    assert "stands aside" in nothing.meaning
+    assert (nothing.figures["profit"], nothing.figures["fills"]) == (0.0, 0.0)
+    something = compare([tape], lambda: [paid], fees_bp=(-50.0,), window="35m", effort=SMALL).heats[0].rows[0]
+    assert paid.runner is not None
+    assert something.figures["profit"] > 0.0
 
 
 def test_a_given_policy_sits_as_it_is(tape):

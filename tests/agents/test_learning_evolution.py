@@ -44,6 +44,20 @@ def test_it_begins_with_what_the_base_rule_does():
 
 
 @several
+def test_it_can_begin_with_a_spread_that_follows_volatility(frames):
+    made = evolution(replace(SMALL, widening=0.9, frames=frames))
+    newest = slice((frames - 1) * 8, None)
+    usual = float(made._mean[(frames - 1) * 8 + 3])
+    times = np.array([0.5, 1.0, 2.0, 3.0])
+    seen = np.zeros((4, 8 * frames), np.float32)
+    seen[:, newest][:, 3] = usual * times
+    continuous, discrete = made.policy().act(seen)
+    assert 4.0 ** continuous[:, 0] == pytest.approx(times**0.9, rel=0.25)
+    assert (continuous[:, 1:] == 0.0).all()
+    assert (discrete == [TRADING.levels, HOLD]).all()
+
+
+@several
 def test_in_the_mirror_it_does_the_mirrored_thing(frames):
     made, seen = evolution(replace(SMALL, ignored=(), frames=frames)), states(frames)
     made.weights = np.random.default_rng(4).normal(0.0, 0.7, len(made.weights))
@@ -55,6 +69,12 @@ def test_in_the_mirror_it_does_the_mirrored_thing(frames):
     assert (here[:, 0] == there[:, 0]).mean() > 0.9  # but for ties
     assert (here[:, 1] == 4 - there[:, 1]).mean() > 0.9
     assert len(np.unique(here[:, 1])) > 1
+
+
+@pytest.mark.parametrize("wrong", [{"ignored": ("volatility",)}, {"hidden": 1}, {"widening": -1.0}])
+def test_a_start_that_follows_volatility_needs_to_see_it(wrong):
+    with pytest.raises(UsageError, match="widening"):
+        replace(SMALL, **{"widening": 0.9, **wrong})
 
 
 def test_it_does_not_look_at_what_it_ignores():

@@ -46,6 +46,9 @@ def evolve(
     rate: Annotated[float, typer.Option(help="Learning rate at the start.")] = 0.02,
     hidden: Annotated[int, typer.Option(min=1, help="Hidden units; each has a twin for the mirrored state.")] = 16,
     frames: Annotated[int, typer.Option(min=1, help="Newest states that it sees together.")] = 1,
+    widening: Annotated[
+        float, typer.Option(help="How the first policy's spread follows volatility, a power; 0: it is the base rule's.")
+    ] = 0.0,
     ignore: Annotated[
         str, typer.Option(help="Numbers of the state it does not look at, separated by commas.")
     ] = "portfolio_balance,price,performance_score",
@@ -78,11 +81,11 @@ def evolve(
         **steered(strategy, setting or []),
     )
     ignored = tuple(part for part in ignore.split(",") if part)
-    settings = EvolutionSettings(generations, lanes, stretches, sigma, rate, hidden, ignored, frames)
+    settings = EvolutionSettings(generations, lanes, stretches, sigma, rate, hidden, ignored, frames, widening)
     words: dict[str, Any] = {
         "--generations": generations, "--lanes": lanes, "--stretches": stretches, "--episode": episode,
         "--sigma": sigma, "--rate": rate, "--hidden": hidden, "--frames": frames, "--ignore": ignore,
-        "--seed": seed, "--cycle": cycle, "--latency": latency,
+        "--widening": f"{widening:g}", "--seed": seed, "--cycle": cycle, "--latency": latency,
         "--fees": fees, "--queues": queues, "--capital": f"{capital:g}", "--risk": risk,
     }  # fmt: skip
     source, steering = source_words(tape, hours, markets), steered_words(strategy, setting or [])

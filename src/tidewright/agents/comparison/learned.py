@@ -9,46 +9,89 @@ import numpy as np
 
 from tidewright.agents.comparison.contenders import Adaptive, Contender, History, rules
 from tidewright.agents.executor.environment_tape import STRATEGY, Randomisation, TapeSettings
-from tidewright.agents.executor.learning.evolution import Evolution, EvolutionSettings
+from tidewright.agents.executor.learning.evolution import Evolution, EvolutionSettings, evolve
 from tidewright.agents.executor.policy import Policy
 from tidewright.agents.executor.policy_run import settings_of
 from tidewright.agents.executor.reward import Reward
 from tidewright.agents.executor.seat import Sitter
 from tidewright.agents.executor.seat_fit import TUNED, mismatches
-from tidewright.agents.optimizer.memory import Memory
+from tidewright.agents.optimizer.judge import ShadowJudge
+from tidewright.agents.optimizer.objective import Objective
 from tidewright.agents.optimizer.space import Dimension, Space
 from tidewright.agents.optimizer.steered import SteeredLanes
 from tidewright.agents.optimizer.study import complete
+from tidewright.agents.optimizer.windows import Split, Window, split
 from tidewright.market.codes import UNIT
 from tidewright.market.errors import UsageError
-from tidewright.market.tape import Tape
+from tidewright.market.tape import F64, Tape
 
 SEARCHED: Final = Space(tuple(Dimension(name, ends["low"], ends["high"], "log") for name, ends in TUNED.items()))
-# A base rule it begins with: half a spread of 7.5 basis points, as the traditional bot's. A policy can quarter or
-# quadruple that. The other is tuned first; where that one is wide, a policy finds no way back to the market.
-BASE: Final = {"kappa": 1.0 / 7.5, "gamma": 5e-4}
-JUDGED: Final = 5  # last generations by whose reward it is decided which of the two is kept
+# The base rule it begins with: half a spread of 10 basis points, leaning by a tenth of that an order where volatility
+# is 1.2 basis points over the root of a second.
+BASE: Final = {"kappa": 0.1, "gamma": 3e-3}
+ASIDE: Final = {"base_quantity": 0.0}
 EPISODE: Final = 120  # cycles of a stretch it learns on, at most
-SHARE: Final = 0.25  # of the history that one such stretch may take
-LANES: Final = 64  # policies tried in a generation
-STRETCHES: Final = 6  # on which each is judged
+SHARE: Final = 0.25  # of what it learns on that one such stretch may take
+RISK: Final = 0.05  # weight of what is held, in the reward
+# Gently and with few weights: half a day of market tells little, and larger steps forget what the start was good for.
+TEACHING: Final = EvolutionSettings(1, 128, 6, sigma=0.05, rate=0.03, hidden=6, widening=0.9)
 
 
 @dataclass(frozen=True, slots=True)
 class Taught:
-    """What learning gave: parameters of the base rule, the policy over them, and how many trials that took."""
+    """What learning gave.
+
+    Attributes
+    ----------
+    params
+        Of the base rule.
+    policies
+        Lanes under the policy that learning began with, and under the one that came out.
+    trials
+        Policies tried.
+    """
 
     params: dict[str, float]
-    lanes: SteeredLanes
+    policies: tuple[SteeredLanes, ...]
     trials: int
+
+    def choose(self, history: History) -> SteeredLanes | None:
+        """Of those that earned in a history whoever did best on its newest part; ``None``: nobody did, so stand aside.
+
+        Best by the weights of the optimizer's :class:`~tidewright.agents.optimizer.objective.Objective`.
+        """
+        if len(self.policies) < 2:
+            return self.policies[0]
+        parts, settings = _parts(history), history.settings
+        whole, newest = Window(parts.inside.start_ns, history.until_ns), parts.outside.cycles(settings.cycle_ns)
+        columns = {name: np.array([value]) for name, value in self.params.items()}
+        found, best = None, -np.inf
+        judge: ShadowJudge | None = None
+        for lanes in self.policies:
+            terms = (history.tape, history.rows, STRATEGY, settings, whole.start_ns)
+            judge = ShadowJudge(*terms, before=judge, runner=lanes)
+            earned = judge.evaluate(whole, columns, 1, record=True).increments[:, 0]
+            score = _score(earned[-newest:])
+            if float(earned.sum()) > 0.0 and score > best:
+                found, best = lanes, score
+        return found
+
+
+def _score(earned: F64) -> float:
+    """Profit less its standard error and drawdown as the objective weighs them, of changes of equity a cycle."""
+    aims, curve = Objective(), np.concatenate([[0.0], np.cumsum(earned)])
+    drawdown = (np.maximum.accumulate(curve) - curve).max()
+    error = earned.std() * np.sqrt(len(earned))
+    return float(curve[-1] - aims.risk_aversion * error - aims.drawdown_aversion * drawdown)
 
 
 @dataclass(slots=True)
 class School:
     """Teaches one policy before the first window; whoever asks again is given the same.
 
-    A policy is evolved on the history over each of two base rules, one with a hand-set spread and one that was tuned,
-    with the fee, latency, queue model, sizes and limits of the contest; the one that earned more there is kept.
+    It begins with a policy that widens its base rule's quotes with volatility, and evolves from there on the older part
+    of the history, with the fee, latency, queue model, sizes and limits of the contest. The newer part is there to
+    choose by.
 
     Attributes
     ----------
@@ -70,31 +113,27 @@ class School:
             learned = settings_of(self.policy)
             params = complete(STRATEGY, {"gamma": learned.gamma, "kappa": learned.kappa, **history.sizes})
             trading = replace(_trading(history, params), levels=learned.levels)
-            return Taught(params, SteeredLanes(self.policy, trading), 0)
-        begun = complete(STRATEGY, {**BASE, **history.sizes})
-        memory = Memory()
-        found = history.search(STRATEGY, begun, memory, SEARCHED)
-        tuned = begun if found.chosen < 0 or found.reason else dict(found.inside[found.chosen].params)
-        tried = [_evolved(history, params) for params in ([begun, tuned] if tuned != begun else [begun])]
-        _, best = max(tried, key=lambda one: one[0])
-        return replace(best, trials=memory.trials + sum(one.trials for _, one in tried))
+            return Taught(params, (SteeredLanes(self.policy, trading),), 0)
+        params = complete(STRATEGY, {**BASE, **history.sizes})
+        trading, known = _trading(history, params), history.tape
+        rows = int(np.searchsorted(known.data.ts, _parts(history).inside.end_ns, side="right"))
+        older = Tape(known.path, known.instrument, known.meta, known.data.rows(0, rows))
+        settings = replace(TEACHING, generations=history.effort.learning)
+        evolution = Evolution([older], trading, settings, history.effort.seed)
+        policies = evolution.policy(), evolve(evolution)
+        lanes = tuple(SteeredLanes(policy, trading) for policy in policies)
+        return Taught(params, lanes, settings.generations * settings.lanes)
 
 
-def _evolved(history: History, params: dict[str, float]) -> tuple[float, Taught]:
-    """A policy over a base rule, and its mean reward on what it learned on in the last generations."""
-    trading, known = _trading(history, params), history.tape
-    earlier = Tape(known.path, known.instrument, known.meta, known.data.rows(0, history.rows))
-    settings = EvolutionSettings(history.effort.learning, LANES, STRETCHES, sigma=0.1, rate=0.05)
-    evolution = Evolution([earlier], trading, settings, history.effort.seed)
-    rewards = [evolution.generation().reward for _ in range(settings.generations)]
-    taught = Taught(params, SteeredLanes(evolution.policy(), trading), settings.generations * settings.lanes)
-    return float(np.mean(rewards[-JUDGED:])), taught
+def _parts(history: History) -> Split:
+    terms = history.settings
+    return split(history.from_ns, history.until_ns, terms.cycle_ns, terms.entry_ns + terms.response_ns)
 
 
 def _trading(history: History, params: Mapping[str, float]) -> TapeSettings:
     """The contest's terms as a policy learns with them."""
     terms = history.settings
-    cycles = (history.until_ns - history.from_ns) // terms.cycle_ns
+    cycles = _parts(history).inside.cycles(terms.cycle_ns)
     fee = history.tape.instrument.maker_fee if terms.maker_fee is None else terms.maker_fee
     return TapeSettings(
         cycle_ns=terms.cycle_ns,
@@ -105,7 +144,7 @@ def _trading(history: History, params: Mapping[str, float]) -> TapeSettings:
         queue=terms.queue,
         capital=terms.equity / UNIT,
         limits=terms.limits,
-        reward=Reward(beta=0.01, gamma=0.0),
+        reward=Reward(beta=RISK, gamma=0.0),
         random=Randomisation((fee,)),
         base_quantity=history.sizes["base_quantity"],
         max_position=history.sizes["max_position"],
@@ -116,7 +155,7 @@ def _trading(history: History, params: Mapping[str, float]) -> TapeSettings:
 
 @dataclass(slots=True)
 class Learned:
-    """A policy that was taught once; the base rule under it keeps its parameters."""
+    """A policy that was taught and chosen once; the base rule under it keeps its parameters."""
 
     name: str
     school: School
@@ -124,17 +163,25 @@ class Learned:
     strategy: str = STRATEGY
     trials: int = 0
     runner: SteeredLanes | None = None
+    _params: dict[str, float] = field(default_factory=dict)
 
     def parameters(self, history: History) -> dict[str, float]:
         """The base rule's, the same at every window."""
-        taught = self.school.teach(history)
-        self.runner, self.trials = taught.lanes, taught.trials
-        return taught.params
+        if not self._params:
+            taught = self.school.teach(history)
+            self._params, self.runner, self.trials = taught.params, taught.choose(history), taught.trials
+            if self.runner is None:
+                self._params = {**taught.params, **ASIDE}
+                self.meaning += ", which stands aside"
+        return self._params
 
 
 @dataclass(slots=True)
 class LearnedAdaptive(Adaptive):
-    """The same policy, and the optimizer searches the base rule's parameters under it before every window."""
+    """The same policy; before every window it is chosen anew whether it sits, what it began with, or nobody.
+
+    The optimizer then searches the base rule's parameters under whoever sits.
+    """
 
     school: School = field(default_factory=School)
 
@@ -145,10 +192,11 @@ class LearnedAdaptive(Adaptive):
 
     def parameters(self, history: History) -> dict[str, float]:
         """What the optimizer would have the base rule quote by."""
-        if self.runner is None:
-            taught = self.school.teach(history)
-            self.runner, self.space, self._current = taught.lanes, SEARCHED, dict(taught.params)
-        return Adaptive.parameters(self, history)
+        taught = self.school.teach(history)
+        self.space = SEARCHED
+        self._current = self._current or dict(taught.params)
+        self.runner = replace(taught, params=self._current).choose(history)
+        return {**self._current, **ASIDE} if self.runner is None else Adaptive.parameters(self, history)
 
 
 def usual(policy: Policy | None = None) -> list[Contender]:
@@ -160,7 +208,7 @@ def usual(policy: Policy | None = None) -> list[Contender]:
         Sits as it is; ``None``: one is evolved before the first window.
     """
     school = School(policy)
-    both = "the same policy, the base rule under it re-tuned by the optimizer before every window"
+    both = "the same policy, chosen anew and its base rule re-tuned by the optimizer before every window"
     alone = Learned("RL", school) if policy is None else Learned("RL", school, "the given policy")
     return [*rules(), alone, LearnedAdaptive("RL + optimizer", STRATEGY, {}, both, school=school)]
 

@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from tidewright.agents.executor.environment import F32, I64, Spaces
-from tidewright.agents.executor.environment_kernel import STANCES
+from tidewright.agents.executor.environment_kernel import STANCES, WIDEST
 from tidewright.agents.executor.environment_tape import HOLD, Cohort, TapeSettings, starts
 from tidewright.agents.executor.policy import Frames, Network, Policy
 from tidewright.agents.executor.state import NAMES
@@ -31,11 +31,16 @@ from tidewright.market.errors import DataError, UsageError
 from tidewright.market.tape import F64, Tape
 
 CONTINUOUS: Final = 3
-SKEW: Final = 1  # of them
+SPREAD: Final = 0  # of them
+SKEW: Final = 1
 ODD: Final = ("price", "price_change", "order_imbalance", "risk_exposure")  # have another sign in the mirror
 SURE: Final = 2.0  # logit of the base rule's own levels and stance at first
 _LOOKS: Final = 4  # stretches on which the usual size of what is seen is measured
 _LEAST: Final = 0.01  # deviation of a number that hardly moves
+_BENDS: Final = (
+    (0.0, 1.0),
+    (1.5, -0.6),
+)  # volatility over its usual one, and by how much the first spread's slope changes
 _OWN: Final = 2  # lanes beside the trials: the policy itself, and its base rule
 _DECAY: Final = (0.9, 0.99)  # Adam's
 
@@ -58,6 +63,9 @@ class EvolutionSettings:
         Hidden units, without their twins.
     frames
         Newest observations that the policy sees together.
+    widening
+        What the first policy does beside what its base rule does: at twice the usual volatility its spread is about
+        ``2 ** widening`` times as wide. 0: nothing.
     ignored
         Numbers of the state that the policy does not look at. By default those that drift with a session's age, its
         inventory from before, and the price: what held in the few markets it learned on holds in no other.
@@ -71,6 +79,7 @@ class EvolutionSettings:
     hidden: int = 16
     ignored: tuple[str, ...] = ("portfolio_balance", "price", "performance_score")
     frames: int = 1
+    widening: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("generations", "stretches", "frames"):
@@ -83,6 +92,12 @@ class EvolutionSettings:
             raise UsageError(f"the state has no {unknown[0]!r}; it has {', '.join(NAMES)}")
         if self.hidden < 1:
             raise UsageError(f"hidden must be >= 1, was {self.hidden}")
+        if not 0.0 <= self.widening <= 2.0:
+            raise UsageError(f"widening must be within [0, 2], was {self.widening:g}")
+        if self.widening and ("volatility" in self.ignored or self.hidden < len(_BENDS)):
+            raise UsageError(
+                f"widening needs a policy that looks at volatility with at least {len(_BENDS)} hidden units"
+            )
         if not self.sigma > 0.0 or not self.rate > 0.0:
             raise UsageError(f"sigma and rate must be > 0, were {self.sigma}, {self.rate}")
 
@@ -188,8 +203,27 @@ class Evolution:
         bias = np.zeros(self._outputs)
         bias[CONTINUOUS + self.trading.levels] = SURE
         bias[CONTINUOUS + self.trading.levels + 1 + HOLD] = SURE
-        inputs = self._random.normal(0.0, np.sqrt(1.0 / seen), units * seen)
-        return np.concatenate([inputs, np.zeros(units), np.zeros(self._outputs * units), bias])
+        inputs = self._random.normal(0.0, np.sqrt(1.0 / seen), (units, seen))
+        shift, outputs = np.zeros(units), np.zeros((self._outputs, units))
+        if self.settings.widening:
+            self._widen(inputs, shift, outputs, bias)
+        return np.concatenate([inputs.ravel(), shift, outputs.ravel(), bias])
+
+    def _widen(self, inputs: F64, shift: F64, outputs: F64, bias: F64) -> None:
+        """Have the first units read the newest volatility v, and the spread follow it.
+
+        The exponent of the spread becomes ``widening * (u - 1 - 0.6 * max(0, u - 1.5)) / ln 4``, u = v over its mean:
+        close to ``log4(u ** widening)`` where u is between a half and three.
+        """
+        at = self._inputs - self.spaces.observation + NAMES.index("volatility")
+        usual, spread = max(float(self._mean[at]), float(_LEAST * self._spread[at])), float(self._spread[at])
+        slope = self.settings.widening / np.log(WIDEST)
+        for unit, (bend, change) in enumerate(_BENDS):
+            inputs[unit] = 0.0
+            inputs[unit, at] = spread / usual
+            shift[unit] = float(self._mean[at]) / usual - bend
+            outputs[SPREAD, unit] = 0.5 * change * slope  # its twin sees the same volatility
+        bias[SPREAD] = -slope
 
     def _of(self, parent: Policy) -> F64:
         seen, units = self._inputs, self.settings.hidden
