@@ -217,7 +217,8 @@ def rows_of_table(found: Cells) -> list[list[str]]:
         line = [title]
         for problem in PROBLEMS:
             values = list(found.get((problem.name, key), {}).values())
-            text = f"{np.mean(values):.4f} ±{np.std(values):.4f}" if values else "–"
+            spread = f" ±{np.std(values):.4f}" if len(values) > 1 else ""
+            text = f"{np.mean(values):.4f}{spread}" if values else "–"
             line.append(text + (f" ({len(values)})" if 0 < len(values) < most else ""))
         if any(cell != "–" for cell in line[1:]):
             lines.append(line)
