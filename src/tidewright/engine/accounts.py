@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from numba import int64, njit
+from numba import int64, njit, uint64
 
 from tidewright.engine.layout import (
     CFG_F_FEE_PRICE,
@@ -103,12 +103,14 @@ def worth(state: State, lane: int, first: int, mid2: int) -> float:
     row = state.lane[lane]
     if cfg[CFG_FEE_OTHER] == 1:
         return worth_less_other(state, lane, first, mid2)
-    base = row[L_BASE_START] + row[first] * cfg[CFG_LOT_UNITS] - row[first + 2]
-    quote = np.float64(row[L_QUOTE_START] - row[first + 3])
+    lots, cash = row[uint64(first)], row[uint64(first + 1)]
+    base = row[L_BASE_START] + lots * cfg[CFG_LOT_UNITS] - row[uint64(first + 2)]
+    quote_start = row[L_QUOTE_START] - row[uint64(first + 3)]
+    quote = np.float64(quote_start)
     if cfg[CFG_QUOTE_DEN] == 1:
-        quote = np.float64(row[L_QUOTE_START] - row[first + 3] + row[first + 1] * cfg[CFG_QUOTE_NUM])
+        quote = np.float64(quote_start + cash * cfg[CFG_QUOTE_NUM])
     else:
-        quote += np.float64(row[first + 1] * cfg[CFG_QUOTE_NUM]) / np.float64(cfg[CFG_QUOTE_DEN])
+        quote += np.float64(cash * cfg[CFG_QUOTE_NUM]) / np.float64(cfg[CFG_QUOTE_DEN])
     return (quote + np.float64(base) * (np.float64(mid2) * (0.5 * state.cfg_f[CFG_F_TICK]))) / 1e8
 
 
@@ -193,7 +195,7 @@ def know_death(state: State, slot: int) -> None:
             return
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def know(state: State, lane: int, slot: int, qty: int, price: int, fee_base: int, fee_quote: int) -> None:
     """Enter a fill (``qty`` signed, 0: none) and a death (``slot``, -1: none) into what a lane knows."""
     row = state.lane[lane]

@@ -94,6 +94,7 @@ FIRST_RETURN: Final = _R + 83  # first and newest time of a mid in the measured 
 LAST_RETURN: Final = _R + 84
 NODES: Final = _R + 85  # nodes that there ever were
 TAKERS: Final = _R + 86  # 1: a lane has sent an order that takes, so messages need more room from now on
+EMPTIED: Final = _R + 87  # nodes in the buffer that lanes have left while they act, see nodes.leave_later
 REG_COUNT: Final = _R + 96
 
 # Market states, whose time is shared out.
@@ -168,21 +169,18 @@ QUEUE_PROB: Final = 1
 QUEUE_PROB_LOG: Final = 2
 QUEUE_FRONT: Final = 3
 
-# -- queue nodes: up to eleven orders that joined one (side, price) after one packet (array `node`, int32) -----------
-N_NEXT: Final = 0  # later node of the price, of the last: the first; in the pool: next free
-N_PREV: Final = 1  # earlier node; of the first: the last
-N_RESTING: Final = 2  # how many of its orders rest, 0: the node is free
-N_END: Final = 3  # first column that holds no order yet
-N_POSITION: Final = 4  # -1: its price is outside the window
-N_FIRST: Final = 5  # the slots of its orders by arrival, -1 for one that has left
+# -- queue nodes: up to fourteen orders that joined one (side, price) after one packet (array `node`, int32) ----------
+N_OLDER: Final = 0  # the node of the price before it, -1: none; in the pool: next free
+N_POSITION: Final = 1  # -1: its price is outside the window
+N_FIRST: Final = 2  # the slots of those that joined, by arrival, then -1; some may have left, see nodes.stands
 NODE_FIELDS: Final = 16  # a line of the processor's cache
-H_PACKET: Final = 0  # (array `home`, int64)
-H_PRICE: Final = 1  # of one whose price is outside the window
-H_TURN: Final = 2  # 2 * number of the node among all there ever were + side
-HOME_FIELDS: Final = 3
-TAIL_SHIFT: Final = 32  # (array `tail`, int64, by position) youngest node + 1 and, above it, the low bits of its packet
-Q_AHEAD: Final = 0  # (float64) lots ahead
+TAIL_COLUMN: Final = 28  # (array `tail`, int64, by position) youngest node + 1; from this bit on the column that its
+TAIL_OPEN: Final = 32  # next order takes; whether one may join, which a last column's order ends by carry; its packet
+Q_AHEAD: Final = 0  # (array `node_q`, float64) lots ahead
 Q_TRADED: Final = 1  # prints at the price since the level's last row
+Q_TURN: Final = 2  # 2 * number of the node among all there ever were + side; whole, and exact up to 2**53
+Q_PRICE: Final = 3  # ticks, of one whose price is outside the window
+NODE_Q_FIELDS: Final = 4
 
 # -- order slots: what was ordered (array `order`, int64) and where it stands (array `place`, int32) ------------------
 O_PRICE: Final = 0
@@ -190,11 +188,10 @@ O_QTY: Final = 1
 O_LEAVES: Final = 2
 O_NUMBER: Final = 3
 ORDER_FIELDS: Final = 4
-P_NODE: Final = 0  # node it rests in
-P_COLUMN: Final = 1  # column of the node
-P_NEXT: Final = 2  # in the pool: next free slot of the lane
-P_WHOSE: Final = 3  # lane * 256 + state * 32 + side * 16 + kind * 8 + time in force
-PLACE_FIELDS: Final = 4
+P_SPOT: Final = 0  # where it rests: node * NODE_FIELDS + column
+P_NEXT: Final = 1  # in the pool: next free slot of the lane
+P_WHOSE: Final = 2  # lane * 256 + state * 32 + side * 16 + kind * 8 + time in force
+PLACE_FIELDS: Final = 4  # one is not used, so that no place lies across two lines
 TAG: Final = 0  # (array `tag`, int64, by slot) the caller's number
 LATE: Final = 1  # 1: a cancel follows at the instant of its arrival
 STOP_PRICE: Final = 2  # ticks of a stop order
@@ -367,9 +364,12 @@ class State(NamedTuple):
         Registers, rules of the run.
     features
         State of :mod:`tidewright.market.features`.
-    node, home, node_q, order, place, lane, lane_f, tag, alive, params
-        Queue nodes, order slots, lanes, callers' numbers, slots of the orders that lanes believe alive (by 2 * lane +
-        side), strategy parameters.
+    node, node_q, resting, listed
+        Queue nodes; how many orders rest in each, 0: the node is free; buffer of those of a price, or of those that
+        lanes have left while they act.
+    order, place, lane, lane_f, tag, alive, params
+        Order slots, lanes, callers' numbers, slots of the orders that lanes believe alive (by 2 * lane + side),
+        strategy parameters.
     msg, batch, call, waiting
         Messages under way: ring of slots (``~slot`` a cancel), each decision's messages; calls from
         outside; orders that wait for the end of a gap.
@@ -393,8 +393,9 @@ class State(NamedTuple):
     cfg_f: F64
     features: F64
     node: I32
-    home: I64
     node_q: F64
+    resting: I32
+    listed: I32
     order: I64
     place: I32
     lane: I64

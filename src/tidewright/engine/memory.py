@@ -46,8 +46,9 @@ def new_state(config: ReplayConfig, cfg: I64, cfg_f: F64, params: F64, width: in
         cfg_f=cfg_f,
         features=features.new_state(),
         node=np.zeros((0, at.NODE_FIELDS), np.int32),
-        home=np.zeros((0, at.HOME_FIELDS), np.int64),
-        node_q=np.zeros((0, 2), np.float64),
+        node_q=np.zeros((0, at.NODE_Q_FIELDS), np.float64),
+        resting=np.zeros(0, np.int32),
+        listed=np.zeros(1, np.int32),
         order=np.zeros((0, at.ORDER_FIELDS), np.int64),
         place=np.zeros((0, at.PLACE_FIELDS), np.int32),
         lane=zeros((lanes, at.LANE_FIELDS), np.int64),
@@ -162,14 +163,15 @@ def _grow_orders(state: State, extra: int) -> State:
         order=_longer(state.order, extra),
         tag=_longer(state.tag, extra),
         node=_longer(state.node, extra),
-        home=_longer(state.home, extra),
         place=_longer(state.place, extra),
         node_q=_longer(state.node_q, extra),
+        resting=_longer(state.resting, extra),
+        listed=_longer(state.listed, extra),
         waiting=_longer(state.waiting, extra),
         stop=_longer(state.stop, extra) if state.cfg[at.CFG_STRATEGY] < 0 else state.stop,
     )
     state.reg[at.SLOTS] = old + extra
-    _thread(state.node[:, at.N_NEXT], state.reg, at.NODE_FREE, old, old + extra)
+    _thread(state.node[:, at.N_OLDER], state.reg, at.NODE_FREE, old, old + extra)
     return state
 
 

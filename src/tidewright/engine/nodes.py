@@ -1,8 +1,8 @@
 """Queue nodes: orders that joined one price after the same packet share one place in the queue.
 
-The nodes of a price form a ring in order of arrival; a node holds its orders in order of arrival. One that is full is
-followed by another for the same packet, which hears the same and so stands at the same place. The best index with a
-node is kept for each side, so that most rows need one comparison to see that they concern no order.
+A price knows its youngest node, and each node the next older one; a node holds its orders in order of arrival. One
+that is full is followed by another for the same packet, which hears the same and so stands at the same place. The
+best index with a node is kept for each side, so that most rows need one comparison to see that they concern no order.
 """
 
 from typing import Final
@@ -12,112 +12,137 @@ from numba import int64, njit, uint64
 from tidewright.engine.layout import (
     CFG_F_POWER,
     CFG_QUEUE,
-    H_PACKET,
-    H_TURN,
-    N_END,
+    EMPTIED,
     N_FIRST,
-    N_NEXT,
+    N_OLDER,
     N_POSITION,
-    N_PREV,
-    N_RESTING,
     NODE_FIELDS,
     NODE_FREE,
     NODES,
     OWN,
     OWN_WORST,
-    P_COLUMN,
-    P_NODE,
-    PACKET,
+    P_SPOT,
     Q_AHEAD,
     Q_TRADED,
+    Q_TURN,
+    RESTING_STATE,
     STRAY,
-    TAIL_SHIFT,
+    TAIL_COLUMN,
+    TAIL_OPEN,
     State,
 )
 from tidewright.engine.prefetch import fetch
 from tidewright.engine.queues import ahead_after_level, ahead_on_arrival
+from tidewright.engine.slots import state_of
 from tidewright.market.ladder import WIDTH
 
-LOW_BITS: Final = 0x7FFF_FFFF  # no node is the youngest of its price for 2**31 packets
+NODE_BITS: Final = (1 << TAIL_COLUMN) - 1
+COLUMN_BITS: Final = NODE_FIELDS - 1
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def youngest(state: State, position: int) -> int:
     """Youngest node of a price, -1: none."""
-    return (state.tail[position] & LOW_BITS) - 1
+    return (state.tail[position] & NODE_BITS) - 1
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
-def join(state: State, slot: int, side: int, position: int, packet: int) -> None:
-    """Let an order join the back of a price inside the window; ``packet``: the register PACKET."""
-    node = state.node
+def open_tail(packet: int) -> int:
+    """Upper half of the word of a price whose youngest node is of a packet and has room; no such word is 0."""
+    return (2 * packet + 1) << TAIL_OPEN
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def stands(state: State, slot: int, each: int, column: int) -> bool:
+    """Whether the order that joined at a column of a node still rests there: slots are used again, columns are not."""
+    return state.place[slot, P_SPOT] == each * NODE_FIELDS + column and state_of(state, slot) == RESTING_STATE
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def node_of(state: State, slot: int) -> int:
+    """Node that an order rests in."""
+    return state.place[slot, P_SPOT] // NODE_FIELDS
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def join(state: State, slot: int, side: int, position: int, opened: int) -> None:
+    """Let an order join the back of a price inside the window; ``opened``: :func:`open_tail` of the packet.
+
+    Nothing here waits for the line of the node: where the order goes is all in the price's word.
+    """
     tail = state.tail[position]
-    found = (tail & LOW_BITS) - 1
-    if tail >> TAIL_SHIFT != packet & LOW_BITS or node[found, N_END] == NODE_FIELDS:
-        found = hang(state, side, position)
-    column = node[found, N_END]
-    node[found, uint64(column)] = slot
-    node[found, N_END] = column + 1
-    node[found, N_RESTING] += 1
-    state.place[slot, P_NODE] = found
-    state.place[slot, P_COLUMN] = column
-
-
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
-def set_youngest(state: State, position: int, found: int, packet: int) -> None:
-    """Note a node as the youngest of a price, with its packet."""
-    state.tail[position] = (packet & LOW_BITS) << TAIL_SHIFT | (found + 1)
+    if (tail ^ opened) >> TAIL_OPEN != 0:
+        tail = opened | hang(state, side, position)
+    state.tail[position] = tail + (int64(1) << TAIL_COLUMN)
+    found = (tail & NODE_BITS) - 1
+    column = (tail >> TAIL_COLUMN) & COLUMN_BITS
+    state.node[found, uint64(column)] = slot
+    state.resting[found] += 1
+    state.place[slot, P_SPOT] = found * NODE_FIELDS + column
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
 def hang(state: State, side: int, position: int) -> int:
-    """Hang a fresh node at the end of the ring of a price: it is the youngest."""
-    node = state.node
+    """Hang a fresh node at the back of a price: it is the youngest. The lower half of the price's word."""
     reg = state.reg
     index = position - side * reg[WIDTH]
     found = reg[NODE_FREE]
-    free = int64(node[found, N_NEXT])
+    free = int64(state.node[found, N_OLDER])
     reg[NODE_FREE] = free
-    fetch(node, free, 0)
-    fetch(state.home, free, 0)
+    fetch(state.node, free, 0)
     fetch(state.node_q, free, 0)
-    node[found, N_POSITION] = position
-    state.home[found, H_PACKET] = reg[PACKET]
-    state.home[found, H_TURN] = 2 * reg[NODES] + side
-    reg[NODES] += 1
-    node[found, N_RESTING] = 0
-    node[found, N_END] = N_FIRST
+    for column in range(N_FIRST, NODE_FIELDS):
+        state.node[found, uint64(column)] = -1
+    state.node[found, N_POSITION] = position
+    state.node[found, N_OLDER] = youngest(state, position)
     state.node_q[found, Q_AHEAD] = ahead_on_arrival(state.cfg[CFG_QUEUE], state.qty[position])
     state.node_q[found, Q_TRADED] = 0.0
-    last = youngest(state, position)
-    set_youngest(state, position, found, reg[PACKET])
-    if last < 0:
-        node[found, N_NEXT] = found
-        node[found, N_PREV] = found
-        state.mark[position] |= 1
-        if index > reg[OWN + side]:
-            reg[OWN + side] = index
-        if index < reg[OWN_WORST + side]:
-            reg[OWN_WORST + side] = index
-        return found
-    first = int64(node[last, N_NEXT])
-    node[last, N_NEXT] = found
-    node[first, N_PREV] = found
-    node[found, N_PREV] = last
-    node[found, N_NEXT] = first
-    return found
+    state.node_q[found, Q_TURN] = 2 * reg[NODES] + side
+    reg[NODES] += 1
+    state.mark[position] |= 1
+    reg[OWN + side] = max(reg[OWN + side], index)
+    reg[OWN_WORST + side] = min(reg[OWN_WORST + side], index)
+    return int64(N_FIRST) << TAIL_COLUMN | (found + 1)
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def leave(state: State, slot: int) -> None:
     """Take an order out of its queue; its node goes with the last one."""
-    node = state.node
-    found = int64(state.place[slot, P_NODE])
-    node[found, uint64(state.place[slot, P_COLUMN])] = -1
-    left = node[found, N_RESTING] - 1
-    node[found, N_RESTING] = left
+    found = int64(node_of(state, slot))
+    left = state.resting[found] - 1
+    state.resting[found] = left
     if left == 0:
         drop(state, found)
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def leave_later(state: State, slot: int, count: int, does: int) -> int:
+    """Take an order out of its queue, as one of many: no jump depends on whether it was the last of its node.
+
+    Nodes that are empty then are noted for :func:`drop_emptied`, behind the ``count`` that are; how many there are now.
+    ``does``: 0: nothing happens, without a jump.
+    """
+    found = int64(node_of(state, slot))
+    left = state.resting[found] - does
+    state.resting[found] = left
+    state.listed[count] = found
+    return count + (does & int64(left == 0))
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
+def drop_emptied(state: State) -> None:
+    """Give the nodes back that were left for good."""
+    count = state.reg[EMPTIED]
+    for i in range(count):
+        fetch(state.node, int64(state.listed[uint64(i)]), 0)
+    for i in range(count):  # the youngest of its price remembers it
+        position = max(int64(state.node[int64(state.listed[uint64(i)]), N_POSITION]), int64(0))
+        fetch(state.node, max(youngest(state, position), int64(0)), 0)
+    for i in range(count):
+        found = int64(state.listed[uint64(i)])
+        if state.resting[found] == 0:  # nobody has come since
+            drop(state, found)
+    state.reg[EMPTIED] = 0
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -126,12 +151,17 @@ def drop(state: State, found: int) -> None:
     node = state.node
     reg = state.reg
     position = int64(node[found, N_POSITION])
+    older = int64(node[found, N_OLDER])
+    each = youngest(state, position) if position >= 0 else found
     if position < 0:
         reg[STRAY] -= 1
+    elif each != found:
+        while node[each, N_OLDER] != found:  # no more steps than a row of the level takes
+            each = int64(node[each, N_OLDER])
+        node[each, N_OLDER] = older
     else:
-        after = int64(node[found, N_NEXT])
-        if after == found:
-            state.tail[position] = 0
+        state.tail[position] = older + 1  # nobody joins that one any more
+        if older < 0:
             state.mark[position] &= 2
             side = int64(position >= reg[WIDTH])
             index = position - side * reg[WIDTH]
@@ -140,14 +170,20 @@ def drop(state: State, found: int) -> None:
                 reg[OWN + side] = best
                 if best < 0:
                     reg[OWN_WORST + side] = reg[WIDTH]
-        else:
-            before = int64(node[found, N_PREV])
-            node[before, N_NEXT] = after
-            node[after, N_PREV] = before
-            if youngest(state, position) == found:
-                set_youngest(state, position, before, state.home[before, H_PACKET])
-    node[found, N_NEXT] = reg[NODE_FREE]
+    node[found, N_OLDER] = reg[NODE_FREE]
     reg[NODE_FREE] = found
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def list_nodes(state: State, position: int) -> int:
+    """Write the nodes of a price into the buffer, the youngest first; how many there are."""
+    count = int64(0)
+    each = youngest(state, position)
+    while each >= 0:
+        state.listed[count] = each
+        count += 1
+        each = int64(state.node[each, N_OLDER])
+    return count
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -168,13 +204,10 @@ def count_orders(state: State, side: int, worst: int) -> int:
     count = int64(0)
     index = state.reg[OWN + side]
     while index >= worst and index >= 0:
-        last = youngest(state, side * state.reg[WIDTH] + index)
-        each = last
-        while True:
-            count += state.node[each, N_RESTING]
-            each = int64(state.node[each, N_NEXT])
-            if each == last:
-                break
+        each = youngest(state, side * state.reg[WIDTH] + index)
+        while each >= 0:
+            count += state.resting[each]
+            each = int64(state.node[each, N_OLDER])
         index = next_own(state, side, index - 1)
     return count
 
@@ -183,16 +216,13 @@ def count_orders(state: State, side: int, worst: int) -> int:
 def requeue(state: State, position: int, old: int, new: int) -> None:
     """Apply a level's row to the nodes of its price."""
     node_q = state.node_q
-    last = youngest(state, position)
     model = state.cfg[CFG_QUEUE]
     power = state.cfg_f[CFG_F_POWER]
-    each = last
-    while True:
+    each = youngest(state, position)
+    while each >= 0:
         node_q[each, Q_AHEAD] = ahead_after_level(model, power, node_q[each, Q_AHEAD], node_q[each, Q_TRADED], old, new)
         node_q[each, Q_TRADED] = 0.0
-        each = int64(state.node[each, N_NEXT])
-        if each == last:
-            break
+        each = int64(state.node[each, N_OLDER])
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -208,13 +238,9 @@ def rejoin(state: State) -> None:
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def rejoin_price(state: State, position: int) -> None:
     """Put the nodes of one price at its back, as if all had been hung just now."""
-    last = youngest(state, position)
-    set_youngest(state, position, last, state.reg[PACKET])
-    each = last
-    while True:
-        state.home[each, H_PACKET] = state.reg[PACKET]
+    each = youngest(state, position)
+    state.tail[position] = each + 1
+    while each >= 0:
         state.node_q[each, Q_AHEAD] = ahead_on_arrival(state.cfg[CFG_QUEUE], state.qty[position])
         state.node_q[each, Q_TRADED] = 0.0
-        each = int64(state.node[each, N_NEXT])
-        if each == last:
-            break
+        each = int64(state.node[each, N_OLDER])

@@ -28,7 +28,7 @@ from tidewright.engine.layout import (
     TAG,
     State,
 )
-from tidewright.engine.nodes import join, leave
+from tidewright.engine.nodes import join, leave, open_tail
 from tidewright.engine.slots import kind_of, lane_of, release, set_state, side_of, state_of
 from tidewright.market.codes import (
     AMEND_QUANTITY,
@@ -110,7 +110,7 @@ def rest(state: State, slot: int, lane: int, side: int, index: int) -> None:
     key = price if side == 0 else -price
     if key > state.lane[lane, L_BOUND + side]:
         state.lane[lane, L_BOUND + side] = key
-    join(state, slot, side, side * state.reg[WIDTH] + index, state.reg[PACKET])
+    join(state, slot, side, side * state.reg[WIDTH] + index, open_tail(state.reg[PACKET]))
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]

@@ -16,9 +16,8 @@ from tidewright.engine.layout import (
     L_POSITION,
     L_PRINT,
     L_USED,
-    N_END,
     N_FIRST,
-    N_NEXT,
+    NODE_FIELDS,
     O_LEAVES,
     O_PRICE,
     OWN,
@@ -28,7 +27,7 @@ from tidewright.engine.layout import (
     QUEUE_UNKNOWN,
     State,
 )
-from tidewright.engine.nodes import count_orders, next_own, youngest
+from tidewright.engine.nodes import count_orders, list_nodes, next_own, stands
 from tidewright.engine.orders import fill
 from tidewright.engine.prefetch import fetch
 from tidewright.engine.slots import lane_of
@@ -65,12 +64,8 @@ def on_print(state: State, side: int, index: int, qty: int, ts: int, known: int)
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
 def fill_price(state: State, position: int, qty: int, beyond: bool, ts: int, known: int) -> None:
     """Let a print of some lots reach the orders of one price; ``beyond``: the print's price is worse than theirs."""
-    node = state.node
-    last = youngest(state, position)
-    each = int64(node[last, N_NEXT])
-    while True:
-        after = int64(node[each, N_NEXT])
-        final = each == last
+    for i in range(list_nodes(state, position) - 1, -1, -1):  # the oldest first
+        each = int64(state.listed[i])
         ahead = 0.0 if beyond else state.node_q[each, Q_AHEAD]
         state.node_q[each, Q_AHEAD] = 0.0 if beyond else max(0.0, ahead - np.float64(qty))
         if not beyond:
@@ -79,9 +74,6 @@ def fill_price(state: State, position: int, qty: int, beyond: bool, ts: int, kno
             state.node_q[each, Q_AHEAD] = ahead
         elif ahead < np.float64(qty):
             fill_node(state, each, qty - int64(math.ceil(ahead)), ts, known)
-        if final:
-            return
-        each = after
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
@@ -89,11 +81,12 @@ def fill_node(state: State, each: int, available: int, ts: int, known: int) -> N
     """Give each lane in a node what a print has left for it."""
     node = state.node
     order = state.order
-    end = int64(node[each, N_END])
-    fetch_lanes(state, each, end)
-    for column in range(N_FIRST, end):
+    fetch_lanes(state, each)
+    for column in range(N_FIRST, NODE_FIELDS):
         slot = int64(node[each, uint64(column)])
         if slot < 0:
+            break
+        if not stands(state, slot, each, int64(column)):
             continue
         lane = lane_of(state, slot)
         if state.lane[lane, L_PRINT] != state.reg[PRINTS]:
@@ -107,17 +100,20 @@ def fill_node(state: State, each: int, available: int, ts: int, known: int) -> N
             fill(state, slot, lots, order[slot, O_PRICE], int64(1), ts, known)
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
-def fetch_lanes(state: State, each: int, end: int) -> None:
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
+def fetch_lanes(state: State, each: int) -> None:
     """Fetch what the fills of a node's orders will touch: orders first, then their lanes."""
-    for column in range(N_FIRST, end):
+    for column in range(N_FIRST, NODE_FIELDS):
         slot = int64(state.node[each, uint64(column)])
-        if slot >= 0:
-            fetch(state.place, slot, 0)
-            fetch(state.order, slot, 0)
-    for column in range(N_FIRST, end):
+        if slot < 0:
+            break
+        fetch(state.place, slot, 0)
+        fetch(state.order, slot, 0)
+    for column in range(N_FIRST, NODE_FIELDS):
         slot = int64(state.node[each, uint64(column)])
-        if slot >= 0:
+        if slot < 0:
+            break
+        if stands(state, slot, each, int64(column)):
             lane = int64(lane_of(state, slot))
             fetch(state.lane, lane, L_KNOWN)
             fetch(state.lane, lane, L_POSITION)
@@ -167,14 +163,14 @@ def touch_level(state: State, side: int, level_position: int, reach: int, ts: in
     order = state.order
     own = state.reg[OWN + side]
     while own >= reach:
-        last = youngest(state, side * state.reg[WIDTH] + own)
-        each = int64(node[last, N_NEXT])
-        while True:
-            after_node = int64(node[each, N_NEXT])
-            final = each == last
-            for column in range(N_FIRST, int64(node[each, N_END])):
+        for i in range(list_nodes(state, side * state.reg[WIDTH] + own) - 1, -1, -1):
+            each = int64(state.listed[i])
+            fetch_lanes(state, each)
+            for column in range(N_FIRST, NODE_FIELDS):
                 slot = int64(node[each, uint64(column)])
                 if slot < 0:
+                    break
+                if not stands(state, slot, each, int64(column)):
                     continue
                 lane = lane_of(state, slot)
                 net = state.qty[level_position] - taken_of(state, lane, level_position)
@@ -182,9 +178,6 @@ def touch_level(state: State, side: int, level_position: int, reach: int, ts: in
                 if lots > 0:
                     take_from(state, lane, level_position, lots)
                     fill(state, slot, lots, order[slot, O_PRICE], int64(1), ts, known)
-            if final:
-                break
-            each = after_node
         own = next_own(state, side, own - 1)
 
 
@@ -195,16 +188,12 @@ def touch_whole(state: State, side: int, reach: int, ts: int, known: int) -> Non
     order = state.order
     own = state.reg[OWN + side]
     while own >= 0 and own >= reach:
-        last = youngest(state, side * state.reg[WIDTH] + own)
-        each = int64(node[last, N_NEXT])
-        while True:
-            after_node = int64(node[each, N_NEXT])
-            final = each == last
-            for column in range(N_FIRST, int64(node[each, N_END])):
+        for i in range(list_nodes(state, side * state.reg[WIDTH] + own) - 1, -1, -1):
+            each = int64(state.listed[i])
+            for column in range(N_FIRST, NODE_FIELDS):
                 slot = int64(node[each, uint64(column)])
-                if slot >= 0:
+                if slot < 0:
+                    break
+                if stands(state, slot, each, int64(column)):
                     fill(state, slot, order[slot, O_LEAVES], order[slot, O_PRICE], int64(1), ts, known)
-            if final:
-                break
-            each = after_node
         own = next_own(state, side, own - 1)

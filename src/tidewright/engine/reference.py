@@ -36,8 +36,9 @@ _ARRAYS: Final[dict[str, tuple[Any, int, tuple[int, ...]]]] = {
     "cfg_f": (types.float64, 1, ()),
     "features": (types.float64, 1, ()),
     "node": (types.int32, 2, (at.NODE_FIELDS,)),
-    "home": (types.int64, 2, (at.HOME_FIELDS,)),
-    "node_q": (types.float64, 2, (2,)),
+    "node_q": (types.float64, 2, (at.NODE_Q_FIELDS,)),
+    "resting": (types.int32, 1, ()),
+    "listed": (types.int32, 1, ()),
     "order": (types.int64, 2, (at.ORDER_FIELDS,)),
     "place": (types.int32, 2, (at.PLACE_FIELDS,)),
     "lane": (types.int64, 2, (at.LANE_FIELDS,)),
@@ -64,7 +65,7 @@ _ARRAYS: Final[dict[str, tuple[Any, int, tuple[int, ...]]]] = {
 # Arrays of which no kernel asks the length: their first dimension is said to be 0, and numba's care for indices that
 # count from the end, which nothing here uses, folds away. (Elsewhere an index of type uint64 does the same.)
 _UNSIZED: Final = frozenset(
-    "qty mark tail taken_head epoch reg cfg cfg_f features node home node_q order place "
+    "qty mark tail taken_head epoch reg cfg cfg_f features node node_q resting listed order place "
     "lane lane_f tag alive params target tally recent".split()
 )
 _PLACES: Final = {name: index for index, name in enumerate(_ARRAYS)}

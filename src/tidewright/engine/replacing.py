@@ -1,5 +1,8 @@
 """Replacing a lane's orders: what it does not want is cancelled, what is missing is sent."""
 
+from typing import Final
+
+import numpy as np
 from numba import int64, njit, uint64
 
 from tidewright.engine.arrivals import arrive_or_wait, push
@@ -12,6 +15,8 @@ from tidewright.engine.layout import (
     CFG_MIN_NOTIONAL,
     CFG_MIN_PRICE,
     CFG_MIN_QTY,
+    CFG_SLOTS,
+    EMPTIED,
     FREE,
     IN_GAP,
     L_ALIVE,
@@ -37,12 +42,15 @@ from tidewright.engine.layout import (
     SENT,
     State,
 )
-from tidewright.engine.nodes import join, leave
+from tidewright.engine.nodes import join, leave_later, open_tail
 from tidewright.engine.orders import cancel
 from tidewright.engine.prefetch import fetch
 from tidewright.engine.slots import state_of, whose
 from tidewright.market.codes import LIMIT, POST_ONLY
 from tidewright.market.ladder import BEST, LOW, PLACED, WIDTH
+
+FETCHED: Final = 16  # slots of a lane that are asked for ahead of time
+LARGEST: Final = 9e18  # a product below it is an int64
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
@@ -68,12 +76,13 @@ def find_room(state: State) -> None:
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def fetch_orders(state: State, lane: int) -> None:
-    """Fetch a lane's orders, and the first of what it will come to know."""
-    for side in range(2):
-        for i in range(state.lane[lane, L_ALIVE + side]):
-            slot = int64(state.alive[2 * lane + side, uint64(i)])
-            fetch(state.order, slot, 0)
-            fetch(state.place, slot, 0)
+    """Fetch the first of a lane's slots, where most of its orders lie, and the first of what it will come to know."""
+    slots = state.cfg[CFG_SLOTS]
+    first = lane * slots
+    for i in range(0, min(slots // 2, FETCHED), 4):
+        fetch(state.order, first + i, 0)
+        fetch(state.order, first + i + 2, 0)
+        fetch(state.place, first + i, 0)
     fetch(state.known, state.lane[lane, L_KNOWN_FIRST], 0)
 
 
@@ -88,12 +97,100 @@ def replace(state: State, lane: int, bids: int, asks: int, arrived: int, at: int
     arrived, at
         See :func:`tidewright.engine.requote.act`.
     """
+    if arrived == 1 and swap(state, lane, bids, asks):
+        return
     bids_there, bid_slots = keep_wanted(state, lane, int64(0), bids, arrived, at)
     asks_there, ask_slots = keep_wanted(state, lane, int64(1), asks, arrived, at)
     if bid_slots > 0 or bids_there != (int64(1) << bids) - 1:
         send_missing(state, lane, int64(0), bids, bids_there, bid_slots, arrived, at)
     if ask_slots > 0 or asks_there != (int64(1) << asks) - 1:
         send_missing(state, lane, int64(1), asks, asks_there, ask_slots, arrived, at)
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
+def swap(state: State, lane: int, bids: int, asks: int) -> bool:
+    """Replace all orders of a lane at once if none of them is wanted and all new ones may rest, as is most usual.
+
+    Every step that this leaves out would change nothing. False: it cannot, and nothing has happened.
+    """
+    reg = state.reg
+    row = state.lane[lane]
+    if not (none_wanted(state, lane, int64(0), bids) and none_wanted(state, lane, int64(1), asks)):
+        return False
+    old = row[L_ALIVE] + row[L_ALIVE + 1]
+    more = bids + asks - old
+    bid = best_passing(state, int64(0), bids)
+    ask = best_passing(state, int64(1), asks)
+    if bid >= -ask or row[L_RESTING] + more > state.cfg[CFG_MAX_ORDERS]:
+        return False
+    row[L_BOUND] = bid
+    row[L_BOUND + 1] = ask
+    row[L_CANCELS] += old
+    row[L_ORDERS] += bids + asks
+    row[L_RESTING] += more
+    reg[RESTING] += more
+    swap_side(state, lane, int64(0), bids)
+    swap_side(state, lane, int64(1), asks)
+    return True
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def none_wanted(state: State, lane: int, side: int, count: int) -> bool:
+    """Whether all orders of a side that a lane believes alive rest, and none is at the price of a target."""
+    price = state.target[2 * side]
+    alive = state.alive[2 * lane + side]
+    old = state.lane[lane, L_ALIVE + side]
+    resting = whose(lane, RESTING_STATE, side, LIMIT, POST_ONLY)
+    for j in range(count, (count + 3) // 4 * 4):
+        price[uint64(j)] = 0  # no order's
+    odd = int64(0)
+    for i in range(max(old, count)):  # a number that can be foreseen, unlike how many are left of the old
+        slot = int64(alive[uint64(i)])
+        there = state.order[slot, O_PRICE]
+        strange = state.place[slot, P_WHOSE] ^ resting
+        for j in range(0, count, 4):
+            strange |= int64(price[uint64(j)] == there) | int64(price[uint64(j + 1)] == there)
+            strange |= int64(price[uint64(j + 2)] == there) | int64(price[uint64(j + 3)] == there)
+        odd |= strange & -int64(i < old)
+    return odd == 0
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def swap_side(state: State, lane: int, side: int, count: int) -> None:
+    """Let the resting orders of a lane's side leave, and new ones join."""
+    reg = state.reg
+    row = state.lane[lane]
+    alive = state.alive[2 * lane + side]
+    old = row[L_ALIVE + side]
+    emptied = reg[EMPTIED]
+    for i in range(max(old, count)):
+        emptied = leave_later(state, int64(alive[uint64(i)]), emptied, int64(i < old))
+    reg[EMPTIED] = emptied
+    for i in range(count, old):
+        state.place[int64(alive[uint64(i)]), P_WHOSE] = whose(lane, FREE, side, LIMIT, POST_ONLY)
+    fit_slots(state, lane, side, old, count)
+    for i in range(old, count):
+        state.place[int64(alive[uint64(i)]), P_WHOSE] = whose(lane, RESTING_STATE, side, LIMIT, POST_ONLY)
+    rest_missing(state, lane, side, count, int64(0), int64(0))
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def fit_slots(state: State, lane: int, side: int, held: int, count: int) -> None:
+    """Give a side as many slots as it is to have orders: more from the lane's pool, or those beyond back to it."""
+    row = state.lane[lane]
+    alive = state.alive[2 * lane + side]
+    free = row[L_SLOT_FREE]
+    while held < count:
+        alive[uint64(held)] = free
+        free = int64(state.place[free, P_NEXT])
+        held += 1
+    while held > count:
+        held -= 1
+        slot = int64(alive[uint64(held)])
+        state.place[slot, P_NEXT] = free
+        free = slot
+    row[L_SLOT_FREE] = free
+    row[L_ALIVE + side] = count
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -115,6 +212,7 @@ def keep_wanted(state: State, lane: int, side: int, count: int, arrived: int, at
     there = int64(0)
     kept = int64(0)
     left = int64(0)
+    emptied = state.reg[EMPTIED]
     for i in range(row[L_ALIVE + side]):
         slot = int64(alive[uint64(i)])
         wanted = order[slot, O_PRICE]
@@ -134,7 +232,7 @@ def keep_wanted(state: State, lane: int, side: int, count: int, arrived: int, at
         elif arrived == 0:
             push(state, ~slot)
         elif state_of(state, slot) == RESTING_STATE:
-            leave(state, slot)
+            emptied = leave_later(state, slot, emptied, int64(1))
             state.place[slot, P_WHOSE] = nobodys
             alive[uint64(kept + left)] = slot
             left += 1
@@ -146,6 +244,7 @@ def keep_wanted(state: State, lane: int, side: int, count: int, arrived: int, at
     row[L_RESTING] -= left
     row[L_CANCELS] += left
     state.reg[RESTING] -= left
+    state.reg[EMPTIED] = emptied
     return there, left
 
 
@@ -153,84 +252,103 @@ def keep_wanted(state: State, lane: int, side: int, count: int, arrived: int, at
 def send_missing(state: State, lane: int, side: int, count: int, there: int, left: int, arrived: int, at: int) -> None:
     """Send new post-only orders for the targets that are not there.
 
-    One that arrives at once and obviously may rest is put into its queue here; any other goes the way of all orders.
-    ``left`` slots behind those of the living orders are used first.
+    Where all of them arrive at once and obviously may rest, they go straight into their queues; else each goes the way
+    of all orders. ``left`` slots behind those of the living orders are used first.
+    """
+    row = state.lane[lane]
+    held = row[L_ALIVE + side]
+    new = count - held
+    fit_slots(state, lane, side, held + left, count)
+    row[L_ORDERS] += new
+    best = best_passing(state, side, count) if arrived == 1 else int64(NEVER)
+    if best < -row[L_BOUND + 1 - side] and row[L_RESTING] + new <= state.cfg[CFG_MAX_ORDERS]:
+        row[L_BOUND + side] = max(row[L_BOUND + side], best)
+        row[L_RESTING] += new
+        state.reg[RESTING] += new
+        for i in range(held, count):
+            slot = int64(state.alive[2 * lane + side, uint64(i)])
+            state.place[slot, P_WHOSE] = whose(lane, RESTING_STATE, side, LIMIT, POST_ONLY)
+        rest_missing(state, lane, side, count, there, held)
+    else:
+        send_each(state, lane, side, count, there, held, arrived, at)
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def best_passing(state: State, side: int, count: int) -> int:
+    """Best key of a side's targets (asks negated) if all obviously pass the filters and the book on arrival.
+
+    -NEVER: there are none; NEVER: some may not pass, though with quantities far apart all might.
+    """
+    cfg = state.cfg
+    price = state.target[2 * side]
+    qty = state.target[2 * side + 1]
+    if count == 0:
+        return int64(-NEVER)
+    low = high = price[0]
+    little = much = qty[0]
+    for i in range(1, count):
+        low, high = min(low, price[uint64(i)]), max(high, price[uint64(i)])
+        little, much = min(little, qty[uint64(i)]), max(much, qty[uint64(i)])
+    passing = (
+        state.reg[REST_FIRST + side] <= low
+        and high <= state.reg[REST_LAST + side]
+        and cfg[CFG_MIN_QTY] <= little
+        and much <= cfg[CFG_MAX_QTY]
+        and cfg[CFG_MIN_NOTIONAL] <= low * little
+        and np.float64(high) * np.float64(much) < LARGEST
+        and high * much <= cfg[CFG_MAX_NOTIONAL]
+    )
+    if not passing:
+        return int64(NEVER)
+    return high if side == 0 else -low
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def rest_missing(state: State, lane: int, side: int, count: int, there: int, held: int) -> None:
+    """Put new orders into the queues of the targets that are not there.
+
+    The lane's slots from ``held`` on take them, and say so already.
     """
     reg = state.reg
-    cfg = state.cfg
     order = state.order
-    place = state.place
-    row = state.lane[lane]
     price_of = state.target[2 * side]
     qty_of = state.target[2 * side + 1]
     alive = state.alive[2 * lane + side]
-    first = reg[REST_FIRST + side] if arrived == 1 else int64(1)
-    last = reg[REST_LAST + side] if arrived == 1 else int64(0)
     sign = 1 - 2 * side
     start = reg[LOW] if side == 0 else -reg[LOW] - 2 * reg[WIDTH] + 1  # a position is sign * price - start
-    bound = -row[L_BOUND + 1 - side]
-    least, most = cfg[CFG_MIN_QTY], cfg[CFG_MAX_QTY]
-    small, large = cfg[CFG_MIN_NOTIONAL], cfg[CFG_MAX_NOTIONAL]
-    room = cfg[CFG_MAX_ORDERS] - row[L_RESTING]
-    held = row[L_ALIVE + side]
-    end = held + left
+    opened = open_tail(reg[PACKET])
     number = reg[NUMBER]
-    packet = reg[PACKET]
-    free = row[L_SLOT_FREE]
-    best = row[L_BOUND + side]
-    resting = int64(0)
     for i in range(count):
         if (there >> i) & 1 == 1:
             continue
         price = price_of[uint64(i)]
         qty = qty_of[uint64(i)]
-        slot = free
-        if held < end:
-            slot = int64(alive[uint64(held)])
-        else:
-            free = int64(place[slot, P_NEXT])
-            alive[uint64(held)] = slot
+        slot = int64(alive[uint64(held)])
         held += 1
         number += 1
         order[slot, O_PRICE] = price
         order[slot, O_QTY] = qty
         order[slot, O_LEAVES] = qty
         order[slot, O_NUMBER] = number
-        key = sign * price
-        if (
-            first <= price <= last
-            and least <= qty <= most
-            and small <= price * qty <= large
-            and resting < room
-            and key < bound
-        ):
-            place[slot, P_WHOSE] = whose(lane, RESTING_STATE, side, LIMIT, POST_ONLY)
-            resting += 1
-            best = max(best, key)
-            join(state, slot, side, key - start, packet)
+        join(state, slot, side, sign * price - start, opened)
+    reg[NUMBER] = number
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
+def send_each(state: State, lane: int, side: int, count: int, there: int, held: int, arrived: int, at: int) -> None:
+    """Send new orders for the targets that are not there one by one, in the lane's slots from ``held`` on."""
+    for i in range(count):
+        if (there >> i) & 1 == 1:
             continue
-        place[slot, P_WHOSE] = whose(lane, SENT, side, LIMIT, POST_ONLY)
+        slot = int64(state.alive[2 * lane + side, uint64(held)])
+        held += 1
+        state.reg[NUMBER] += 1
+        state.order[slot, O_PRICE] = state.target[2 * side, i]
+        state.order[slot, O_QTY] = state.target[2 * side + 1, i]
+        state.order[slot, O_LEAVES] = state.target[2 * side + 1, i]
+        state.order[slot, O_NUMBER] = state.reg[NUMBER]
+        state.place[slot, P_WHOSE] = whose(lane, SENT, side, LIMIT, POST_ONLY)
         if arrived == 0:
             push(state, slot)
-            continue
-        row[L_SLOT_FREE] = free
-        row[L_RESTING] += resting
-        reg[RESTING] += resting
-        row[L_BOUND + side] = best
-        arrive_or_wait(state, slot, at)
-        free = row[L_SLOT_FREE]
-        room = cfg[CFG_MAX_ORDERS] - row[L_RESTING]
-        resting = int64(0)
-        bound = -row[L_BOUND + 1 - side]
-        best = row[L_BOUND + side]
-    for i in range(held, end):  # fewer orders than before
-        slot = int64(alive[i])
-        place[slot, P_NEXT] = free
-        free = slot
-    row[L_SLOT_FREE] = free
-    row[L_RESTING] += resting
-    reg[RESTING] += resting
-    row[L_BOUND + side] = best
-    row[L_ORDERS] += number - reg[NUMBER]
-    reg[NUMBER] = number
-    row[L_ALIVE + side] = held
+        else:
+            arrive_or_wait(state, slot, at)

@@ -1,6 +1,7 @@
 """What a decision makes of every lane: it learns, samples its equity, and sends what leads to its target quotes."""
 
 import math
+from typing import Final
 
 import numpy as np
 from numba import int64, njit, uint64
@@ -24,6 +25,7 @@ from tidewright.engine.layout import (
     CFG_STRATEGY,
     CURVE_COUNT,
     DONE,
+    EMPTIED,
     F_DAY,
     F_KNOWN_VALUE,
     F_NEWEST,
@@ -57,6 +59,7 @@ from tidewright.engine.layout import (
     State,
 )
 from tidewright.engine.leaving import forget_sent, leave, note_sent, send_taking
+from tidewright.engine.nodes import drop_emptied
 from tidewright.engine.replacing import fetch_orders, find_room, replace
 from tidewright.engine.sampling import sample
 from tidewright.market.features import PRICE_CHANGE, VARIANCE, imbalance
@@ -64,6 +67,8 @@ from tidewright.risk.gate import DAILY_LOSS, Exposure, Standing, gate, halted, l
 from tidewright.risk.limits import LimitValues
 from tidewright.strategies.dispatch import quote
 from tidewright.strategies.view import Quotes, View
+
+MANY_EMPTIED: Final = 32  # nodes that are given back together: few jumps, and still in the processor's cache
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
@@ -128,6 +133,9 @@ def act(state: State, arrived: int) -> None:
                 replace(state, int64(lane), bids, asks, arrived, at)
             elif asks >= 0:
                 send_taking(state, int64(lane), asks)
+            if reg[EMPTIED] >= MANY_EMPTIED:
+                drop_emptied(state)
+    drop_emptied(state)
     reg[SAMPLES] += 1
     if curve:
         state.curve_ts[reg[CURVE_COUNT]] = now

@@ -59,8 +59,8 @@ def settle(state: State, lane: int) -> None:
     change = equity / before - 1.0 if before > 0.0 else math.nan
     sums[lane, F_RETURN] += change
     sums[lane, F_RETURN_SQ] += change * change
-    if not change >= 0.0:
-        sums[lane, F_DOWNSIDE_SQ] += change * change
+    fall = change if not change >= 0.0 else 0.0  # no jump: which it is cannot be foreseen
+    sums[lane, F_DOWNSIDE_SQ] += fall * fall
     sums[lane, F_LAST] = equity
     if equity > sums[lane, F_PEAK]:
         sums[lane, F_PEAK] = equity

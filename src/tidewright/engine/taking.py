@@ -10,22 +10,21 @@ from tidewright.engine.latency import response_at
 from tidewright.engine.layout import (
     CFG_IMPACT,
     CFG_PARITY,
-    H_TURN,
     IMPACT_NONE,
-    N_END,
     N_FIRST,
-    N_NEXT,
+    N_OLDER,
     NEVER,
+    NODE_FIELDS,
     O_LEAVES,
     O_NUMBER,
     O_PRICE,
     O_QTY,
-    P_NODE,
     Q_AHEAD,
+    Q_TURN,
     WHOLE,
     State,
 )
-from tidewright.engine.nodes import youngest
+from tidewright.engine.nodes import node_of, stands, youngest
 from tidewright.engine.orders import die, fill
 from tidewright.engine.slots import kind_of, lane_of, rests, side_of, tif_of
 from tidewright.engine.taken import take_from, taken_of
@@ -138,13 +137,13 @@ def expire_stray(state: State, lane: int, side: int, index: int, now: int) -> No
                 found = int64(each)
         if found < 0:
             return
-        die(state, own_in_node(state, lane, int64(state.place[found, P_NODE])), int64(EXPIRED), now, int64(SELF_TRADE))
+        die(state, own_in_node(state, lane, int64(node_of(state, found))), int64(EXPIRED), now, int64(SELF_TRADE))
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
-def turn_of(state: State, slot: int) -> int:
+def turn_of(state: State, slot: int) -> float:
     """How early the node of a resting order was made."""
-    return state.home[state.place[slot, P_NODE], H_TURN]
+    return state.node_q[node_of(state, slot), Q_TURN]
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -153,7 +152,7 @@ def pass_own(state: State, slot: int, position: int, extra: int, now: int) -> No
     lane = lane_of(state, slot)
     each = next_own_at(state, lane, position, int64(-1))
     while each >= 0 and state.order[slot, O_LEAVES] > 0:
-        ahead = state.node_q[state.place[each, P_NODE], Q_AHEAD]
+        ahead = state.node_q[node_of(state, each), Q_AHEAD]
         lots = int64(math.ceil(min(ahead, 1e18)))
         take_level(state, slot, position, lots - taken_of(state, lane, position), extra, now)
         if state.order[slot, O_LEAVES] > 0:
@@ -191,9 +190,11 @@ def paid_price(state: State, slot: int, price: int, extra: int) -> int:
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
 def own_in_node(state: State, lane: int, each: int) -> int:
     """First order of a lane in a node, -1: none."""
-    for column in range(N_FIRST, int64(state.node[each, N_END])):
+    for column in range(N_FIRST, NODE_FIELDS):
         slot = int64(state.node[each, column])
-        if slot >= 0 and lane_of(state, slot) == lane:
+        if slot < 0:
+            break
+        if lane_of(state, slot) == lane and stands(state, slot, each, int64(column)):
             return slot
     return int64(-1)
 
@@ -201,17 +202,14 @@ def own_in_node(state: State, lane: int, each: int) -> int:
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
 def next_own_at(state: State, lane: int, position: int, after: int) -> int:
     """First order of a lane in the queue of a price, -1: none."""
-    last = youngest(state, position)
-    if last < 0:
-        return after
-    each = last
-    while True:
-        each = int64(state.node[each, N_NEXT])
+    first = after
+    each = youngest(state, position)
+    while each >= 0:
         slot = own_in_node(state, lane, each)
         if slot >= 0:
-            return slot
-        if each == last:
-            return after
+            first = slot
+        each = int64(state.node[each, N_OLDER])
+    return first
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]

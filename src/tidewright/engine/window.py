@@ -4,7 +4,7 @@ import numpy as np
 
 from tidewright.engine import layout as at
 from tidewright.engine.layout import State
-from tidewright.engine.nodes import LOW_BITS
+from tidewright.engine.nodes import NODE_BITS
 from tidewright.market.ladder import LOW, PLACED, WIDTH, Ladder, move_window, shift
 
 
@@ -61,14 +61,14 @@ def _forget(state: State, each: int) -> None:
 
 def _move_nodes(state: State, width: int, low: int, up: int) -> None:
     """Nodes that left hang nowhere; those that came back are hung up again, the oldest first."""
-    home, node = state.home, state.node
-    used = np.flatnonzero(node[:, at.N_RESTING] > 0)
-    for each in used[np.argsort(home[used, at.H_TURN] >> 1)]:
-        side, before = int(home[each, at.H_TURN]) & 1, int(node[each, at.N_POSITION])
+    node, node_q = state.node, state.node_q
+    used = np.flatnonzero(state.resting > 0)
+    for each in used[np.argsort(node_q[used, at.Q_TURN])]:
+        side, before = int(node_q[each, at.Q_TURN]) & 1, int(node[each, at.N_POSITION])
         if before >= 0:
             index = before - side * width
-            home[each, at.H_PRICE] = low - up + (index if side == 0 else width - 1 - index)
-        offset = int(home[each, at.H_PRICE]) - low
+            node_q[each, at.Q_PRICE] = low - up + (index if side == 0 else width - 1 - index)
+        offset = int(node_q[each, at.Q_PRICE]) - low
         inside = 0 <= offset < width
         position = side * width + (offset if side == 0 else width - 1 - offset)
         if before >= 0:
@@ -80,19 +80,12 @@ def _move_nodes(state: State, width: int, low: int, up: int) -> None:
 
 
 def _hang(state: State, each: int, position: int) -> None:
-    """Hang a node at the end of its price's ring: the level has just come back, so all nodes there are older."""
-    node = state.node
-    state.node_q[each] = (at.QUEUE_UNKNOWN, 0.0)
-    node[each, at.N_POSITION] = position
-    last = int(state.tail[position] & LOW_BITS) - 1
-    state.tail[position] = (state.home[each, at.H_PACKET] & LOW_BITS) << at.TAIL_SHIFT | (each + 1)
-    if last < 0:
-        state.mark[position] |= 1
-        node[each, at.N_NEXT] = node[each, at.N_PREV] = each
-        return
-    first = int(node[last, at.N_NEXT])
-    node[last, at.N_NEXT] = node[first, at.N_PREV] = each
-    node[each, at.N_PREV], node[each, at.N_NEXT] = last, first
+    """Hang a node at the back of its price: the level has just come back, so all nodes there are older."""
+    state.node_q[each, at.Q_AHEAD], state.node_q[each, at.Q_TRADED] = at.QUEUE_UNKNOWN, 0.0
+    state.node[each, at.N_POSITION] = position
+    state.node[each, at.N_OLDER] = int(state.tail[position] & NODE_BITS) - 1
+    state.tail[position] = each + 1
+    state.mark[position] |= 1
 
 
 def _find_own(state: State, width: int) -> None:

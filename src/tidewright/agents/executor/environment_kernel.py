@@ -24,7 +24,6 @@ from tidewright.engine.layout import (
     LANES,
     NEXT_DECISION,
     O_PRICE,
-    P_NODE,
     Q_AHEAD,
     RESTING_STATE,
     START,
@@ -34,6 +33,7 @@ from tidewright.engine.layout import (
     V_WHOLE,
     State,
 )
+from tidewright.engine.nodes import node_of
 from tidewright.engine.reference import state_at
 from tidewright.engine.slots import state_of
 from tidewright.market.codes import PACKET_END, TRADE_BUY, TRADE_SELL
@@ -82,7 +82,7 @@ def queue_share(engine: State, lane: int, side: int) -> float:
     index = index_of(Ladder(engine.qty, engine.reg), side, engine.order[best, O_PRICE])
     if index < 0 or index >= width:
         return 1.0
-    ahead = max(0.0, engine.node_q[np.int64(engine.place[best, P_NODE]), Q_AHEAD])
+    ahead = max(0.0, engine.node_q[node_of(engine, best), Q_AHEAD])
     level = np.float64(max(np.int64(0), engine.qty[side * width + index]))
     return ahead / level if ahead < level else 1.0 if ahead > 0.0 else 0.0
 
