@@ -106,19 +106,21 @@ def closed_form(seeds: int, folder: Path) -> dict[str, Any]:
     }
 
 
-def environment_speed(lanes: int, cohorts: int, steps: int, tape: Path | None, rounds: int) -> dict[str, Any]:
+def environment_speed(
+    lanes: int, cohorts: int, steps: int, tape: Path | None, rounds: int, levels: int
+) -> dict[str, Any]:
     """Steps a second of the tape environment with the real order book, random actions, at 30 s cycles."""
     path = tape or WORK / "learning-tape"
     if tape is None and not path.exists():
         WORK.mkdir(exist_ok=True)
         synthesize(path, hours=8.0, seed=1)
     market = Tape.open(path)
-    settings = TapeSettings(decisions=480, capital=1e6)
+    settings = TapeSettings(decisions=480, capital=1e6, levels=levels)
     rates = []
     environment = TapeEnvironment([market], lanes, cohorts, settings, seed=0)
     random = np.random.default_rng(0)
     continuous = random.uniform(-1, 1, (16, lanes, 3)).astype(np.float32)
-    discrete = np.stack((random.integers(0, 4, (16, lanes)), random.integers(0, 5, (16, lanes))), axis=-1)
+    discrete = np.stack((random.integers(0, levels + 1, (16, lanes)), random.integers(0, 5, (16, lanes))), axis=-1)
     environment.reset()
     for _ in range(rounds):
         began, cpu = time.perf_counter(), time.process_time()
@@ -132,6 +134,7 @@ def environment_speed(lanes: int, cohorts: int, steps: int, tape: Path | None, r
     return {
         "lanes": lanes,
         "cohorts": cohorts,
+        "levels": levels,
         "rows": len(market.data.ts),
         "steps_per_second": wall,
         "steps_per_cpu_second": used,
@@ -152,11 +155,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--cohorts", type=int, default=2)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--levels", type=int, default=3, help="most quotes a side; actions choose from 0 to it")
     given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)
     os.chdir(ROOT)
     if given.speed:
-        result = environment_speed(given.lanes, given.cohorts, given.steps, given.tape, given.rounds)
+        result = environment_speed(given.lanes, given.cohorts, given.steps, given.tape, given.rounds, given.levels)
     else:
         result = closed_form(given.seeds, given.out)
     print(json.dumps(result))
