@@ -89,7 +89,14 @@ class Stage:
         self.cycles = FakeCycles(cycles, lambda number: on_release(self, number))
         self.database = Database(folder / "session.db")
         self.seen: list[tuple[str, int, int]] = []
-        options = {"strategy": "grid", "params": GRID, "limits": OFF, "warmup_ns": 0, "advice": None}
+        options = {
+            "strategy": "grid",
+            "params": GRID,
+            "limits": OFF,
+            "warmup_ns": 0,
+            "advice": None,
+            "on_its_way_s": 0.1,
+        }
         line = settings.pop("line", None)
         chosen = SessionSettings(**{**options, **settings})
         parts = Parts(

@@ -10,6 +10,7 @@ from tidewright.market.errors import DataError
 from tidewright.trading.ledger import Ledger, LedgerState
 from tidewright.trading.order_table import State
 from tidewright.trading.orders import OrderManager, Quote
+from tidewright.venues.interface import Answer, Outcome
 
 BTC = 100_000_000
 BID, ASK = 6_000_000, 6_010_000
@@ -108,6 +109,31 @@ def test_a_lost_answer_is_unknown_until_the_venue_is_asked():
     assert desk.states() == {"tw-s-1": "UNKNOWN", "tw-s-2": "UNKNOWN"}
     desk.resolve()
     assert desk.states() == {"tw-s-1": "NEW", "tw-s-2": "REJECTED"}
+
+
+def test_an_order_whose_cancel_was_lost_is_cancelled_again_once_it_is_known_to_live():
+    desk = Desk()
+    desk.want(Quote(BUY, BID, 100))
+    desk.hear()
+    plan = desk.manager.plan([])
+    desk.manager.intend(plan, desk.now)
+    desk.manager.on_answers(plan, [Answer("tw-s-1", Outcome.UNKNOWN, reason="time-out")], desk.now)
+    assert desk.want().cancels == []  # nobody knows: it is asked about, not cancelled twice
+    desk.venue.fill("tw-s-1", 10)
+    desk.hear()
+    assert desk.want().cancels == ["tw-s-1"]
+    desk.hear()
+    assert desk.states() == {"tw-s-1": "CANCELED"}
+
+
+def test_an_order_that_takes_is_cut_to_what_can_be_paid():
+    desk = Desk(base=BTC // 100, quote=30 * BTC)
+    plan = desk.manager.take(desk.manager.plan([]), BUY, BID, 1000)
+    assert [(order.side, order.qty_lots) for order in plan.orders] == [(BUY, 50)]  # 30 USDT at 60,000 a BTC
+    plan = desk.manager.take(desk.manager.plan([]), SELL, BID, 5000)
+    assert [(order.side, order.qty_lots) for order in plan.orders] == [(SELL, 1000)]
+    broke = Desk(base=0, quote=0)
+    assert broke.manager.take(broke.manager.plan([]), BUY, BID, 1000).orders == []
 
 
 def test_an_unknown_order_that_was_filled_settles_by_its_fills():

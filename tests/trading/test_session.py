@@ -5,12 +5,15 @@ import numpy as np
 import pytest
 
 from tests.trading.fake_session import CYCLE, START, Stage
+from tests.trading.fake_venue import FakeVenue
 from tidewright.market.codes import GAP
 from tidewright.market.errors import TidewrightError
 from tidewright.market.tape import Tape
 from tidewright.store import schema
 from tidewright.store.database import integrity
 from tidewright.trading.order_table import IllegalTransition
+from tidewright.trading.reconcile import DoesNotBalanceError
+from tidewright.trading.supervisor import supervise
 from tidewright.venues.interface import Answer, OrderRequest, Outcome, StreamLost
 
 
@@ -133,6 +136,36 @@ def test_a_hole_in_the_user_stream_is_filled_by_asking(tmp_path):
     assert stage.database.rows(schema.fills, "s")[0]["client_order_id"] == "tw-s-1"
 
 
+class BreakingVenue(FakeVenue):
+    """The one connection breaks once while cancels and orders are on their way: nothing arrives, no answer comes."""
+
+    broken = False
+
+    async def submit(self, cancels, orders):
+        if not (cancels and orders) or self.broken:
+            return await super().submit(cancels, orders)
+        self.broken = True
+        self.events.append(StreamLost("closed with code 1006"))
+        names = [*cancels, *(order.client_order_id for order in orders)]
+        return [Answer(name, Outcome.UNKNOWN, reason="connection lost") for name in names]
+
+
+def test_orders_whose_cancel_was_lost_with_the_connection_do_not_stay_behind(tmp_path):
+    left = []
+
+    def market(stage, number):
+        shift = 40_000 * max(0, number - 2)
+        stage.feed.quote(stage.at(number) - 1, 5_999_000 + shift, 6_001_000 + shift, snapshot=True)
+        if number == 7:
+            live = [order for order in stage.venue.book.values() if order.status.live]
+            left.extend(order for order in live if order.price_ticks < 6_100_000)
+
+    stage = Stage(tmp_path, cycles=9, on_release=market)
+    stage.session._parts.venue = stage.venue = BreakingVenue()
+    stage.run()
+    assert stage.venue.broken and left == []
+
+
 def test_money_that_moves_behind_our_back_is_told_at_the_end(tmp_path):
     def market(stage, number):
         if number == 3:
@@ -166,11 +199,30 @@ def test_a_contradiction_stops_the_session_and_emergency_cancels_only_our_orders
     assert stage.database.sessions()[0]["ended_ns"] is None  # the next start will reconcile
 
 
+class Killed(BaseException):
+    """What a test breaks a session off with."""
+
+
+def test_a_restart_that_fails_cancels_the_orders_of_the_session_it_should_go_on_with(tmp_path):
+    def market(stage, number):
+        if number == 4:
+            raise Killed
+
+    first = Stage(tmp_path, cycles=10, on_release=market)
+    with pytest.raises(Killed):
+        first.run()
+    assert asyncio.run(first.venue.open_orders())
+    again = Stage(tmp_path, cycles=10)
+    parts = again.session._parts
+    parts.name, parts.venue = "another", first.venue
+    first.venue.quote += 1  # money was moved meanwhile
+    with pytest.raises(DoesNotBalanceError):
+        asyncio.run(supervise(again.session))
+    assert asyncio.run(first.venue.open_orders()) == []
+
+
 def test_a_session_broken_off_goes_on_with_its_name_numbers_and_grid(tmp_path):
     first = Stage(tmp_path, cycles=100)
-
-    class Killed(BaseException):
-        pass
 
     def die(stage, number):
         if number == 4:

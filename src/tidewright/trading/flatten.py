@@ -1,6 +1,7 @@
 """Trading a position back to what it was at the start, at the market: the last step of an emergency stop."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -8,16 +9,22 @@ from tidewright.market.codes import BUY, IOC, MARKET, SELL, UNIT
 from tidewright.market.errors import TimedOutError
 from tidewright.market.instrument import units_text
 from tidewright.trading.intake import Intake
+from tidewright.trading.order_table import State
 from tidewright.trading.orders import OrderManager, Plan
 from tidewright.venues.interface import OrderRequest, Outcome, TradingVenue
 
 _ROUNDS: Final = 5
-_LOOKS: Final = 25
 _LOOK_S: Final = 0.2
 
 
 async def flatten(
-    venue: TradingVenue, manager: OrderManager, ears: Intake, store: Callable[[], None], now_ns: int, mid2: int
+    venue: TradingVenue,
+    manager: OrderManager,
+    ears: Intake,
+    store: Callable[[], None],
+    now_ns: int,
+    mid2: int,
+    on_its_way_s: float,
 ) -> str:
     """Send market orders until no whole lot that the venue would take is left.
 
@@ -31,6 +38,8 @@ async def flatten(
         Market time, nanoseconds.
     mid2
         Best bid plus best ask, ticks; 0 if there has never been a mid.
+    on_its_way_s
+        As of :class:`tidewright.trading.settings.SessionSettings`.
 
     Returns
     -------
@@ -63,29 +72,33 @@ async def flatten(
         manager.on_answers(plan, answers, now_ns)
         if answers[0].outcome is Outcome.REJECTED:
             return f"{_amount(manager)} is left: the venue refused the order ({answers[0].reason})"
-        await _settle(venue, manager, ears, name, now_ns)
+        await _settle(venue, manager, ears, name, now_ns, on_its_way_s)
         store()
+        if manager.orders[name].state is State.REJECTED:  # it was lost on its way
+            continue
         if ledger.base_units - ledger.start_base == off:
             return f"{_amount(manager)} is left: the book is empty on the other side"
     return f"{_amount(manager)} is left after {_ROUNDS} market orders"
 
 
-async def _settle(venue: TradingVenue, manager: OrderManager, ears: Intake, name: str, now_ns: int) -> None:
-    for _ in range(_LOOKS):
-        for event in ears.drain():
-            manager.on_event(event, now_ns)
-        order = manager.orders[name]
+async def _settle(
+    venue: TradingVenue, manager: OrderManager, ears: Intake, name: str, now_ns: int, on_its_way_s: float
+) -> None:
+    order = manager.orders[name]
+    for _ in range(max(1, math.ceil(on_its_way_s / _LOOK_S))):
+        await ears.catch_up(now_ns)
         if order.state.final and not order.missing_lots:
             return
         found = await venue.order(name)
-        if found is None:
-            manager.resolve(name, None, now_ns)
-        else:
+        if found is not None:
             manager.on_event(found, now_ns)
-        await ears.fetch_fills(now_ns)
-        if order.state.final and not order.missing_lots:
-            return
+            await ears.catch_up(now_ns)
+            if order.state.final and not order.missing_lots:
+                return
         await asyncio.sleep(_LOOK_S)
+    if await venue.order(name) is None:  # it may have been on its way until now: a second one would have sold twice
+        manager.resolve(name, None, now_ns)
+        return
     raise TimedOutError(f"what became of order {name}, which flattens the position, is not known")
 
 

@@ -10,6 +10,7 @@ from tidewright.market.errors import TimedOutError, VenueError
 from tidewright.market.tape import Columns, TapeWriter, columns
 from tidewright.trading.book import Book
 from tidewright.trading.cycles import Beat
+from tidewright.trading.order_table import State
 from tidewright.trading.orders import OrderManager
 from tidewright.venues.interface import MarketFeed, StreamLost, TradingVenue, UserEvent
 
@@ -113,16 +114,24 @@ class Intake:
             self.listener(rows)
 
     async def _refresh(self, beat: Beat) -> None:
-        """After a hole in the user stream: ask for every order and every fill."""
+        """After a hole in the user stream: ask for every order and every fill.
+
+        An order whose outcome is unknown is asked about once a whole cycle has passed, by :meth:`resolve`: what was
+        sent may still be on its way.
+        """
         now = beat.ts
         try:
             for order in self._manager.live():
-                found = await self._venue.order(order.client_order_id)
-                if found is None:
-                    self._manager.lose(order.client_order_id, now)
-                    self._manager.resolve(order.client_order_id, None, now)
-                else:
+                name = order.client_order_id
+                if order.state is State.UNKNOWN:
+                    continue
+                found = await self._venue.order(name)
+                if found is not None:
                     self._manager.on_event(found, now)
+                elif order.state in (State.PENDING_NEW, State.PENDING_CANCEL):
+                    self._manager.lose(name, now)
+                else:  # the venue had confirmed it: a contradiction
+                    self._manager.resolve(name, None, now)
             await self.fetch_fills(now)
         except (TimedOutError, VenueError) as error:
             self.errors += 1
@@ -131,9 +140,9 @@ class Intake:
         self._stale = False
         self._executions_from = max(self._executions_from, beat.execution_id)
 
-    async def resolve(self, now: int) -> None:
-        """Ask about orders whose outcome has been unknown for a whole cycle."""
-        names = self._manager.unresolved(now)
+    async def resolve(self, now: int, before: int) -> None:
+        """Ask about orders whose outcome has been unknown since before a time."""
+        names = self._manager.unresolved(before)
         if not names:
             return
         try:
@@ -143,6 +152,13 @@ class Intake:
         except (TimedOutError, VenueError) as error:
             self.errors += 1
             logger.warning("unknown orders could not be asked about (%s); trying again at the next cycle", error)
+
+    async def catch_up(self, now: int) -> bool:
+        """Hear what the stream has brought, ask for fills that are lacking; whether none is now."""
+        for event in self.drain():
+            self._manager.on_event(event, now)
+        await self.fetch_fills(now, self._start_trade if self._manager.lacking else None)
+        return not self._manager.lacking
 
     def drain(self) -> list[UserEvent]:
         """Events of the user stream since the last look; a loss of it is noted."""

@@ -184,6 +184,8 @@ class OrderManager:
         kept: list[TrackedOrder] = []
         for order in self._live.values():
             if order.cancel_sent:
+                if order.state in (State.NEW, State.PARTIALLY_FILLED):  # that cancel was lost: it is known to live on
+                    cancels.append(order.client_order_id)
                 continue
             key = (order.side, order.price_ticks)
             if wanted.get(key) == order.qty_lots and (self.owners is None or self.owners.stands(order)):
@@ -199,7 +201,11 @@ class OrderManager:
         return Plan(cancels, requests, len(kept), why)
 
     def take(self, plan: Plan, side: int, price_ticks: int, lots: int) -> Plan:
-        """The plan with one immediate-or-cancel order behind its orders, if what is held and the filters allow it."""
+        """The plan with one immediate-or-cancel order behind its orders, if the filters allow it.
+
+        It is no larger than what is held pays for.
+        """
+        lots = min(lots, _affordable(side, price_ticks, self.ledger))
         allowed, why = _allowed([Quote(side, price_ticks, lots)], (), self.ledger)
         number = self.next_number + len(plan.orders)
         orders = [OrderRequest(f"tw-{self.session}-{number}", *quote, tif=IOC) for quote in allowed]
@@ -339,6 +345,11 @@ class OrderManager:
     def lose(self, client_order_id: str, now_ns: int) -> None:
         """Note that the answer to what was sent will never come."""
         self._step(self.orders[client_order_id], Event.ANSWER_LOST, now_ns, "the answer was lost")
+
+    @property
+    def lacking(self) -> bool:
+        """Whether an order is said to be filled further than its fills go."""
+        return bool(self._lacking)
 
     @property
     def certain(self) -> bool:
@@ -506,6 +517,15 @@ def _allowed(
             else:
                 quote_units -= value
     return taken, tuple(why)
+
+
+def _affordable(side: int, price_ticks: int, ledger: Ledger) -> int:
+    """Lots that can be sold or paid; at least one, so that what forbids it is named."""
+    if side == SELL:
+        lots = ledger.base_units // ledger.instrument.lot_units
+    else:
+        lots = ledger.quote_units * ledger.quote_ratio[1] // (max(1, price_ticks) * ledger.quote_ratio[0])
+    return max(1, lots)
 
 
 def _cost(tick_lots: int, ledger: Ledger) -> int:

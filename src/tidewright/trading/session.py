@@ -116,8 +116,11 @@ class Session:
 
     @property
     def session_name(self) -> str:
-        """The session's part of its client order ids: of a resumed session the old one."""
-        return self._opened.session if self._opened is not None else self._parts.name
+        """The session's part of its client order ids: of a resumed session the old one, from the beginning."""
+        if self._opened is not None:
+            return self._opened.session
+        broken_off = unfinished(self._parts.database)
+        return str(broken_off["session"]) if broken_off is not None else self._parts.name
 
     @property
     def at_stake(self) -> bool:
@@ -334,7 +337,7 @@ class Session:
     async def _cycle(self, beat: Beat, ending: bool) -> None:
         parts = self._parts
         await self._ears.hear(beat)
-        await self._ears.resolve(beat.ts)
+        await self._ears.resolve(beat.ts, beat.ts - self._settings.cycle_ns + 1)
         if self._desk is not None:
             await self._check()
         market = self._book.now()
@@ -547,14 +550,14 @@ class Session:
         if self._parts.beat is not None:
             self._parts.beat(ENDING)
         now = self._last_beat.ts
-        await cancel_open(self._parts.venue, self._manager, self._ears, self._store, now)
+        venue, wait_s = self._parts.venue, self._settings.on_its_way_s
+        await cancel_open(venue, self._manager, self._ears, self._store, now, wait_s)
         if self.control.flatten:
-            venue, mid2 = self._parts.venue, self._book.last_mid2
-            left = await flatten(venue, self._manager, self._ears, self._store, now, mid2)
+            left = await flatten(venue, self._manager, self._ears, self._store, now, self._book.last_mid2, wait_s)
             self.control.ended_by += f"; {left}"
         self._write_equity(now)
         self._store()
-        await check_balance(self._parts.venue, self._manager.ledger)
+        await check_balance(venue, self._manager.ledger, self._ears, now)
         self._parts.database.end_session(self._session, now)
         self.now.stage = "ended"
         self._show(self._last_beat, self._book.now(), None)

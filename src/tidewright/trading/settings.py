@@ -218,6 +218,9 @@ class SessionSettings:
         Whether a restart follows open orders again or cancels them.
     catch_up_s
         Wall seconds that market data and user stream may lag behind a barrier.
+    on_its_way_s
+        Wall seconds for which an order that the venue does not know may still arrive there, at the end of a session: no
+        less than the age at which the venue refuses requests (ccxt's recvWindow on Binance).
     coordination
         Pattern in which the agents decide together, one of
         :data:`tidewright.coordination.agent_payloads.PATTERNS`.
@@ -238,6 +241,7 @@ class SessionSettings:
     advice: AdviceSettings | None = field(default_factory=AdviceSettings)
     adopt: bool = True
     catch_up_s: float = 20.0
+    on_its_way_s: float = 10.0
     coordination: str = "master_slave"
     agents: AgentSettings = field(default_factory=AgentSettings)
     seat: SeatSettings = field(default_factory=SeatSettings)
