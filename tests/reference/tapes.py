@@ -466,16 +466,16 @@ def leaving_case(choose: Chooser) -> Case:
     """Lanes of a strategy in a market that goes one way, under limits that make them leave by taking."""
     case = strategy_case(choose)
     start = case.rows[0].ts
-    rows = random_rows(choose, choose.between(20, 60), False, 1, start, 200, choose.several(-1, 1))
+    rows = random_rows(choose, choose.between(25, 45), False, 1, start, 200, choose.several(-1, 1, -2, 2))
     inf = float("inf")
     limits = LimitSet(
         max_position_share=choose.several(inf, inf, 0.3137),
-        stop_loss=choose.several(0.0017, 0.0053, 0.0123),
+        stop_loss=choose.several(0.0017, 0.0017, 0.0053),
         daily_loss=choose.several(inf, 0.00131, 0.000171),
         volatility_cutoff=choose.several(inf, inf, inf, 0.0113),
         orders_per_minute=choose.several(inf, inf, inf, 31.0),
         flatten=True,
-        flatten_patience=choose.several(1, 0, 2),
+        flatten_patience=choose.several(1, 0, 0, 2),
         flatten_slices=choose.several(2, 1, 3),
         flatten_collar=choose.several(0.07, 0.0101, 0.3),
     )
@@ -483,9 +483,19 @@ def leaving_case(choose: Chooser) -> Case:
     return replace(
         case,
         rows=rows,
-        settings=replace(case.settings, limits=limits, window_ticks=WIDE),
+        settings=replace(
+            case.settings,
+            limits=limits,
+            window_ticks=WIDE,
+            cycle_ns=choose.several(10, 10, 25),
+            entry_ns=choose.several(0, 3, 10, 25),
+            response_ns=choose.several(0, 5, 5, 40),
+        ),
         strategy="grid",
-        params=tuple({**params, "base_quantity": choose.several(0.007, 0.003, 0.005)} for _ in case.params),
+        maker_fee=choose.several(0, 100_000, -25_000),
+        taker_fee=choose.several(100_000, 0, 1_000_000),
+        quote_units=choose.several(UNIT, UNIT // 5, 10 * UNIT),  # none of them goes bankrupt
+        params=tuple({**params, "base_quantity": choose.several(0.007, 0.003, 0.005)} for _ in case.params[:2]),
         cuts=random_cuts(choose, rows),
         restore_at=choose.several(None, rows[len(rows) // 2].ts),
     )
