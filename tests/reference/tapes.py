@@ -435,12 +435,18 @@ def avellaneda_params(choose: Chooser) -> dict[str, float]:
     }
 
 
-def strategy_case(choose: Chooser) -> Case:
-    """Lanes of a strategy."""
+def random_start(choose: Chooser) -> int:
+    """When a tape begins: also shortly before midnight, after which the daily loss starts anew."""
+    return choose.several(1000, 1000, DAY_NS - 100)
+
+
+def strategy_case(choose: Chooser, rows: list[Row] | None = None, start: int = 0) -> Case:
+    """Lanes of a strategy; ``rows``: on this tape, which begins at ``start``."""
     window = random_window(choose)
-    start = choose.several(1000, 1000, DAY_NS - 100)  # over midnight, where the daily loss starts anew
+    start = start or random_start(choose)
     calm = choose.several(False, True) if window == WIDE else False
-    rows = random_rows(choose, choose.between(5, 70), calm, 1 if window == WIDE else 9, start)
+    if rows is None:
+        rows = random_rows(choose, choose.between(5, 70), calm, 1 if window == WIDE else 9, start)
     strategy = choose.several("grid", "avellaneda_stoikov")
     make = grid_params if strategy == "grid" else avellaneda_params
     settings = random_settings(choose, window, start)
@@ -464,9 +470,9 @@ def strategy_case(choose: Chooser) -> Case:
 
 def leaving_case(choose: Chooser) -> Case:
     """Lanes of a strategy in a market that goes one way, under limits that make them leave by taking."""
-    case = strategy_case(choose)
-    start = case.rows[0].ts
+    start = random_start(choose)
     rows = random_rows(choose, choose.between(25, 45), False, 1, start, 200, choose.several(-1, 1, -2, 2))
+    case = strategy_case(choose, rows, start)
     inf = float("inf")
     limits = LimitSet(
         max_position_share=choose.several(inf, inf, 0.3137),
@@ -482,7 +488,6 @@ def leaving_case(choose: Chooser) -> Case:
     params = {**grid_params(choose), "spread_percentage": choose.several(1.3, 2.5, 0.9), "max_position": 0.1}
     return replace(
         case,
-        rows=rows,
         settings=replace(
             case.settings,
             limits=limits,
@@ -496,8 +501,6 @@ def leaving_case(choose: Chooser) -> Case:
         taker_fee=choose.several(100_000, 0, 1_000_000),
         quote_units=choose.several(UNIT, UNIT // 5, 10 * UNIT),  # none of them goes bankrupt
         params=tuple({**params, "base_quantity": choose.several(0.007, 0.003, 0.005)} for _ in case.params[:2]),
-        cuts=random_cuts(choose, rows),
-        restore_at=choose.several(None, rows[len(rows) // 2].ts),
     )
 
 
