@@ -82,4 +82,4 @@ def close(name: str, one: float, other: float, slow: dict[str, float]) -> bool:
         return one == other
     if name in LOOSE:
         return abs(one - other) <= slow["n_closed"]
-    return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-11)
+    return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-11) or (math.isnan(one) and math.isnan(other))

@@ -492,7 +492,7 @@ class Matching(Ledger):
         else:
             cost, need = Fraction(0), order.qty
             for price in self.walk_prices(order) if self.book.whole else []:
-                here = min(need, self.net(SELL, price))
+                here = min(need, max(0, self.net(SELL, price)))
                 cost += here * price * self.instrument.quote_units
                 need -= here
             lots = order.qty - need

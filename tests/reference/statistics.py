@@ -1,5 +1,6 @@
 """A lane's statistics the slow way: exact sums over its equity points and its fills, floats only at the end."""
 
+import math
 from fractions import Fraction
 from itertools import pairwise
 
@@ -19,14 +20,14 @@ def equity_curve(lane: Lane) -> list[tuple[int, Fraction]]:
 def slow_statistics(lane: Lane) -> dict[str, float]:
     """Names of measure.figures.REQUIRED, those which the reports alone determine."""
     curve = equity_curve(lane)
-    returns = [new / old - 1 for (_, old), (_, new) in pairwise(curve)]
+    returns = [new / old - 1 for (_, old), (_, new) in pairwise(curve) if old > 0]
     peak, drawdown = curve[0][1], Fraction(0)
     for _, equity in curve:
         peak = max(peak, equity)
         if peak > 0:
             drawdown = max(drawdown, (peak - equity) / peak)
     sums = {
-        "n_samples": Fraction(len(returns)),
+        "n_samples": Fraction(len(curve) - 1),
         "sum_return": sum(returns, Fraction(0)),
         "sum_return_sq": sum((r * r for r in returns), Fraction(0)),
         "sum_downside_sq": sum((min(r, Fraction(0)) ** 2 for r in returns), Fraction(0)),
@@ -38,7 +39,10 @@ def slow_statistics(lane: Lane) -> dict[str, float]:
         **activity(lane),
         **closed_trades(lane),
     }
-    return {name: float(value) for name, value in sums.items()}
+    found = {name: float(value) for name, value in sums.items()}
+    if len(returns) < len(curve) - 1:  # who has lost everything has no return
+        found |= dict.fromkeys(("sum_return", "sum_return_sq", "sum_downside_sq"), math.nan)
+    return found
 
 
 def activity(lane: Lane) -> dict[str, Fraction]:
