@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from tests.coordination.test_messages import PROPOSAL, REQUEST
 from tidewright.coordination.admission import Admission, RefusedError, Rules
 from tidewright.coordination.bus import Bus
 from tidewright.coordination.journal import Journal, read
-from tidewright.coordination.messages import ParameterUpdateMessage, message, validate
+from tidewright.coordination.messages import Message, ParameterUpdateMessage, message, validate
 from tidewright.coordination.process import ProcessBus
 from tidewright.market.clock import MINUTE, SECOND, ManualClock
 from tidewright.market.errors import DataError, NotFoundError, NotRunningError, TimedOutError
@@ -144,6 +146,35 @@ def test_a_child_that_died_is_called_by_its_module(tmp_path: Path) -> None:
 
     with pytest.raises(NotRunningError, match=r"^this has ended with status 0"):
         asyncio.run(run())
+
+
+def test_a_child_that_does_not_read_never_holds_up_who_sends_and_hears_again_when_it_reads(tmp_path: Path) -> None:
+    def decision(number: int) -> Message:
+        told = {"in_reply_to": f"p-{number}", "accepted": False, "reasons": ["x" * 3000] * 20}
+        return message("decision", NOW, "executor", "advisor", told)
+
+    async def run() -> int:
+        with Journal(tmp_path / "j", fsync=False) as journal:
+            bus = ProcessBus(["sh", "-c", "exec cat > /dev/null"], journal, Admission(RULES), ManualClock(NOW))
+            async with bus:
+                os.kill(bus.pid, signal.SIGSTOP)
+                sent = 0
+                with pytest.raises(RefusedError, match=r"cat > /dev/null does not read what it is sent: \d+ bytes"):
+                    for _ in range(50):
+                        await asyncio.wait_for(bus.send(decision(sent)), 0.5)
+                        sent += 1
+                os.kill(bus.pid, signal.SIGCONT)
+                async with asyncio.timeout(5.0):
+                    while True:
+                        try:
+                            await bus.send(decision(sent))
+                            return sent
+                        except RefusedError:
+                            await asyncio.sleep(0.01)
+
+    assert 10 < asyncio.run(run()) < 50
+    events = [entry.event for entry in read(tmp_path / "j")]
+    assert events[-1] == "sent" and "refused" in events
 
 
 def test_silence_is_a_time_out_and_the_answer_may_still_come(tmp_path: Path) -> None:

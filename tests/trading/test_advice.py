@@ -4,6 +4,7 @@ import pytest
 
 from tests.trading.fake_venue import INSTRUMENT
 from tidewright.agents.executor.executor import Executor
+from tidewright.coordination.admission import RefusedError
 from tidewright.coordination.messages import message
 from tidewright.coordination.process import Delivery
 from tidewright.market.errors import NotRunningError
@@ -139,6 +140,57 @@ def test_no_answer_in_time_is_an_error_in_the_journal_and_the_session_goes_on():
         assert verdict is not None
         assert "stale" in verdict.reasons[0]
         await desk.advice.close()
+
+    asyncio.run(scenario())
+
+
+def test_what_was_given_up_and_may_be_unread_is_not_followed_by_another_request():
+    async def scenario():
+        desk = Desk()
+        await desk.ask()
+        assert await desk.answer(10) is None
+        assert not desk.advice.due(START + 60 * CYCLE, START)
+        desk.propose()
+        verdict = await desk.answer(61)
+        assert verdict is not None and not verdict.accepted
+        assert verdict.reasons == (f"stale: it answers request epoch-{START}, nothing is open",)
+        assert desk.advice.due(START + 61 * CYCLE, START)
+
+    asyncio.run(scenario())
+
+
+def test_a_decision_that_could_not_be_told_leaves_the_open_request_open():
+    async def scenario():
+        desk = await accepted_desk()
+        await desk.ask(START + 60 * CYCLE)
+        tell, told = desk.line.send, message("status", START, OPTIMIZER, EXECUTOR, {"state": "no_proposal"})
+
+        async def refuses(item):
+            raise RefusedError("it does not read what it is sent")
+
+        desk.line.send = refuses
+        await desk.advice.watch(START + 5000 * CYCLE, desk.executor)
+        desk.line.send = tell
+        assert (desk.advice.errors, desk.advice.gone, desk.advice.awaiting) == (1, False, True)
+        assert desk.notes[-2]["verdict"] == "rolled_back"
+        desk.line.answers.put_nowait(Delivery(told))
+        await desk.answer(70)
+        assert not desk.advice.awaiting
+
+    asyncio.run(scenario())
+
+
+def test_an_epoch_whose_beat_was_left_out_is_asked_about_at_the_next():
+    async def scenario():
+        desk = Desk()
+        assert desk.advice.due(START, START)
+        await desk.ask()
+        desk.line.answers.put_nowait(status(0, []))
+        await desk.answer(10)
+        assert [cycle for cycle in (11, 59, 61) if desk.advice.due(START + cycle * CYCLE, START)] == [61]
+        again = Desk().advice
+        again.resume(0, 0, {}, {EXECUTOR: START})
+        assert not again.due(START + 59 * CYCLE, START) and again.due(START + 63 * CYCLE, START)
 
     asyncio.run(scenario())
 

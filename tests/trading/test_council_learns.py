@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.trading.fake_session import Stage
+from tests.trading.fake_session import GRID, Stage
 from tidewright.coordination.council import Council
 from tidewright.coordination.journal import Journal
 from tidewright.coordination.messages import message
@@ -10,6 +10,7 @@ from tidewright.coordination.patterns.losses import Losses
 from tidewright.market.codes import PACKET_END, TRADE_BUY
 from tidewright.market.tape import columns
 from tidewright.risk.limits import Limits
+from tidewright.store import schema
 from tidewright.trading.coordinator import Coordinator
 from tidewright.trading.replay_journal import relearn, replay
 from tidewright.trading.settings import AgentSettings
@@ -110,6 +111,28 @@ def test_who_would_have_lost_loses_weight_and_a_restart_keeps_it(tmp_path):
     assert again.rounds > council.rounds
     found = replay(tmp_path / "messages.jsonl")
     assert found.differences == [] and found.rounds == again.rounds
+
+
+def test_what_agents_voted_without_an_optimizer_trades_on_after_a_kill(tmp_path):
+    def mortal(stage, number):
+        if number == 6:
+            raise Killed
+
+    first, journal = session(tmp_path, 20, mortal)
+    with pytest.raises(Killed):
+        first.run()
+    voted = dict(first.session.now.params)
+    assert voted["spread_percentage"] != GRID["spread_percentage"], "round 0 has been decided"
+    first.database.close()
+    journal.close()
+
+    again = Stage(tmp_path, 9)
+    again.venue = again.session._parts.venue = first.venue
+    again.cycles._at, again.feed.begins = 6, again.at(6) - 10
+    first.venue.events.clear()
+    assert again.run().now.params == voted
+    rows = again.database.rows(schema.messages, "s")
+    assert [row["verdict"] for row in rows if row["message_type"] == "decision"] == ["voted"]
 
 
 def test_losses_take_out_what_all_have_gained_and_know_nothing_of_the_future():

@@ -96,6 +96,17 @@ def test_each_agent_is_asked_in_turn_and_only_its_own_parameters_change(tmp_path
     assert now.rollout_state["grid"]["stage"] == "full" and now.rollout_state["wide"]["stage"] == "steady"
 
 
+def test_an_agent_whose_epoch_began_in_a_beat_that_was_left_out_is_asked_about_later(tmp_path):
+    settings = SessionSettings(agents=AgentSettings(strategies=AGENTS), advice=ADVICE)
+    told = (Optimizer({}), settings, INSTRUMENT, Registration(START, 0, None, 0, 0, 0), "/tape", lambda **row: None)
+    advices = {name: Advice(*told, name) for name in AGENTS}  # grid at 0, wide at 4, glft at 8 of 12 cycles
+    team = TeamAdvice(advices, ADVICE, CYCLE)
+    team.resume(0, 0, {}, {"grid": START, "wide": START + 5 * CYCLE, "glft": START - 4 * CYCLE})
+    assert not team.due(START + 7 * CYCLE, START)
+    assert team.due(START + 9 * CYCLE, START) and team._turn == ["glft"]
+    assert team.due(START + 13 * CYCLE, START) and team._turn == ["glft", "grid"]
+
+
 def test_a_canary_of_one_agent_trades_small_and_goes_back_alone(tmp_path):
     sizes = []
 

@@ -101,6 +101,12 @@ class Council:
         before, self.pattern = self.pattern, pattern
         return f"coordination {before} → {pattern}"
 
+    def set_threshold(self, threshold: float) -> None:
+        """Least confidence of a proposal in ``master_slave`` from now on."""
+        slave = self._patterns["master_slave"]
+        assert isinstance(slave, MasterSlave)
+        slave.threshold = threshold
+
     def hear(self, item: Message) -> bool:
         """Take in an admitted message; whether it is an opinion of a member. The vote must be of the coming round."""
         if item.source_agent not in self.members:

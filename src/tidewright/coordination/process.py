@@ -14,6 +14,7 @@ from tidewright.market.clock import Clock
 from tidewright.market.errors import DataError, NotRunningError, TimedOutError
 
 _STDERR_KEPT: Final = 2000  # characters of the child's last words
+_UNREAD: Final = MAX_BYTES  # most that waits for a child beyond what the operating system takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,8 @@ class ProcessBus:
         )
         assert self._child.stderr is not None
         self._errors = asyncio.create_task(self._drain(self._child.stderr))
+        assert self._child.stdin is not None
+        self._child.stdin.transport.set_write_buffer_limits(high=2 * _UNREAD)  # never reached: see `send`
 
     @property
     def pid(self) -> int:
@@ -89,30 +92,33 @@ class ProcessBus:
         return self._running().pid
 
     async def send(self, item: Message) -> None:
-        """Validate, admit, journal and send.
+        """Validate, admit, journal and send; never waits for the child to read.
 
         Raises
         ------
         DataError
             If the message breaks the schema.
         RefusedError
-            If the rules forbid it.
+            If the rules forbid it, or too much lies unread: the child hangs. When it reads again it is sent to again.
         NotRunningError
             If the child has gone.
         """
         child = self._running()
+        assert child.stdin is not None
         line = encode(item)
         now = self._clock.market_ns()
+        unread = child.stdin.transport.get_write_buffer_size()
         try:
+            if unread and unread + len(line) > _UNREAD:
+                raise RefusedError(f"{self._name} does not read what it is sent: {unread} bytes wait for it")
             self._admission.admit(item, now)
         except RefusedError as error:
             self._journal.append("refused", now, item, str(error))
             raise
         self._journal.append("sent", now, item)
-        assert child.stdin is not None
         try:
             child.stdin.write(line + b"\n")
-            await child.stdin.drain()
+            await child.stdin.drain()  # tells of a child that has gone; does not wait, as so much never lies unread
         except (BrokenPipeError, ConnectionResetError):
             raise NotRunningError(await self._obituary()) from None
 

@@ -174,6 +174,8 @@ class Advice:
         self.name = name
         self._inbox = inbox or Inbox(line)
         self._awaited, self._due_ns = "", 0
+        self._owed = ""  # a request that was given up and not answered yet: it may not even have been read
+        self._asked_ns: int | None = None
         self.proposals = self.accepted = self.refused = self.errors = 0
         self._waiting_since: float | None = None
         self.latest = Latest()
@@ -187,8 +189,8 @@ class Advice:
 
     @property
     def awaiting(self) -> bool:
-        """Whether a request is open."""
-        return bool(self._awaited)
+        """Whether a request is not answered yet: the next one waits for that, also where its answer comes too late."""
+        return bool(self._awaited or self._owed) and not self.gone
 
     @property
     def waiting_s(self) -> float:
@@ -196,13 +198,19 @@ class Advice:
         return 0.0 if self._waiting_since is None else time.monotonic() - self._waiting_since
 
     def due(self, now_ns: int, started_ns: int) -> bool:
-        """Whether an epoch begins now."""
-        return (now_ns - started_ns) % self._advice.epoch_ns == 0
+        """Whether an epoch has begun in which nothing was asked yet; decision times may have been left out."""
+        if now_ns < started_ns or self.awaiting:
+            return False
+        begun = (now_ns - started_ns) // self._advice.epoch_ns
+        return self._asked_ns is None or begun > (self._asked_ns - started_ns) // self._advice.epoch_ns
 
-    def resume(self, accepted: int, refused: int, rollouts: Mapping[str, Rollout]) -> None:
-        """Go on after a restart: what was counted, and the stage of the parameters."""
+    def resume(
+        self, accepted: int, refused: int, rollouts: Mapping[str, Rollout], asked: Mapping[str, int] | None = None
+    ) -> None:
+        """Go on after a restart: what was counted, the stage of the parameters, and when each was asked about last."""
         self.accepted, self.refused, self.proposals = accepted, refused, accepted + refused
         self.rollout = rollouts.get(self.name)
+        self._asked_ns = (asked or {}).get(self.name)
 
     def aim(self, executor: Tuned) -> dict[str, float]:
         """Parameters that are aimed at: what trades, or a canary's at full size."""
@@ -247,6 +255,7 @@ class Advice:
 
     async def ask(self, now_ns: int, from_ns: int, rows: int, executor: Tuned, ledger: Ledger, mid2: int) -> None:
         """Send the epoch's request; the tape must have been published."""
+        self._asked_ns = now_ns
         if self.gone:
             return
         advice, latency = self._advice, self._registration
@@ -312,8 +321,9 @@ class Advice:
             In lockstep: wait for an answer that is due, so that results do not depend on machine load. Otherwise an
             answer that is not there yet is looked for again at the next decision.
         """
-        if not self._awaited or now_ns < self._due_ns or self.gone:
+        if not self.awaiting or now_ns < self._due_ns:
             return None
+        wait = wait and bool(self._awaited)
         self._waiting_since = time.monotonic()
         try:
             delivery = await self._inbox.next(self._advice.timeout_s if wait else 0.0)
@@ -324,9 +334,11 @@ class Advice:
             self._waiting_since = None
         if delivery is None:
             late_ns = now_ns - self._due_ns
-            if wait or late_ns >= self._advice.epoch_ns:
-                self._failed(now_ns, str(TimedOutError(f"no answer to {self._awaited} in time: it is left alone")))
+            if self._awaited and (wait or late_ns >= self._advice.epoch_ns):
+                self._owed, self._awaited = self._awaited, ""
+                self._failed(now_ns, str(TimedOutError(f"no answer to {self._owed} in time: it is left alone")))
             return None
+        self._owed = ""
         if delivery.message is None:
             self.proposals += 1
             self.refused += 1
@@ -339,6 +351,8 @@ class Advice:
     async def _judge(self, now_ns: int, item: Message, executor: Tuned, ledger: Ledger, mid2: int) -> Verdict | None:
         if item.target_agent != self.name:  # the late answer to a request of somebody else
             self._journal(now_ns, "in", item, "refused", f"stale: it is for {item.target_agent}, {self.name} has asked")
+            if getattr(item.data, "in_reply_to", None) == self._awaited:  # ours, wrongly addressed: no other will come
+                self._awaited = ""
             return None
         stepped = await self._compare(now_ns, item, executor)
         if self.chair is not None:
@@ -366,7 +380,7 @@ class Advice:
             equity,
             mid,
             self._advice.threshold,
-            self._awaited,
+            self._awaited or "nothing",
             self._advice.gate,
             "it was judged against parameters that have just been rolled back" if back else self._held(rollout),
         )
@@ -442,7 +456,6 @@ class Advice:
     def _failed(self, now_ns: int, why: str, *, gone: bool = False) -> None:
         self.errors += 1
         self.gone = self.gone or gone
-        self._awaited = ""
         self.latest = Latest(f"error: {why}", False)
         self._note(ts=now_ns, direction="in", message_type="", body="", verdict="error", why=why)
 

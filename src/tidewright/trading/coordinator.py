@@ -50,7 +50,7 @@ class Coordinator:
     line
         To agents of other processes; ``None``: there are none.
     threshold
-        Least confidence of a proposal, for the journal.
+        Least confidence of a proposal: the council's from now on, whatever it was in the journal that it was made of.
     round_cycles
         Decisions of the executor from one vote of the agents of other processes to the next.
     outside
@@ -83,6 +83,7 @@ class Coordinator:
     ) -> None:
         self._table = {"table": table} if table else {}
         self.council, self._journal, self._threshold, self._line = council, journal, threshold, line
+        council.set_threshold(threshold)
         self._round_cycles, self._calls = round_cycles, 0
         self._votes_s = votes_s
         self._outside, self._silent = tuple(outside), set[str]()
@@ -139,7 +140,7 @@ class Coordinator:
         """What the council makes of a proposal that the executor would accept: now, with the votes heard so far."""
         self._hear()
         self.council.say(Opinion(agent, dict(verdict.params), 0, confidence))
-        outcome = self._decide(now_ns, strategy, incumbent, {})
+        outcome = self._decide(now_ns, strategy, incumbent)
         why = f"{self.council.pattern}: {outcome.why}"
         if dict(outcome.params) == dict(incumbent):
             return Verdict(False, (f"{why}; what trades stays",))
@@ -196,14 +197,7 @@ class Coordinator:
             return None
         self._hear()
         self.lean = 0
-        return self._decide(now_ns, strategy, incumbent, {}) if self.council.heard else None
-
-    def decide(
-        self, now_ns: int, strategy: str, incumbent: Mapping[str, float], results: Mapping[str, Result]
-    ) -> Outcome:
-        """A decision now, with results of the agents that became known."""
-        self._hear()
-        return self._decide(now_ns, strategy, incumbent, results)
+        return self._decide(now_ns, strategy, incumbent) if self.council.heard else None
 
     def _hear(self) -> None:
         if self._line is not None:
@@ -211,11 +205,9 @@ class Coordinator:
                 if self.council.hear(item) and isinstance(item, InsightMessage):
                     self._forecasts.append(item)
 
-    def _decide(
-        self, now_ns: int, strategy: str, incumbent: Mapping[str, float], results: Mapping[str, Result]
-    ) -> Outcome:
-        gains = {} if results or self.shadow is None else self.shadow.gains()
-        known = self._settled(now_ns, dict(results) or self._learn(gains))
+    def _decide(self, now_ns: int, strategy: str, incumbent: Mapping[str, float]) -> Outcome:
+        gains = self.shadow.gains() if self.shadow is not None else {}
+        known = self._settled(now_ns, self._learn(gains))
         self.council.say(Opinion(EXECUTOR))
         spoken = self.council.opinions
         outcome = self.council.decide(incumbent, known)

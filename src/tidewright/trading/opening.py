@@ -22,6 +22,8 @@ from tidewright.venues.interface import TradingVenue
 
 logger = logging.getLogger(__name__)
 EXECUTOR: Final = "executor"
+VOTED: Final = "voted"
+"""Verdict on a ``decision`` of the message table whose parameters agents have voted, and no optimizer tries first."""
 
 
 @dataclass(slots=True)
@@ -40,6 +42,8 @@ class Opened:
         What a broken-off session had done before.
     rollouts
         The stage the parameters were in, of the executor or of each of several agents; absent: nothing was accepted.
+    asked
+        Market time of the last request to the optimizer, by who asked.
     """
 
     session: str
@@ -56,6 +60,7 @@ class Opened:
     paused: bool = False
     rollouts: dict[str, Rollout] = field(default_factory=dict)
     pattern: str = ""
+    asked: dict[str, int] = field(default_factory=dict)
 
 
 def unfinished(database: Database) -> Row | None:
@@ -180,6 +185,7 @@ async def open_again(
         was_paused(messages),
         rollouts,
         last_pattern(messages),
+        {_ends(row)[0]: int(row["ts"]) for row in messages if row["message_type"] == "optimize_request"},
     )
 
 
@@ -195,15 +201,15 @@ def _rollout(name: str, messages: list[Row], settings: SessionSettings) -> Rollo
     Without an optimizer nobody would watch a canary: it counts as rolled back.
     """
     advice = settings.advice
-    own = [row for row in messages if row["message_type"] == "command" or name in _ends(row)]
+    own = [row for row in messages if _is_outside(row) or name in _ends(row)]
     steps = [row for row in own if row["message_type"] == "decision" and row["direction"] == "out"]
     staged = [step for row in steps if (step := transition_of(_data(row), row["ts"])) is not None]
     if not staged:
         return None
     found = Rollout(CanaryRules() if advice is None else advice.canary, settings.cycle_ns, staged[0].previous)
     for row in own:
-        if row["message_type"] == "command":
-            if row["verdict"] == "accepted" and (params := _own(name, _data(row).get("params") or {})):
+        if _is_outside(row):
+            if params := _own(name, _set(row)):
                 found.replace(params, row["ts"])
         elif row["direction"] == "in":
             if (seen := comparison_of(_data(row))) is not None:
@@ -213,6 +219,17 @@ def _rollout(name: str, messages: list[Row], settings: SessionSettings) -> Rollo
     if advice is None and found.stage == "canary":
         found.params = dict(found.previous)
     return found
+
+
+def _is_outside(row: Row) -> bool:
+    return row["message_type"] == "command" or row["verdict"] == VOTED
+
+
+def _set(row: Row) -> Mapping[str, float]:
+    """Parameters that a person or a vote has set; nothing in other rows."""
+    if row["verdict"] == VOTED or (row["message_type"] == "command" and row["verdict"] == "accepted"):
+        return _data(row).get("params") or {}
+    return {}
 
 
 def _ends(row: Row) -> tuple[str, ...]:
@@ -241,12 +258,10 @@ def _params(messages: list[Row], settings: SessionSettings, rollouts: Mapping[st
         return dict(rollouts[EXECUTOR].params)
     params = dict(settings.params)
     for row in messages:
-        if row["verdict"] != "accepted":
-            continue
-        if row["message_type"] == "parameter_update" and not settings.agents.strategies:
+        params.update(_set(row))
+        proposed = row["message_type"] == "parameter_update" and row["verdict"] == "accepted"
+        if proposed and not settings.agents.strategies:
             params.update(_data(row)["optimized_params"])
-        elif row["message_type"] == "command":
-            params.update(_data(row).get("params") or {})
     for name, rollout in rollouts.items():
         params |= {f"{name}.{parameter}": value for parameter, value in rollout.params.items()}
     return params

@@ -21,6 +21,7 @@ from tidewright.coordination.messages import (
 from tidewright.coordination.patterns.opinion import Opinion, Result
 from tidewright.market.errors import DataError, UsageError
 from tidewright.risk.limits import Limits
+from tidewright.trading.advice import OPTIMIZER
 from tidewright.trading.coordinator import OPENED
 
 
@@ -110,6 +111,7 @@ class _Replay:
             before = self.councils.get(table)
             if before is not None and told.get("rounds", 0) > 0 and list(before.members) == told["members"]:
                 before.switch(told["pattern"])
+                before.set_threshold(told["threshold"])
                 before.begin_again()
             else:
                 near = told.get("neighbours")
@@ -125,12 +127,12 @@ class _Replay:
         if key in self._seen:
             self._differ(entry, f"{key[1]} was admitted twice")
         self._seen.add(key)
-        if isinstance(item, ParameterUpdateMessage):
+        if isinstance(item, ParameterUpdateMessage) and item.source_agent == OPTIMIZER:
             for name in (item.data.proposal_id, item.data.in_reply_to, "proposal"):
                 if name:
                     self._proposals[name] = item
                     break
-        elif isinstance(item, VoteMessage | InsightMessage):
+        elif isinstance(item, VoteMessage | InsightMessage | ParameterUpdateMessage):  # the optimizer's is in `said`
             for council in self.councils.values():  # each hears its own members, in its own round
                 council.hear(item)
         elif isinstance(item, CommandMessage):

@@ -12,6 +12,7 @@ import orjson
 
 from tidewright.agents.executor.executor import AccountNow, Decision, MarketNow
 from tidewright.coordination.messages import encode, message
+from tidewright.coordination.patterns.opinion import Outcome as Voted
 from tidewright.market.clock import HOUR, Clock
 from tidewright.market.instrument import Instrument
 from tidewright.market.tape import TapeWriter
@@ -30,7 +31,7 @@ from tidewright.trading.intake import Intake
 from tidewright.trading.leaning import leaned
 from tidewright.trading.lease import ENDING
 from tidewright.trading.now import Now, Observer
-from tidewright.trading.opening import Opened, grid_ns, open_again, open_new, unfinished
+from tidewright.trading.opening import VOTED, Opened, grid_ns, open_again, open_new, unfinished
 from tidewright.trading.orders import Plan, Quote
 from tidewright.trading.reconcile import Reconciliation, write
 from tidewright.trading.settings import SessionSettings
@@ -252,7 +253,7 @@ class Session:
         if parts.advice is not None and settings.advice is not None:
             self._advice = await parts.advice(self._instrument, self._registration, self._note, parts.cycles.clock)
         if self._advice is not None:
-            self._advice.resume(opened.accepted, opened.refused, opened.rollouts)
+            self._advice.resume(opened.accepted, opened.refused, opened.rollouts, opened.asked)
             if isinstance(self._advice, Advice) and parts.coordinator is not None:
                 self._advice.council = parts.coordinator.ratify
         if parts.chair is not None:
@@ -459,9 +460,16 @@ class Session:
         if outcome is not None and dict(outcome.params) != self._aim():
             if self._advice is None:
                 executor.use(outcome.params)
+                self._note_vote(now, coordinator.round_name, outcome)
             else:
                 self._advice.take(now, coordinator.round_name, outcome.params, outcome.why, executor)
         coordinator.tell(now, self._facts())
+
+    def _note_vote(self, now: int, name: str, outcome: Voted) -> None:
+        """A restart goes on with what was voted."""
+        told = {"in_reply_to": name, "accepted": True, "reasons": [outcome.why], "params": dict(outcome.params)}
+        body = encode(message("decision", now, EXECUTOR, EXECUTOR, told)).decode()
+        self._note(ts=now, direction="out", message_type="decision", body=body, verdict=VOTED, why=outcome.why)
 
     def _aim(self) -> dict[str, float]:
         """The parameters that are aimed at: what trades, or a canary's at full size."""

@@ -58,10 +58,6 @@ class SubAccount:
             instrument, LedgerState(0, 0, self.position_lots, self.cash, self.cost, self.realised, dict(self.fees))
         )
 
-    def worth(self, mid2_ticks: int) -> int:
-        """Cash and position at the mid, twice: integer tick * lots * 2, without fees."""
-        return 2 * self.cash + self.position_lots * mid2_ticks
-
 
 @dataclass(frozen=True, slots=True)
 class Cross:

@@ -60,7 +60,6 @@ class TeamAdvice:
 
     def __init__(self, advices: Mapping[str, Advice], settings: AdviceSettings, cycle_ns: int) -> None:
         self._advices = dict(advices)
-        self._epoch_ns = settings.epoch_ns
         self._step_ns = settings.epoch_ns // cycle_ns // len(advices) * cycle_ns
         self._turn: list[str] = []
         self._before = (0, 0)
@@ -69,11 +68,13 @@ class TeamAdvice:
 
     # -- counts and screens --------------------------------------------------------------------------------------------
 
-    def resume(self, accepted: int, refused: int, rollouts: Mapping[str, Rollout]) -> None:
-        """Go on after a restart: what was counted, and the stages of the parameters."""
+    def resume(
+        self, accepted: int, refused: int, rollouts: Mapping[str, Rollout], asked: Mapping[str, int] | None = None
+    ) -> None:
+        """Go on after a restart: what was counted, the stages of the parameters, and when each was asked about last."""
         self._before = (accepted, refused)
         for advice in self._advices.values():
-            advice.resume(0, 0, rollouts)
+            advice.resume(0, 0, rollouts, asked)
 
     @property
     def accepted(self) -> int:
@@ -130,9 +131,8 @@ class TeamAdvice:
 
     def due(self, now_ns: int, started_ns: int) -> bool:
         """Whether somebody's turn has come and no request is open."""
-        for number, name in enumerate(self._advices):
-            since = now_ns - started_ns - number * self._step_ns
-            if since >= 0 and since % self._epoch_ns == 0 and name not in self._turn:
+        for number, (name, advice) in enumerate(self._advices.items()):
+            if name not in self._turn and advice.due(now_ns, started_ns + number * self._step_ns):
                 self._turn.append(name)
         return bool(self._turn) and not any(advice.awaiting for advice in self._advices.values())
 

@@ -86,7 +86,7 @@ class MasterSlave:
     Parameters
     ----------
     threshold
-        Least confidence.
+        Least confidence; may be changed.
     succession
         Agents that may hold the capital, the master first; empty: whoever speaks first in the alphabet.
     takeover_decisions
@@ -98,14 +98,14 @@ class MasterSlave:
     def __init__(
         self, threshold: float = 0.6, succession: Sequence[str] = (), takeover_decisions: int = TAKEOVER_CYCLES
     ) -> None:
-        self._threshold, self._succession, self._takeover = threshold, tuple(succession), takeover_decisions
+        self.threshold, self._succession, self._takeover = threshold, tuple(succession), takeover_decisions
         self._holder, self._silent = 0, 0
 
     def decide(self, incumbent: Mapping[str, float], opinions: Sequence[Opinion]) -> Outcome:
         """The master's numbers, or those of the best proposal; all capital to one agent."""
         spoken = {opinion.agent: opinion for opinion in opinions}
         holder = self._next_holder(spoken)
-        good = [opinion for opinion in opinions if opinion.confidence >= self._threshold and opinion.params]
+        good = [opinion for opinion in opinions if opinion.confidence >= self.threshold and opinion.params]
         best = max(good, key=lambda opinion: (opinion.confidence, opinion.agent), default=None)
         params = dict(incumbent)
         if best is not None:
