@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from tests.reference.book import Book, Packet, Row, packets
 from tests.reference.matching import Matching
-from tests.reference.quoting import Known, limited, merged, strategy_quotes, taken
+from tests.reference.quoting import Known, limited, merged, smallest_position, strategy_quotes, taken
 from tests.reference.records import Order, Report, Sample, Settings
 from tidewright.market.codes import (
     BUY,
@@ -153,7 +153,8 @@ class Lane(Matching):
     def known(self, sample: Sample, view: View) -> Known:
         entry = self.entry_price(sample.ts)
         assert self.day_start is not None
-        lot_units = self.instrument.lot_units
+        lot_units, filters = self.instrument.lot_units, self.instrument.filters
+        worth = math.ceil(filters.min_notional / self.instrument.quote_units)
         return Known(
             position=(sample.position * lot_units - sample.fee_base) // lot_units,
             mid=view.mid2 / 2.0 * view.tick,
@@ -165,6 +166,7 @@ class Lane(Matching):
             best_bid=view.best_bid,
             best_ask=view.best_ask,
             sent=sum(ts > sample.ts - MINUTE_NS for ts in self.sent_ns),
+            least=smallest_position(self.settings.limits, view.mid2, filters.min_qty_lots, worth),
         )
 
     def what_it_sees(self, now: int, position: int) -> View:

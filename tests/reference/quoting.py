@@ -89,6 +89,7 @@ class Known(NamedTuple):
     best_bid: int = 0
     best_ask: int = 0
     sent: int = 0  # new orders in the last 60 s
+    least: int = 1  # lots: a smaller position is none
 
 
 class Verdict(NamedTuple):
@@ -117,7 +118,8 @@ def limited(
         bids, asks = [], []
     # "stop loss: unrealised loss over the position's entry value": nothing that adds to the position
     stopped = False
-    if known.entry_price is not None and known.position != 0:
+    held = abs(known.position) >= known.least  # "a position that no order could leave counts as none"
+    if known.entry_price is not None and held:
         gain = known.mid / float(known.entry_price) - 1.0
         stopped = (-gain if known.position > 0 else gain) > limits.stop_loss
     if stopped and known.position > 0:
@@ -125,7 +127,7 @@ def limited(
     if stopped and known.position < 0:
         asks = []
     # "flatten: one order of the whole position, one tick inside the opposite best"; not while volatility alone halts
-    leaving = limits.flatten and known.position != 0
+    leaving = limits.flatten and held
     leaving = leaving and (lost or (stopped and known.volatility <= limits.volatility_cutoff))
     if leaving and known.position > 0:
         asks = [(known.best_bid + 1, known.position)]
@@ -157,6 +159,12 @@ def _fit(
             sent += 1
         fitting.append(quote)
     return fitting, sent
+
+
+def smallest_position(limits: LimitSet, mid2: int, min_qty: int, min_notional: int) -> int:
+    """ "under the smallest order at the lower end of the collar": no order could leave less."""
+    price = max(1, math.floor(mid2 * 0.5 * (1.0 - limits.flatten_collar)))
+    return max(1, min_qty, math.ceil(Fraction(min_notional, price)))
 
 
 def taken(

@@ -4,6 +4,7 @@ Tick 1, lot 1. The mid is 1000 at first; grid at 2 % quotes 990, 980, ... and 10
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -322,6 +323,21 @@ def test_what_is_not_filled_within_the_collar_expires_and_is_tried_again(play: P
         ("expired", 405, SELL, 941, 2),
         ("ok", 505, SELL, 941, 2),
         ("fill", 505, SELL, 949, 2),
+    ]
+
+
+def test_a_rest_that_no_order_could_leave_is_none_and_quoting_goes_on(play: Play) -> None:
+    thin = packet(210, bid(949, 2), bid(940, 0))
+    crash = packet(160, bid(999, 0), bid(990, 0), bid(949, 5), bid(940, 5), ask(951, 5))
+    limits = LimitSet(stop_loss=0.03, flatten=True, flatten_patience=0, flatten_slices=1)
+    made = case(packet(150, sold(989, 3)), crash, thin, quiet(500), limits=limits, entry_ns=5, response_ns=5)
+    result = play(replace(made, filters=Filters(max_num_orders=0, min_qty_lots=2)))
+    assert [report for report in told(result) if report[1] > 300] == [
+        ("ok", 305, SELL, 941, 3),
+        ("fill", 305, SELL, 949, 2),
+        ("expired", 305, SELL, 941, 3),
+        ("ok", 405, BUY, 940, 3),  # 1 lot is left, the venue takes 2: no stop loss any more
+        ("ok", 405, SELL, 960, 3),
     ]
 
 

@@ -79,6 +79,13 @@ def test_a_rest_that_no_venue_takes_goes_with_the_slice_before_it():
     assert taking(halves, 1, 9, 200, min_qty=10) is None
 
 
+def test_a_slice_that_the_largest_order_makes_small_leaves_a_rest_that_can_be_left():
+    one = limits(patience=0, slices=1, order_notional=1_000.0)  # 100 lots of 0.1 at 100
+    assert taking(one, 1, 105, 200, min_qty=10) == (SELL, 99, 95)
+    assert taking(one, 1, 110, 200, min_qty=10) == (SELL, 99, 100)
+    assert taking(limits(patience=0, slices=1, order_notional=150.0), 1, 18, 200, min_qty=10) == (SELL, 99, 15)
+
+
 def test_slices_and_collar_must_make_sense():
     for wrong in ({"patience": -1}, {"patience": 0.5}, {"slices": 0}, {"slices": True}, {"collar": 0.0}, {"collar": 1}):
         with pytest.raises(UsageError):

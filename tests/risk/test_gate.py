@@ -25,6 +25,7 @@ def exposure(**changes: float) -> g.Exposure:
         tick=0.01,
         halts=0,
         sent=0,
+        least=1,
     )
     return base._replace(**changes)  # type: ignore[arg-type]
 
@@ -80,6 +81,25 @@ def test_a_stopped_out_position_is_reduced_only(position: int, entry: float, kep
     bids, asks, why = cut(exposure(position=position, entry_price=entry), Limits(), [1], [1])
     assert (bids, asks) == kept
     assert why == ([] if kept == (1, 1) else ["stop loss"])
+
+
+@pytest.mark.parametrize("position", [9, -9])
+def test_a_position_that_no_order_could_leave_is_none(position: int) -> None:
+    """No stop loss holds quotes back for it, and nothing waits until it has been left."""
+    lost = exposure(position=position, entry_price=90_000.0 if position > 0 else 10_000.0)
+    assert len(cut(lost, Limits(flatten=True), [1], [1])[2]) == 1
+    assert cut(lost._replace(least=10), Limits(flatten=True), [1], [1]) == (1, 1, [])
+    day = lost._replace(equity=90_000.0, entry_price=0.0)
+    assert sum(cut(day, Limits(flatten=True), [1], [1])[:2]) == 1
+    assert cut(day._replace(least=10), Limits(flatten=True), [1], [1]) == (0, 0, ["daily loss"])
+
+
+def test_the_least_position_is_what_the_venue_takes_at_the_lower_end_of_the_collar():
+    limits = Limits(flatten_collar=0.1).values()
+    assert g.least_position(limits, 2_000, 0, 0) == 1 and g.least_position(limits, 2_000, 7, 0) == 7
+    assert g.least_position(limits, 2_000, 7, 9_001) == 11  # at 900 ticks
+    assert g.least_position(Limits(price_collar=0.5).values(), 2_000, 1, 9_901) == 11
+    assert g.least_position(Limits(flatten_collar=0.5, price_collar=0.1).values(), 2_000, 1, 9_000) == 10
 
 
 def test_limits_that_are_off_cut_nothing() -> None:

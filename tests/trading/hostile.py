@@ -220,27 +220,25 @@ class Attack:
             self.guard, self.counts.restarts = self.new_guard(), self.counts.restarts + 1
             if self.guard.state.halts & DRAWDOWN and self.rng.random() < 0.3:
                 self.guard.state.release("drawdown", self.account().equity)
-            self.guard.watch(
-                MarketNow(True, self.mid2 // 2, self.mid2 - self.mid2 // 2, 1, 1), self.executor.volatility
-            )
         market = self.market()
+        self.guard.watch(market, self.executor.volatility)
         account = self.account()
         guarded = self.guard.begin(
             now, account, self.manager.standing(), int(self.rng.integers(0, 200)) * SECOND, Levels()
         )
         decision = self.executor.decide(now, market, account, guarded)
-        self.guard.watch(market, self.executor.volatility)
+        self.guard.volatility = self.executor.volatility
         if decision is None:
             return
         self.counts.decisions += 1
-        takes, order = self.guard.way_out(now, account, market, self.manager.standing())
+        out = self.guard.way_out(now, account, market, self.manager.standing())
         quotes = [Quote(0, *quote) for quote in decision.bids] + [Quote(1, *quote) for quote in decision.asks]
-        quotes = [] if takes else quotes
+        quotes = [] if out.takes else quotes
         if self.rng.random() < 0.5:
             quotes += self.attack_quotes()
         plan = self.manager.plan(quotes)
-        if order is not None:
-            plan = self.manager.take(plan, *order)
+        if out.order is not None:
+            plan = self.manager.take(plan, *out.order)
         self.counts.quotes += len(plan.orders)
         halts = self.guard.state.halts
         kept = self.guard.admit(now, plan, account, self.manager.standing(), "fuzz", self.manager.next_number)

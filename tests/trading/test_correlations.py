@@ -15,6 +15,8 @@ from tidewright.risk.limits import Limits
 from tidewright.risk.portfolio import PortfolioLimits
 from tidewright.trading.correlations import Correlations, OtherMarkets
 from tidewright.trading.guard import Guard
+from tidewright.trading.ledger import Ledger, LedgerState
+from tidewright.trading.orders import OrderManager, Quote
 from tidewright.trading.settings import RiskSettings
 
 CYCLE = 30_000_000_000
@@ -77,6 +79,8 @@ def test_another_market_is_known_as_of_now_and_not_when_it_is_stale_or_not_there
     assert eth.mid2(START + CYCLE + 1, CYCLE) == 2 * 3_200_00, "the tape has grown"
     assert eth.mid2(START + 3 * CYCLE, CYCLE) == 0, "too old"
     assert sol.mid2(START, CYCLE) == 0 and sol.wrong
+    assert markets.price("ETH") == 3_200.0, "what is held does not vanish with its newest price"
+    assert np.isnan(markets.price("SOL")), "there has never been one"
     markets.look(START, 100)
     assert not markets.correlations._rows
     tapes.writer.close()
@@ -107,6 +111,22 @@ def test_a_lost_correlation_tightens_the_limits_and_is_told(tmp_path) -> None:
     assert any(data["event"] == "tightened" and "1 correlation lost" in data["cause"] for data in told)
     assert guard.now().correlations[0]["alarm"] == "lost"
     tapes.writer.close()
+
+
+def test_a_holding_that_never_had_a_price_lets_the_own_position_only_shrink(tmp_path) -> None:
+    settings = RiskSettings(
+        PortfolioLimits(value_at_risk=0.5), others={"ETH": str(tmp_path / "nothing")}, holdings={"ETH": 1.0}
+    )
+    guard = Guard(INSTRUMENT, Limits(max_position_share=0.9), settings, Memory(), "a", CYCLE, lambda *_: None)
+    account = AccountNow(1_000, 1_000, 100_000.0, 60_000.0)
+    guard.watch(MarketNow(True, 5_999_999, 6_000_001, 10, 10), 1e-4)
+    guard.look(START, MarketNow(True, 5_999_999, 6_000_001, 10, 10))
+    guard.begin(START, account, [], 0, Levels())
+    manager = OrderManager("s", Ledger(INSTRUMENT, LedgerState(10**12, 10**16)))
+    plan = manager.plan([Quote(0, 5_990_000, 10), Quote(1, 6_010_000, 1_000)])
+    admitted = guard.admit(START, plan, account, [], "s", 1)
+    assert [order.side for order in admitted.orders] == [1]
+    assert admitted.why == ("held back: portfolio limit (the price of ETH is not known)",)
 
 
 def test_what_is_held_of_another_that_moves_alike_leaves_less_room_before_an_order(tmp_path) -> None:

@@ -73,6 +73,48 @@ def test_without_escalation_the_post_only_order_waits_on(tmp_path):
     assert len(fills) == 1 and not [row for row in made.database.rows(schema.orders, "s") if row["tif"] == IOC]
 
 
+def test_a_pause_holds_quotes_back_but_not_the_way_out(tmp_path):
+    fills = []
+    moves = falling(fills)
+
+    def paused(stage, number):
+        moves(stage, number)
+        stage.session.control.paused = number >= 4
+
+    made = Stage(tmp_path, 12, paused, limits=LIMITS, risk=RISK)
+    session = made.run()
+    assert abs(session._manager.ledger.net_position_lots) <= 1
+    later = [row for row in made.database.rows(schema.orders, "s") if row["created_ns"] >= made.at(4)]
+    assert [(row["side"], row["tif"] == IOC) for row in later] == [
+        (1, False),
+        *[(1, False)] * (len(later) - 3),
+        *[(1, True)] * 2,
+    ]
+    why = {row["ts"]: row["why"] for row in made.database.rows(schema.decisions, "s")}
+    assert why[made.at(4)] == "stop loss; paused, but for the way out of the position"
+    assert why[made.at(11)].endswith("paused")
+
+
+def test_a_rest_that_the_venue_does_not_take_is_flat_and_quoting_goes_on(tmp_path):
+    fills = []
+    moves = falling(fills, ends=0)
+
+    def dusty(stage, number):
+        moves(stage, number)
+        for name, order in list(stage.venue.book.items()):
+            tracked = stage.session._manager.orders.get(name)
+            if order.status.live and tracked is not None and tracked.tif == IOC:
+                fills.append(stage.venue.fill(name, order.qty_lots - 4 * (len(fills) == 2)))
+
+    made = Stage(tmp_path, 14, dusty, limits=LIMITS, risk=RISK)
+    session = made.run()
+    assert 0 < session._manager.ledger.net_position_lots < 8 and session._guard.state.leaving == 0
+    last = made.database.rows(schema.decisions, "s")[-2]
+    assert (last["why"], last["placed"]) == ("", 4)
+    events = [row["why"] for row in made.database.rows(schema.messages, "s") if row["message_type"] == "risk_event"]
+    assert events[-1].startswith("the position of") and "less than any order" in events[-1]
+
+
 def test_what_still_stands_is_never_sold_twice(tmp_path):
     """The cancel of the post-only order is not answered: its lots are left out of the slices."""
     fills = []

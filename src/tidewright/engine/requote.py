@@ -22,6 +22,8 @@ from tidewright.engine.layout import (
     CFG_F_TICK,
     CFG_LIMITED,
     CFG_LOT_UNITS,
+    CFG_MIN_NOTIONAL,
+    CFG_MIN_QTY,
     CFG_STRATEGY,
     CURVE_COUNT,
     DONE,
@@ -63,7 +65,7 @@ from tidewright.engine.nodes import drop_emptied
 from tidewright.engine.replacing import fetch_orders, find_room, replace
 from tidewright.engine.sampling import sample
 from tidewright.market.features import PRICE_CHANGE, VARIANCE, imbalance
-from tidewright.risk.gate import DAILY_LOSS, Exposure, Standing, gate, halted, latched
+from tidewright.risk.gate import DAILY_LOSS, Exposure, Standing, gate, halted, latched, least_position
 from tidewright.risk.limits import LimitValues
 from tidewright.strategies.dispatch import quote
 from tidewright.strategies.view import Quotes, View
@@ -236,6 +238,7 @@ def limit(state: State, lane: int, view: View, bids: int, asks: int) -> tuple[in
         view.tick,
         row[L_HALTED],
         row[L_SENT],
+        least_position(values, view.mid2, state.cfg[CFG_MIN_QTY], state.cfg[CFG_MIN_NOTIONAL]),
     )
     kept_bids, kept_asks, mask, sent = gate(
         exposure,

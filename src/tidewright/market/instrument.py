@@ -104,6 +104,11 @@ class Instrument:
         """One tick times one lot in 1e-8 units of the quote asset: an integer for most instruments, else a ratio."""
         return self.tick * self.lot * UNIT
 
+    @property
+    def smallest_order(self) -> tuple[int, int]:
+        """The filters' smallest order: lots, and worth in tick*lots, rounded up."""
+        return self.filters.min_qty_lots, ceil(self.filters.min_notional / self.quote_units)
+
     # -- exact conversions at the edges ---------------------------------------------------------------------------
 
     def price_to_ticks(self, price: str | Decimal) -> int:

@@ -41,7 +41,8 @@ def taking(
     standing
         Lots that may still fill of other orders that leave the position: together they never turn it over.
     min_qty, min_notional
-        Smallest order that the venue takes, lots and tick*lots; a smaller rest goes with the slice before it.
+        Smallest order that the venue takes, lots and tick*lots; a smaller rest goes with the slice before it, or, where
+        the largest order does not allow that, the slice is smaller.
 
     Returns
     -------
@@ -66,4 +67,6 @@ def taking(
         lots = free
     if lots * lot * (price * tick) > limits.order_notional:
         lots = int64(math.floor(limits.order_notional / (price * tick * lot)))
+        if 0 < free - lots < least <= free - least:
+            lots = free - least
     return (side, price, lots) if lots >= least else nothing

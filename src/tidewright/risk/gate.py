@@ -8,7 +8,7 @@ import math
 from typing import Final, NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import int64, njit
 
 from tidewright.market.tape import I64
 from tidewright.risk.limits import LimitValues
@@ -62,6 +62,8 @@ class Exposure(NamedTuple):
         Limits that were breached before and still halt: a mask of DAILY_LOSS and DRAWDOWN, int64.
     sent
         New orders sent in the last 60 seconds so far, int64.
+    least
+        Smallest position that counts as one, lots, int64, 1 at least: see :func:`least_position`.
     """
 
     position: int
@@ -77,6 +79,7 @@ class Exposure(NamedTuple):
     tick: float
     halts: int
     sent: int
+    least: int
 
 
 class Standing(NamedTuple):
@@ -115,9 +118,25 @@ def latched(mask: int, limits: LimitValues) -> int:
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
+def least_position(limits: LimitValues, mid2: int, min_qty: int, min_notional: int) -> int:
+    """The smallest position that counts as one, lots: no order could leave a smaller one, so no limit waits for that.
+
+    Parameters
+    ----------
+    mid2
+        Best bid plus best ask, ticks, > 0.
+    min_qty, min_notional
+        Smallest order that the venue takes, lots and tick*lots: here at the furthest price that leaving takes.
+    """
+    price = max(int64(1), int64(mid2 * 0.5 * (1.0 - min(limits.flatten_collar, limits.price_collar, 1.0))))
+    least: int = max(int64(1), min_qty, -(-min_notional // price))
+    return least
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def stopped_out(exposure: Exposure, limits: LimitValues) -> bool:
     """Whether the position's unrealised loss is beyond the stop loss, as a share of its entry value."""
-    if exposure.position == 0 or exposure.entry_price <= 0.0:
+    if abs(exposure.position) < exposure.least or exposure.entry_price <= 0.0:
         return False
     change = exposure.mid / exposure.entry_price - 1.0
     loss = -change if exposure.position > 0 else change
@@ -195,7 +214,7 @@ def admit_side(
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
 def must_leave(exposure: Exposure, limits: LimitValues) -> bool:
     """Whether a breach has to flatten now: stop loss, daily loss or drawdown; not while volatility alone halts."""
-    if limits.flatten <= 0.0 or exposure.position == 0:
+    if limits.flatten <= 0.0 or abs(exposure.position) < exposure.least:
         return False
     stopped = halted(exposure, limits)
     if stopped != 0:

@@ -198,10 +198,16 @@ def allowed(portfolio: Portfolio, name: str, change: float, limits: PortfolioLim
     Notes
     -----
     A change passes where every measure is within its limit afterwards or no larger than before; a measure that is not
-    known forbids nothing (the session says so on its screens).
+    known forbids nothing (the session says so on its screens). Where the value of something held is not known, only
+    what makes the instrument's own exposure smaller passes.
     """
     if not limits.active or change == 0:
         return change, ""
+    unpriced = [other for other, held in zip(portfolio.names, portfolio.exposures, strict=True) if math.isnan(held)]
+    if unpriced:
+        held = float(portfolio.exposures[portfolio.names.index(name)])
+        part = math.copysign(min(abs(change), abs(held)), change) if held * change < 0 else 0.0
+        return part, "" if part == change else f"the price of {', '.join(unpriced)} is not known"
     signs = _signs(portfolio, limits)
     before = {use.name: use.value for use in _uses(portfolio, limits, signs)}
 

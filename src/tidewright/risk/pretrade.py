@@ -45,6 +45,8 @@ class Books(NamedTuple):
         Whatever may still fill: also what is being cancelled or has no known state, if the limits are strict.
     most_lots
         Largest inventory either way that portfolio limits allow, lots; ``None``: they say nothing.
+    least_lots
+        Smallest position that counts as one, lots: see :func:`tidewright.risk.gate.least_position`.
     """
 
     position_lots: int
@@ -60,6 +62,7 @@ class Books(NamedTuple):
     sent: int
     open_orders: Sequence[Order]
     most_lots: int | None = None
+    least_lots: int = 1
 
 
 class Blocked(NamedTuple):
@@ -85,6 +88,7 @@ def exposure(books: Books) -> gate.Exposure:
         books.tick,
         books.halts,
         books.sent,
+        books.least_lots,
     )
 
 
@@ -133,7 +137,7 @@ def _halting(books: Books, limits: Limits) -> int:
 
 
 def _stopped(books: Books, limits: Limits) -> bool:
-    if limits.stop_loss is None or books.position_lots == 0 or books.entry_price <= 0:
+    if limits.stop_loss is None or abs(books.position_lots) < books.least_lots or books.entry_price <= 0:
         return False
     change = books.mid / books.entry_price - 1.0
     return (-change if books.position_lots > 0 else change) > limits.stop_loss

@@ -205,11 +205,26 @@ class Advice:
         return self._asked_ns is None or begun > (self._asked_ns - started_ns) // self._advice.epoch_ns
 
     def resume(
-        self, accepted: int, refused: int, rollouts: Mapping[str, Rollout], asked: Mapping[str, int] | None = None
+        self,
+        accepted: int,
+        refused: int,
+        rollouts: Mapping[str, Rollout],
+        calibrations: Mapping[str, tuple[float, int]],
+        asked: Mapping[str, int] | None = None,
     ) -> None:
-        """Go on after a restart: what was counted, the stage of the parameters, and when each was asked about last."""
+        """Go on after a restart.
+
+        Parameters
+        ----------
+        accepted, refused
+            What was counted.
+        rollouts, calibrations, asked
+            By name of who is advised: the stage of the parameters, how good the confidence was, when it was asked about
+            last.
+        """
         self.accepted, self.refused, self.proposals = accepted, refused, accepted + refused
         self.rollout = rollouts.get(self.name)
+        self.calibration = calibrations.get(self.name)
         self._asked_ns = (asked or {}).get(self.name)
 
     def aim(self, executor: Tuned) -> dict[str, float]:
@@ -357,7 +372,7 @@ class Advice:
         stepped = await self._compare(now_ns, item, executor)
         if self.chair is not None:
             self.chair.heard(now_ns, item, self.staged(executor).held)
-        self.calibration = _calibration(item) or self.calibration
+        self.calibration = calibration_of(item.data.model_extra or {}) or self.calibration
         if isinstance(item, StatusMessage):
             error = item.data.state == "error"
             self.errors += error
@@ -487,9 +502,9 @@ def _block_deviation(content: Mapping[str, Any], block: int) -> float:
     return max(0.0, upper - lower) / (2.0 * 1.96) * math.sqrt(max(0.0, cycles) * block)
 
 
-def _calibration(item: Message) -> tuple[float, int] | None:
-    """Brier score and count of judged proposals, where a message carries the optimizer's own account of them."""
-    score = (item.data.model_extra or {}).get("reliability")
+def calibration_of(content: Mapping[str, Any]) -> tuple[float, int] | None:
+    """Brier score and count of judged proposals, where a message's data carry the optimizer's own account of them."""
+    score = content.get("reliability")
     if not isinstance(score, dict):
         return None
     brier, count = score.get("brier"), score.get("n")

@@ -13,6 +13,7 @@ from tidewright.market.errors import UsageError
 from tidewright.trading.commands import URGENT, CommandBox
 
 _WATCH_S: Final = 0.1
+_PAUSED: Final = "nothing is quoted until resume, but for the way out of a position that limits make it leave"
 
 
 class Switch(Protocol):
@@ -36,7 +37,7 @@ class Control:
     Attributes
     ----------
     paused
-        Whether nothing is quoted.
+        Whether nothing is quoted, but for the way out of a position that limits make it leave.
     flatten
         Whether the position is traded away at the end.
     ended_by
@@ -99,7 +100,7 @@ class Control:
                 raise UsageError("this session has no other agents to coordinate")
             return self.switch(command.pattern or "", now_ns)
         self.paused = command.command == "pause"
-        return "nothing is quoted until resume" if self.paused else "quoting goes on"
+        return _PAUSED if self.paused else "quoting goes on"
 
     async def _watch(self) -> None:
         while True:

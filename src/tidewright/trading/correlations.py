@@ -109,12 +109,13 @@ class _Other:
         self._path, self._book, self._row = path, Book(), -1
         self._tick = math.nan
         self.wrong = ""
-        self.price = math.nan  # when it was asked last; NaN: not known
+        self.price = math.nan  # the last known, however old: what is held does not vanish; NaN: there has been none
 
     def mid2(self, now_ns: int, stale_ns: int) -> int:
         """Twice the mid known at a time, ticks; 0 where it is not known, or older than allowed."""
         found = self._mid2(now_ns, stale_ns)
-        self.price = found * 0.5 * self._tick if found else math.nan
+        if self._book.last_mid2:
+            self.price = self._book.last_mid2 * 0.5 * self._tick
         return found
 
     def _mid2(self, now_ns: int, stale_ns: int) -> int:
@@ -161,7 +162,7 @@ class OtherMarkets:
         self.correlations = Correlations((own, *self._others), tell, watch)
 
     def price(self, name: str) -> float:
-        """Mid of another instrument at the newest decision, in its quote; NaN where it is not known."""
+        """The last known mid of another instrument, in its quote; NaN where there has never been one."""
         return self._others[name].price
 
     def returns(self, names: Sequence[str]) -> npt.NDArray[np.float64]:

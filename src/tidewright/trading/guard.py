@@ -6,14 +6,15 @@ The session asks it three things a cycle: what the limits are (:meth:`Guard.begi
 
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import orjson
 
 from tidewright.agents.executor.executor import AccountNow, Guarded, MarketNow
+from tidewright.market import features
 from tidewright.market.clock import DAY
 from tidewright.market.codes import BUY, SELL
 from tidewright.market.instrument import Instrument
@@ -81,6 +82,24 @@ class RiskNow:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
+class WayOut(NamedTuple):
+    """How a position is left that has to go.
+
+    Attributes
+    ----------
+    must
+        Whether it has to go.
+    takes
+        Whether that is by taking; else by the one post-only order that the gate writes.
+    order
+        What takes now: side code, ticks, lots; ``None``: nothing at this decision.
+    """
+
+    must: bool
+    takes: bool = False
+    order: tuple[int, int, int] | None = None
+
+
 class Guard:
     """Stands between decisions and the venue.
 
@@ -90,6 +109,11 @@ class Guard:
         Key of what the limits remember: venue and symbol. A session that starts anew on it goes on where the last was.
     tell
         Journals one risk event: time and the event's data.
+
+    Attributes
+    ----------
+    volatility
+        EWMA deviation of the log return a cycle; the session sets it again once the decision has taken the market in.
     """
 
     def __init__(
@@ -110,7 +134,8 @@ class Guard:
         self.effective = limits
         self._tightening: Tightening = NOTHING
         self._returns: deque[float] = deque(maxlen=_RETURNS)
-        self._mid = self._usual = self._volatility = 0.0
+        self._mid = self._usual = self.volatility = 0.0
+        self._mid2, self._smallest = 0, instrument.smallest_order
         self._account_now: AccountNow | None = None
         self._book: BookLevels | None = None
         self._traded: deque[tuple[int, int]] = deque()
@@ -128,16 +153,23 @@ class Guard:
 
     # -- the market ----------------------------------------------------------------------------------------------------
 
+    def recall(self, mids2: Iterable[int]) -> None:
+        """Take in the mids of decisions before a restart, twice in ticks: nothing is measured anew that was known."""
+        state = features.new_state()
+        for mid2 in mids2:
+            _, volatility = features.observe_mid(state, mid2)
+            self.watch(MarketNow(True, mid2 // 2, mid2 - mid2 // 2, 0, 0), float(volatility))
+
     def watch(self, market: MarketNow, volatility: float) -> None:
-        """Take in the market of a cycle, decided or not."""
-        self._volatility = volatility
+        """Take in the market of a cycle, before its decision, if there is one."""
+        self.volatility = volatility
         self._usual = volatility if not self._usual else self._usual + _USUAL * (volatility - self._usual)
         if not market.whole:
             return
         mid = market.mid2 * 0.5 * self._tick
         if self._mid > 0:
             self._returns.append(math.log(mid / self._mid))
-        self._mid = mid
+        self._mid, self._mid2 = mid, market.mid2
 
     def look(self, now_ns: int, market: MarketNow) -> None:
         """Look at other instruments beside the own one."""
@@ -201,24 +233,23 @@ class Guard:
         why = tuple(dict.fromkeys(f"held back: {self._words(one.why)}" for one in blocked))
         return Plan(plan.cancels, requests, plan.kept, (*plan.why, *why))
 
-    def way_out(
-        self, now_ns: int, account: AccountNow, market: MarketNow, orders: Sequence[TrackedOrder]
-    ) -> tuple[bool, tuple[int, int, int] | None]:
-        """Whether the position is left by taking now, and the order that does: side code, ticks, lots. The engine's
-        lanes do the same (:func:`tidewright.engine.leaving.leave`).
+    def way_out(self, now_ns: int, account: AccountNow, market: MarketNow, orders: Sequence[TrackedOrder]) -> WayOut:
+        """How the position is left now, if it has to go. The engine's lanes do the same
+        (:func:`tidewright.engine.leaving.leave`).
 
-        Nothing else is quoted then: the post-only order is cancelled first, and what it may still fill is left out.
+        Nothing else is quoted while it is left by taking: the post-only order is cancelled first, and what it may still
+        fill is left out.
         """
         state, limits = self.state, self.effective
         must = gate.must_leave(pretrade.exposure(self._books(account, ())), limits.values())
         waited, state.leaving = state.leaving, state.leaving + 1 if must else 0
         if limits.flatten_patience is None or not must or waited < limits.flatten_patience:
-            return False, None
+            return WayOut(bool(must))
         if waited == limits.flatten_patience:
             words = f"nobody has taken the post-only order for {waited} decisions: now it takes, in slices of 1/"
             cause = f"{words}{limits.flatten_slices} within {limits.flatten_collar:.2%} of the mid"
             self._event(now_ns, "escalated", "flatten", cause, action="flatten")
-        position, filters = account.net_position_lots, self._instrument.filters
+        position = account.net_position_lots
         side = SELL if position > 0 else BUY
         side, price, lots = taking(
             limits.values(),
@@ -228,10 +259,9 @@ class Guard:
             self._tick,
             self._lot,
             sum(order.leaves_lots for order in orders if order.side == side),
-            filters.min_qty_lots,
-            math.ceil(filters.min_notional / self._instrument.quote_units),
+            *self._smallest,
         )
-        return True, (int(side), int(price), int(lots)) if lots else None
+        return WayOut(True, True, (int(side), int(price), int(lots)) if lots else None)
 
     def _books(self, account: AccountNow, orders: Sequence[pretrade.Order]) -> pretrade.Books:
         return pretrade.Books(
@@ -243,12 +273,18 @@ class Guard:
             self._mid,
             self._tick,
             self._lot,
-            self._volatility,
+            self.volatility,
             self.state.halts,
             self.state.sent,
             orders,
             self._most_lots,
+            self._least_lots(),
         )
+
+    def _least_lots(self) -> int:
+        if not self._mid2:
+            return max(1, self._smallest[0])
+        return int(gate.least_position(self.effective.values(), self._mid2, *self._smallest))
 
     def note_cut(self, reasons: Sequence[str]) -> tuple[str, ...]:
         """Count what the gate cut at a decision; the reasons, a limit of the portfolio by its own name."""
@@ -280,7 +316,7 @@ class Guard:
             "stop_loss": against,
             "daily_loss": state.day_loss(account.equity),
             "drawdown": state.fall(account.equity),
-            "volatility_cutoff": self._volatility,
+            "volatility_cutoff": self.volatility,
             "orders_per_minute": float(state.sent),
         }
         for name, value in values.items():
@@ -313,7 +349,7 @@ class Guard:
         if not self._mid or self._book is None:
             return None
         bids, asks = self._book.levels(_DEPTH)
-        deviation = self._volatility * math.sqrt(DAY / self._cycle_ns)
+        deviation = self.volatility * math.sqrt(DAY / self._cycle_ns)
         return Liquidity(
             self._daily_volume(),
             deviation,
@@ -329,7 +365,7 @@ class Guard:
         score, judged = self.calibration if self.calibration is not None else (None, 0)
         found = tighten(
             Measured(
-                self._volatility,
+                self.volatility,
                 self._usual if len(self._returns) >= _SETTLED else None,
                 self.state.fall(account.equity),
                 None if self._others is None else self._others.correlations.lost,
@@ -352,8 +388,10 @@ class Guard:
         """Largest inventory either way that the portfolio's limits allow, lots."""
         limits = self._settings.portfolio
         self._portfolio_cause = ""
-        if not limits.active or not self._mid or account.equity <= 0:
+        if not limits.active or account.equity <= 0:
             return None
+        if not self._mid:
+            return 0
         portfolio = self._portfolio(account)
         flat = portfolio.moved(self._instrument.symbol, -float(portfolio.exposures[0]))
         whole = 10.0 * account.equity
@@ -411,7 +449,9 @@ class Guard:
                 self._event(now_ns, "breach", name, cause, value, limit, action)
             elif self._breaches & ~mask & bit:
                 cause = f"{gate.REASONS[bit]}: {value:.4%} is within {limit:.4%}"
-                cause = "the position is flat" if bit == gate.STOP_LOSS and not books.position_lots else cause
+                if bit == gate.STOP_LOSS and abs(books.position_lots) < books.least_lots:
+                    left = f"of {books.position_lots} lots is less than any order that could leave it"
+                    cause = f"the position {left if books.position_lots else 'is flat'}"
                 self._event(now_ns, "lifted", name, cause, value)
         self._breaches = mask
 
@@ -455,4 +495,4 @@ def _row(name: str, value: float, limit: float | None, as_set: float | None) -> 
     }
 
 
-__all__ = ["Guard", "RiskNow"]
+__all__ = ["Guard", "RiskNow", "WayOut"]

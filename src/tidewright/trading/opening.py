@@ -3,15 +3,17 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from tidewright.agents.executor.canary import CanaryRules, Rollout, comparison_of, transition_of
+from tidewright.market.codes import UNIT
 from tidewright.market.errors import DataError
 from tidewright.market.instrument import Instrument
 from tidewright.store import schema
 from tidewright.store.database import Database, Row
+from tidewright.trading.advice import calibration_of
 from tidewright.trading.control import last_pattern, was_paused
 from tidewright.trading.cycles import Registration
 from tidewright.trading.ledger import Ledger, LedgerState
@@ -24,6 +26,23 @@ logger = logging.getLogger(__name__)
 EXECUTOR: Final = "executor"
 VOTED: Final = "voted"
 """Verdict on a ``decision`` of the message table whose parameters agents have voted, and no optimizer tries first."""
+
+
+class Recalled(NamedTuple):
+    """A decision time before a restart, as :meth:`tidewright.agents.executor.executor.Executor.recall` takes it.
+
+    Attributes
+    ----------
+    equity
+        Quote.
+    mid2
+        Twice the mid, ticks; 0 where the book was not whole.
+    """
+
+    now_ns: int
+    position_lots: int
+    equity: float
+    mid2: int
 
 
 @dataclass(slots=True)
@@ -44,6 +63,10 @@ class Opened:
         The stage the parameters were in, of the executor or of each of several agents; absent: nothing was accepted.
     asked
         Market time of the last request to the optimizer, by who asked.
+    calibrations
+        Brier score of the optimizer's confidence and how many proposals were judged, by whom it advised.
+    recalled
+        Decision times before the restart, oldest first.
     """
 
     session: str
@@ -61,6 +84,8 @@ class Opened:
     rollouts: dict[str, Rollout] = field(default_factory=dict)
     pattern: str = ""
     asked: dict[str, int] = field(default_factory=dict)
+    calibrations: dict[str, tuple[float, int]] = field(default_factory=dict)
+    recalled: list[Recalled] = field(default_factory=list)
 
 
 def unfinished(database: Database) -> Row | None:
@@ -186,7 +211,26 @@ async def open_again(
         rollouts,
         last_pattern(messages),
         {_ends(row)[0]: int(row["ts"]) for row in messages if row["message_type"] == "optimize_request"},
+        _calibrations(messages),
+        _recalled(equity, decisions, int(row["started_ns"])),
     )
+
+
+def _recalled(equity: list[Row], decisions: list[Row], started_ns: int) -> list[Recalled]:
+    decided = {row["ts"] for row in decisions}
+    found = []
+    for row in equity:
+        whole = row["ts"] in decided or row["ts"] <= started_ns
+        mid2 = row["mid2_ticks"] if whole else 0
+        found.append(Recalled(row["ts"], row["position_lots"], row["equity_units"] / UNIT, mid2))
+    return found
+
+
+def _calibrations(messages: list[Row]) -> dict[str, tuple[float, int]]:
+    """The last account of the optimizer's confidence that was heard, by whom it advised."""
+    heard = [row for row in messages if row["direction"] == "in" and row["message_type"] != "command"]
+    found = {_ends(row)[-1]: score for row in heard if (score := calibration_of(_data(row))) is not None}
+    return found
 
 
 def _rollouts(messages: list[Row], settings: SessionSettings) -> dict[str, Rollout]:

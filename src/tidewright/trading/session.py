@@ -5,7 +5,7 @@ It knows no difference between backtest speed, paper and live but the venue and 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -32,7 +32,8 @@ from tidewright.trading.leaning import leaned
 from tidewright.trading.lease import ENDING
 from tidewright.trading.now import Now, Observer
 from tidewright.trading.opening import VOTED, Opened, grid_ns, open_again, open_new, unfinished
-from tidewright.trading.orders import Plan, Quote
+from tidewright.trading.orders import Plan
+from tidewright.trading.planning import planned
 from tidewright.trading.reconcile import Reconciliation, write
 from tidewright.trading.settings import SessionSettings
 from tidewright.trading.several import Desk
@@ -249,11 +250,12 @@ class Session:
             settings.cycle_ns,
             self._tell_risk,
         )
+        self._guard.recall(row.mid2 for row in opened.recalled if row.mid2)
         self.now.risk = self._guard.now
         if parts.advice is not None and settings.advice is not None:
             self._advice = await parts.advice(self._instrument, self._registration, self._note, parts.cycles.clock)
         if self._advice is not None:
-            self._advice.resume(opened.accepted, opened.refused, opened.rollouts, opened.asked)
+            self._advice.resume(opened.accepted, opened.refused, opened.rollouts, opened.calibrations, opened.asked)
             if isinstance(self._advice, Advice) and parts.coordinator is not None:
                 self._advice.council = parts.coordinator.ratify
         if parts.chair is not None:
@@ -342,35 +344,25 @@ class Session:
         if self._desk is not None:
             await self._check()
         market = self._book.now()
+        self._watch(beat, market)  # before the decision: limits over instruments need the prices of now
         self.control.obey(beat.ts, self._executor, self._note)
         await self._take_advice(beat.ts)
         if self._advice is not None:
             self._guard.calibration = self._advice.calibration
         decision = self._decide(beat.ts, market)
+        self._guard.volatility = self._executor.volatility
         if decision is not None and parts.coordinator is not None:
-            decision = leaned(decision, parts.coordinator.lean)
+            decision = leaned(decision, parts.coordinator.lean, self._account().net_position_lots, self._desk)
             if self._desk is not None:
                 self._desk.aim(decision)
-        self._watch(beat, market)
         if ending:  # orders sent now could only be cancelled again
             decision = None
         plan = Plan([], [], 0)
-        if decision is not None and self.control.paused:
-            decision = replace(decision, bids=[], asks=[], why=(*decision.why, "paused"))
-        elif decision is not None and self._desk is not None:
-            self._desk.settle(beat.ts)
         if decision is not None:
-            manager, account = self._manager, self._account()
-            takes, order = self._guard.way_out(beat.ts, account, market, manager.standing())
-            if takes:
-                decision = replace(decision, bids=[], asks=[], why=(*decision.why, "leaving by taking"))
-            quotes = [Quote(0, price, lots) for price, lots in decision.bids]
-            quotes += [Quote(1, price, lots) for price, lots in decision.asks]
-            plan = manager.plan(quotes)
-            if order is not None:
-                plan = manager.take(plan, *order)
-            decision = replace(decision, why=self._guard.note_cut(decision.why))
-            plan = self._guard.admit(beat.ts, plan, account, manager.standing(), manager.session, manager.next_number)
+            paused = self.control.paused
+            if self._desk is not None and not paused:
+                self._desk.settle(beat.ts)
+            decision, plan = planned(decision, self._guard, self._manager, self._account(), market, paused=paused)
         self._manager.intend(plan, beat.ts)
         self._write(beat.ts, decision, plan)
         if plan.cancels or plan.orders:

@@ -4,7 +4,7 @@ The desk is an executor whose quotes are those of its agents, netted: it takes t
 everything after the decision (gate, plan, last look, orders) is the same as for one strategy.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ from tidewright.store import schema
 from tidewright.store.database import Database
 from tidewright.strategies import registry
 from tidewright.strategies.view import MAX_LEVELS, Quotes, View
+from tidewright.trading.leaning import REDUCING
 from tidewright.trading.now import AgentNow
 from tidewright.trading.orders import OrderManager, TrackedOrder
 from tidewright.trading.reconcile import DoesNotBalanceError
@@ -61,6 +62,8 @@ class Agent:
         Its parts of fills and its trades inside, so far.
     fault
         Why it wants nothing; empty: it speaks.
+    reducing
+        Whether a limit, or that it has no capital, lets it only reduce.
     """
 
     executor: Executor
@@ -69,6 +72,7 @@ class Agent:
     gain_then: int = 0
     trades: int = 0
     fault: str = "it has not decided yet"
+    reducing: bool = False
 
 
 class Desk(Executor):
@@ -202,6 +206,12 @@ class Desk(Executor):
             return list(self.agents)
         return [name for name, agent in self.agents.items() if not agent.fault]
 
+    def recall(self, now_ns: int, position_lots: int, equity: float, mid2: int) -> None:
+        """As :meth:`Executor.recall`; the agents take the market in, what each had earned begins anew."""
+        super().recall(now_ns, position_lots, equity, mid2)
+        for agent in self.agents.values():
+            agent.executor.watch(MarketNow(mid2 > 0, mid2 // 2, mid2 - mid2 // 2, 0, 0))
+
     # -- deciding ------------------------------------------------------------------------------------------------------
 
     def watch(self, market: MarketNow) -> tuple[float, float]:
@@ -239,6 +249,19 @@ class Desk(Executor):
             for side, quotes in ((BUY, decision.bids), (SELL, decision.asks))
             for price, lots in quotes
         }
+
+    def closing(self, side: int, quotes: Sequence[tuple[int, int]]) -> list[bool]:
+        """Which quotes of a side, nearest first, close what an agent holds that may only reduce."""
+        sign = -1 if side == BUY else 1
+        accounts = self.books.accounts
+        left = {n: accounts[n].position_lots * sign for n, agent in self.agents.items() if agent.reducing}
+        found = []
+        for price, lots in quotes:
+            parts = [(n, part) for n, part in self._owners_of(side, price, lots) if left.get(n, 0) > 0]
+            for name, part in parts:
+                left[name] -= part
+            found.append(bool(parts))
+        return found
 
     def _wanted(self, view: View, state: F64) -> tuple[int, int, tuple[str, ...]]:
         assert self._moment is not None
@@ -284,6 +307,7 @@ class Desk(Executor):
             decision = agent.executor.decide(now_ns, market, self._account_of(name, market), own)
             known = set(gate.REASONS.values())
             agent.fault = next((why for why in decision.why if why not in known), "") if decision is not None else ""
+            agent.reducing = not agent.share or (decision is not None and bool(REDUCING & set(decision.why)))
             found[name] = decision
         return found
 

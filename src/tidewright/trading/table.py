@@ -32,12 +32,15 @@ def take_seats(
     database: Database,
     tell: Tell,
 ) -> Executor:
-    """The executor of a session: of one strategy, or the desk of several."""
+    """The executor of a session: of one strategy, or the desk of several. What it saw before a restart it knows."""
     agents = settings.agents.strategies
     if not agents:
-        return Executor(
+        alone = Executor(
             instrument, opened.started_ns, settings.cycle_ns, settings.strategy, opened.params, settings.limits
         )
+        for row in () if settings.seat.used else opened.recalled:  # a chair takes it in, with what its policy did
+            alone.recall(*row)
+        return alone
     sitters = _sitters(settings, instrument)
     desk = open_desk(
         instrument,
@@ -50,6 +53,8 @@ def take_seats(
         opened.params,
         sitters,
     )
+    for row in opened.recalled:
+        desk.recall(*row)
     if isinstance(coordinator, Capital):
         coordinator.seat(desk, tell)
     return desk

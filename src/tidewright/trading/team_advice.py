@@ -69,12 +69,17 @@ class TeamAdvice:
     # -- counts and screens --------------------------------------------------------------------------------------------
 
     def resume(
-        self, accepted: int, refused: int, rollouts: Mapping[str, Rollout], asked: Mapping[str, int] | None = None
+        self,
+        accepted: int,
+        refused: int,
+        rollouts: Mapping[str, Rollout],
+        calibrations: Mapping[str, tuple[float, int]],
+        asked: Mapping[str, int] | None = None,
     ) -> None:
-        """Go on after a restart: what was counted, the stages of the parameters, and when each was asked about last."""
+        """Go on after a restart, as :meth:`tidewright.trading.advice.Advice.resume`."""
         self._before = (accepted, refused)
         for advice in self._advices.values():
-            advice.resume(0, 0, rollouts, asked)
+            advice.resume(0, 0, rollouts, calibrations, asked)
 
     @property
     def accepted(self) -> int:

@@ -167,6 +167,7 @@ class Executor:
         self._rule = self.strategy.bind()
         self.limits = limits
         self._tick, self._lot = float(instrument.tick), float(instrument.lot)
+        self._smallest = instrument.smallest_order
         self._quotes = new_quotes()
         self._features = features.new_state()
         self._memory: F64 = np.zeros(executor_state.MEMORY)
@@ -337,6 +338,7 @@ class Executor:
             self._tick,
             state.halts,
             state.sent,
+            int(risk.least_position(values, market.mid2, *self._smallest)),
         )
         bids, asks, mask, sent = risk.gate(
             exposure,
