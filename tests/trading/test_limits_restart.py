@@ -9,6 +9,7 @@ from tests.trading.hostile import CYCLE, INSTRUMENT, Levels, Memory
 from tests.trading.test_rollout_restart import Killed, Scripted, staged
 from tidewright.agents.executor.executor import AccountNow, MarketNow
 from tidewright.market.codes import GAP, PACKET_END
+from tidewright.market.features import RETURNS
 from tidewright.market.tape import columns
 from tidewright.risk.limits import OFF, Limits
 from tidewright.risk.portfolio import PortfolioLimits
@@ -56,6 +57,20 @@ def test_the_first_decision_after_a_restart_has_the_portfolios_limits(tmp_path):
     assert "portfolio limit (concentration" in rows[8]["why"]
 
 
+def test_limits_over_instruments_are_measured_at_the_prices_of_the_decision(tmp_path):
+    made = Stage(tmp_path, 6, wild, limits=OFF, risk=RiskSettings(PortfolioLimits(concentration=0.5), dynamic=None))
+    found = []
+
+    def look(now):
+        if now.stage == "trading" and now.cycle:
+            most = 0.5 * now.equity_units / 1e8 / (1e-5 * now.mid2 / 2 * 0.01)
+            found.append(made.session._guard._most_lots - most)
+
+    made.session._parts.observers = (look,)
+    made.run()
+    assert len(found) == 6 and all(-1.01 <= off <= 0.01 for off in found)
+
+
 def test_the_volatility_cutoff_halts_on_after_a_restart(tmp_path):
     limits = replace(OFF, volatility_cutoff=0.01)
     second, rows = killed_and_resumed(tmp_path, wild, limits=limits, risk=RiskSettings(dynamic=None))
@@ -70,6 +85,7 @@ def test_agents_and_limits_know_the_market_of_before_a_restart(tmp_path):
     assert isinstance(desk, Desk) and len(guard._returns) == 11
     assert desk.volatility == guard.volatility > 0.01
     assert {agent.executor.volatility for agent in desk.agents.values()} == {desk.volatility}
+    assert desk._features[RETURNS] == 11, "those of before the kill too"
 
 
 def test_a_recalled_book_that_was_not_whole_has_no_mid(tmp_path):
