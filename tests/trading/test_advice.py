@@ -9,7 +9,7 @@ from tidewright.coordination.messages import message
 from tidewright.coordination.process import Delivery
 from tidewright.market.errors import NotRunningError
 from tidewright.risk.limits import OFF
-from tidewright.trading.advice import EXECUTOR, OPTIMIZER, Advice
+from tidewright.trading.advice import EXECUTOR, OPTIMIZER, Advice, Before
 from tidewright.trading.cycles import Registration
 from tidewright.trading.ledger import Ledger, LedgerState
 from tidewright.trading.settings import AdviceSettings, SessionSettings
@@ -189,7 +189,7 @@ def test_an_epoch_whose_beat_was_left_out_is_asked_about_at_the_next():
         await desk.answer(10)
         assert [cycle for cycle in (11, 59, 61) if desk.advice.due(START + cycle * CYCLE, START)] == [61]
         again = Desk().advice
-        again.resume(0, 0, {}, {}, {EXECUTOR: START})
+        again.resume(Before(asked={EXECUTOR: START}))
         assert not again.due(START + 59 * CYCLE, START) and again.due(START + 63 * CYCLE, START)
 
     asyncio.run(scenario())

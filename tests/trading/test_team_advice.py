@@ -15,7 +15,7 @@ from tidewright.interface.session_report import load_session
 from tidewright.market.errors import UsageError
 from tidewright.measure import charts
 from tidewright.store import schema
-from tidewright.trading.advice import OPTIMIZER, Advice, Inbox
+from tidewright.trading.advice import OPTIMIZER, Advice, Before, Inbox
 from tidewright.trading.cycles import Registration
 from tidewright.trading.settings import AdviceSettings, AgentSettings, SessionSettings, StrategyAgent
 from tidewright.trading.team_advice import TeamAdvice
@@ -101,7 +101,7 @@ def test_an_agent_whose_epoch_began_in_a_beat_that_was_left_out_is_asked_about_l
     told = (Optimizer({}), settings, INSTRUMENT, Registration(START, 0, None, 0, 0, 0), "/tape", lambda **row: None)
     advices = {name: Advice(*told, name) for name in AGENTS}  # grid at 0, wide at 4, glft at 8 of 12 cycles
     team = TeamAdvice(advices, ADVICE, CYCLE)
-    team.resume(0, 0, {}, {}, {"grid": START, "wide": START + 5 * CYCLE, "glft": START - 4 * CYCLE})
+    team.resume(Before(asked={"grid": START, "wide": START + 5 * CYCLE, "glft": START - 4 * CYCLE}))
     assert not team.due(START + 7 * CYCLE, START)
     assert team.due(START + 9 * CYCLE, START) and team._turn == ["glft"]
     assert team.due(START + 13 * CYCLE, START) and team._turn == ["glft", "grid"]

@@ -18,13 +18,7 @@ from tidewright.engine.layout import (
     L_LEAVING,
     L_ORDERS,
     L_SENT,
-    L_SLOT_FREE,
     NUMBER,
-    O_LEAVES,
-    O_NUMBER,
-    O_PRICE,
-    O_QTY,
-    P_NEXT,
     P_WHOSE,
     RECENT_ENTRY,
     RECENT_FIRST,
@@ -33,7 +27,8 @@ from tidewright.engine.layout import (
     TAKERS,
     State,
 )
-from tidewright.engine.slots import whose
+from tidewright.engine.replacing import fit_slots
+from tidewright.engine.slots import whose, write_order
 from tidewright.market.clock import MINUTE
 from tidewright.market.codes import IOC, LIMIT
 from tidewright.risk.escape import taking
@@ -137,18 +132,11 @@ def settled(state: State, lane: int, now: int) -> bool:
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
 def send_taking(state: State, lane: int, side: int) -> None:
     """Send the order of :func:`leave`. It goes the way of a message: what it may cause needs room first."""
-    row = state.lane[lane]
-    slot = row[L_SLOT_FREE]
-    row[L_SLOT_FREE] = state.place[slot, P_NEXT]
-    row[L_ORDERS] += 1
+    fit_slots(state, lane, side, int64(0), int64(1))
+    slot = int64(state.alive[2 * lane + side, 0])
+    state.lane[lane, L_ORDERS] += 1
     state.reg[NUMBER] += 1
-    order = state.order[slot]
-    order[O_PRICE] = state.target[2 * side, 0]
-    order[O_QTY] = state.target[2 * side + 1, 0]
-    order[O_LEAVES] = order[O_QTY]
-    order[O_NUMBER] = state.reg[NUMBER]
+    write_order(state, slot, state.target[2 * side, 0], state.target[2 * side + 1, 0], state.reg[NUMBER])
     state.place[slot, P_WHOSE] = whose(lane, SENT, side, LIMIT, IOC)
-    state.alive[2 * lane + side, 0] = slot
-    row[L_ALIVE + side] = 1
     state.reg[TAKERS] = 1
     push(state, slot)

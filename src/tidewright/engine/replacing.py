@@ -28,8 +28,6 @@ from tidewright.engine.layout import (
     L_SLOT_FREE,
     NEVER,
     NUMBER,
-    O_LEAVES,
-    O_NUMBER,
     O_PRICE,
     O_QTY,
     P_NEXT,
@@ -45,7 +43,7 @@ from tidewright.engine.layout import (
 from tidewright.engine.nodes import join, leave_later, open_tail
 from tidewright.engine.orders import cancel
 from tidewright.engine.prefetch import fetch
-from tidewright.engine.slots import state_of, whose
+from tidewright.engine.slots import state_of, whose, write_order
 from tidewright.market.codes import LIMIT, POST_ONLY
 from tidewright.market.ladder import BEST, LOW, PLACED, WIDTH
 
@@ -310,7 +308,6 @@ def rest_missing(state: State, lane: int, side: int, count: int, there: int, hel
     The lane's slots from ``held`` on take them, and say so already.
     """
     reg = state.reg
-    order = state.order
     price_of = state.target[2 * side]
     qty_of = state.target[2 * side + 1]
     alive = state.alive[2 * lane + side]
@@ -322,14 +319,10 @@ def rest_missing(state: State, lane: int, side: int, count: int, there: int, hel
         if (there >> i) & 1 == 1:
             continue
         price = price_of[uint64(i)]
-        qty = qty_of[uint64(i)]
         slot = int64(alive[uint64(held)])
         held += 1
         number += 1
-        order[slot, O_PRICE] = price
-        order[slot, O_QTY] = qty
-        order[slot, O_LEAVES] = qty
-        order[slot, O_NUMBER] = number
+        write_order(state, slot, price, qty_of[uint64(i)], number)
         join(state, slot, side, sign * price - start, opened)
     reg[NUMBER] = number
 
@@ -343,10 +336,7 @@ def send_each(state: State, lane: int, side: int, count: int, there: int, held: 
         slot = int64(state.alive[2 * lane + side, uint64(held)])
         held += 1
         state.reg[NUMBER] += 1
-        state.order[slot, O_PRICE] = state.target[2 * side, i]
-        state.order[slot, O_QTY] = state.target[2 * side + 1, i]
-        state.order[slot, O_LEAVES] = state.target[2 * side + 1, i]
-        state.order[slot, O_NUMBER] = state.reg[NUMBER]
+        write_order(state, slot, state.target[2 * side, i], state.target[2 * side + 1, i], state.reg[NUMBER])
         state.place[slot, P_WHOSE] = whose(lane, SENT, side, LIMIT, POST_ONLY)
         if arrived == 0:
             push(state, slot)

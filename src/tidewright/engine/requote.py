@@ -113,6 +113,10 @@ def act(state: State, arrived: int) -> None:
         imbalance(seen[V_BID_QTY], seen[V_ASK_QTY]),
         int64(0),
     )
+    values = limit_values(state)
+    least = int64(1)
+    if whole and state.cfg[CFG_LIMITED] == 1:
+        least = least_position(values, mid2, state.cfg[CFG_MIN_QTY], state.cfg[CFG_MIN_NOTIONAL])
     if arrived == 1:
         find_room(state)
     first = reg[MSG_TAIL]
@@ -130,7 +134,7 @@ def act(state: State, arrived: int) -> None:
         if curve:
             state.curve[reg[CURVE_COUNT], lane] = equity
         if whole:
-            bids, asks = ask(state, int64(lane), view)
+            bids, asks = ask(state, int64(lane), view, values, least)
             if bids >= 0:
                 replace(state, int64(lane), bids, asks, arrived, at)
             elif asks >= 0:
@@ -165,7 +169,7 @@ def send_batch(state: State, at: int) -> None:
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
-def ask(state: State, lane: int, view: View) -> tuple[int, int]:
+def ask(state: State, lane: int, view: View, values: LimitValues, least: int) -> tuple[int, int]:
     """Ask a lane's strategy and apply the limits: how many bids and asks it wants, all of different prices; bids < 0:
     see :func:`tidewright.engine.leaving.leave`.
     """
@@ -189,24 +193,16 @@ def ask(state: State, lane: int, view: View) -> tuple[int, int]:
     )
     bids, asks = quote(state.cfg[CFG_STRATEGY], seen, state.params[lane], quotes)
     if state.cfg[CFG_LIMITED] == 1:
-        bids, asks = limit(state, lane, seen, bids, asks)
+        bids, asks = limit(state, lane, seen, values, least, bids, asks)
     return merge(state, int64(0), bids), merge(state, int64(1), asks)
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
-def limit(state: State, lane: int, view: View, bids: int, asks: int) -> tuple[int, int]:
-    """Cut target quotes down to what the lane's limits allow, by its known state."""
-    known = state.lane[lane, L_KNOWN]
-    lot_units = state.cfg[CFG_LOT_UNITS]
-    inventory = (known * lot_units - state.lane[lane, L_KNOWN + 2]) // lot_units
-    entry = 0.0
-    if known != 0:
-        entry = state.lane_f[lane, F_KNOWN_VALUE] / np.float64(abs(known)) * view.tick
-    row = state.lane[lane]
-    sums = state.lane_f[lane]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def limit_values(state: State) -> LimitValues:
+    """The limits of a run."""
     f = state.cfg_f
     i = CFG_F_LIMITS
-    values = LimitValues(
+    return LimitValues(
         f[i],
         f[i + 1],
         f[i + 2],
@@ -221,6 +217,24 @@ def limit(state: State, lane: int, view: View, bids: int, asks: int) -> tuple[in
         f[i + 11],
         f[i + 12],
     )
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
+def limit(
+    state: State, lane: int, view: View, values: LimitValues, least: int, bids: int, asks: int
+) -> tuple[int, int]:
+    """Cut target quotes down to what the lane's limits allow, by its known state.
+
+    ``least``: the smallest position that counts as one, the same for all lanes.
+    """
+    known = state.lane[lane, L_KNOWN]
+    lot_units = state.cfg[CFG_LOT_UNITS]
+    inventory = (known * lot_units - state.lane[lane, L_KNOWN + 2]) // lot_units
+    entry = 0.0
+    if known != 0:
+        entry = state.lane_f[lane, F_KNOWN_VALUE] / np.float64(abs(known)) * view.tick
+    row = state.lane[lane]
+    sums = state.lane_f[lane]
     rated = values.orders_per_minute < math.inf
     if rated:
         forget_sent(state, lane, view.now_ns)
@@ -238,7 +252,7 @@ def limit(state: State, lane: int, view: View, bids: int, asks: int) -> tuple[in
         view.tick,
         row[L_HALTED],
         row[L_SENT],
-        least_position(values, view.mid2, state.cfg[CFG_MIN_QTY], state.cfg[CFG_MIN_NOTIONAL]),
+        least,
     )
     kept_bids, kept_asks, mask, sent = gate(
         exposure,

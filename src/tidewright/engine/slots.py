@@ -2,13 +2,36 @@
 
 from numba import njit
 
-from tidewright.engine.layout import FREE, L_SLOT_FREE, P_NEXT, P_WHOSE, RESTING_STATE, SET_OFF, STOPPED, State
+from tidewright.engine.layout import (
+    FREE,
+    L_SLOT_FREE,
+    O_LEAVES,
+    O_NUMBER,
+    O_PRICE,
+    O_QTY,
+    P_NEXT,
+    P_WHOSE,
+    RESTING_STATE,
+    SET_OFF,
+    STOPPED,
+    State,
+)
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def whose(lane: int, state: int, side: int, kind: int, tif: int) -> int:
     """The word of a slot that says whose order it holds and in which state."""
     return lane * 256 + state * 32 + side * 16 + kind * 8 + tif
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def write_order(state: State, slot: int, price: int, qty: int, number: int) -> None:
+    """Put what is ordered into a slot."""
+    order = state.order
+    order[slot, O_PRICE] = price
+    order[slot, O_QTY] = qty
+    order[slot, O_LEAVES] = qty
+    order[slot, O_NUMBER] = number
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]

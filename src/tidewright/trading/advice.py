@@ -4,7 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from tidewright.agents.executor.canary import Rollout, Transition, comparison_of
@@ -134,6 +134,29 @@ class Latest:
     accepted: bool | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What the optimizer's advice had come to before a restart.
+
+    Attributes
+    ----------
+    accepted, refused
+        How many proposals were.
+    rollouts
+        The stage the parameters were in, by whose they are; absent: nothing was accepted.
+    calibrations
+        Brier score of the optimizer's confidence and how many proposals were judged, by whom it advised.
+    asked
+        Market time of the last request, by who asked.
+    """
+
+    accepted: int = 0
+    refused: int = 0
+    rollouts: Mapping[str, Rollout] = field(default_factory=dict)
+    calibrations: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    asked: Mapping[str, int] = field(default_factory=dict)
+
+
 class Advice:
     """Asks, waits, judges.
 
@@ -204,28 +227,12 @@ class Advice:
         begun = (now_ns - started_ns) // self._advice.epoch_ns
         return self._asked_ns is None or begun > (self._asked_ns - started_ns) // self._advice.epoch_ns
 
-    def resume(
-        self,
-        accepted: int,
-        refused: int,
-        rollouts: Mapping[str, Rollout],
-        calibrations: Mapping[str, tuple[float, int]],
-        asked: Mapping[str, int] | None = None,
-    ) -> None:
-        """Go on after a restart.
-
-        Parameters
-        ----------
-        accepted, refused
-            What was counted.
-        rollouts, calibrations, asked
-            By name of who is advised: the stage of the parameters, how good the confidence was, when it was asked about
-            last.
-        """
-        self.accepted, self.refused, self.proposals = accepted, refused, accepted + refused
-        self.rollout = rollouts.get(self.name)
-        self.calibration = calibrations.get(self.name)
-        self._asked_ns = (asked or {}).get(self.name)
+    def resume(self, before: Before) -> None:
+        """Go on after a restart."""
+        self.accepted, self.refused, self.proposals = before.accepted, before.refused, before.accepted + before.refused
+        self.rollout = before.rollouts.get(self.name)
+        self.calibration = before.calibrations.get(self.name)
+        self._asked_ns = before.asked.get(self.name)
 
     def aim(self, executor: Tuned) -> dict[str, float]:
         """Parameters that are aimed at: what trades, or a canary's at full size."""

@@ -13,7 +13,7 @@ from tidewright.market.errors import DataError
 from tidewright.market.instrument import Instrument
 from tidewright.store import schema
 from tidewright.store.database import Database, Row
-from tidewright.trading.advice import calibration_of
+from tidewright.trading.advice import Before, calibration_of
 from tidewright.trading.control import last_pattern, was_paused
 from tidewright.trading.cycles import Registration
 from tidewright.trading.ledger import Ledger, LedgerState
@@ -57,14 +57,10 @@ class Opened:
         The account's last trade before the session began.
     params
         Parameters to go on with.
-    fills, cycles, accepted, refused, start_equity_units
+    fills, cycles, start_equity_units
         What a broken-off session had done before.
-    rollouts
-        The stage the parameters were in, of the executor or of each of several agents; absent: nothing was accepted.
-    asked
-        Market time of the last request to the optimizer, by who asked.
-    calibrations
-        Brier score of the optimizer's confidence and how many proposals were judged, by whom it advised.
+    advice
+        What its optimizer's advice had come to.
     recalled
         Decision times before the restart, oldest first.
     """
@@ -78,13 +74,9 @@ class Opened:
     fills: int = 0
     cycles: int = 0
     start_equity_units: int = 0
-    accepted: int = 0
-    refused: int = 0
+    advice: Before = field(default_factory=Before)
     paused: bool = False
-    rollouts: dict[str, Rollout] = field(default_factory=dict)
     pattern: str = ""
-    asked: dict[str, int] = field(default_factory=dict)
-    calibrations: dict[str, tuple[float, int]] = field(default_factory=dict)
     recalled: list[Recalled] = field(default_factory=list)
 
 
@@ -205,13 +197,15 @@ async def open_again(
         known + len(found.missing_fills),
         max(0, len(equity) - 1),
         equity[0]["equity_units"] if equity else 0,
-        sum(message["verdict"] == "accepted" for message in proposals),
-        sum(message["verdict"] in ("refused", "invalid") and message["direction"] == "in" for message in proposals),
+        Before(
+            sum(message["verdict"] == "accepted" for message in proposals),
+            sum(message["verdict"] in ("refused", "invalid") and message["direction"] == "in" for message in proposals),
+            rollouts,
+            _calibrations(messages),
+            {_ends(row)[0]: int(row["ts"]) for row in messages if row["message_type"] == "optimize_request"},
+        ),
         was_paused(messages),
-        rollouts,
         last_pattern(messages),
-        {_ends(row)[0]: int(row["ts"]) for row in messages if row["message_type"] == "optimize_request"},
-        _calibrations(messages),
         _recalled(equity, decisions, int(row["started_ns"])),
     )
 
@@ -229,8 +223,7 @@ def _recalled(equity: list[Row], decisions: list[Row], started_ns: int) -> list[
 def _calibrations(messages: list[Row]) -> dict[str, tuple[float, int]]:
     """The last account of the optimizer's confidence that was heard, by whom it advised."""
     heard = [row for row in messages if row["direction"] == "in" and row["message_type"] != "command"]
-    found = {_ends(row)[-1]: score for row in heard if (score := calibration_of(_data(row))) is not None}
-    return found
+    return {_ends(row)[-1]: score for row in heard if (score := calibration_of(_data(row))) is not None}
 
 
 def _rollouts(messages: list[Row], settings: SessionSettings) -> dict[str, Rollout]:

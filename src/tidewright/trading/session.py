@@ -255,7 +255,7 @@ class Session:
         if parts.advice is not None and settings.advice is not None:
             self._advice = await parts.advice(self._instrument, self._registration, self._note, parts.cycles.clock)
         if self._advice is not None:
-            self._advice.resume(opened.accepted, opened.refused, opened.rollouts, opened.calibrations, opened.asked)
+            self._advice.resume(opened.advice)
             if isinstance(self._advice, Advice) and parts.coordinator is not None:
                 self._advice.council = parts.coordinator.ratify
         if parts.chair is not None:

@@ -6,13 +6,13 @@ against each other, so that one request is open at a time.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from tidewright.agents.executor.canary import Rollout
 from tidewright.agents.executor.proposals import Verdict
 from tidewright.risk.limits import Limits
 from tidewright.strategies import registry
-from tidewright.trading.advice import Advice, Latest
+from tidewright.trading.advice import Advice, Before, Latest
 from tidewright.trading.ledger import Ledger
 from tidewright.trading.settings import AdviceSettings
 from tidewright.trading.several import STEP, Desk
@@ -68,18 +68,11 @@ class TeamAdvice:
 
     # -- counts and screens --------------------------------------------------------------------------------------------
 
-    def resume(
-        self,
-        accepted: int,
-        refused: int,
-        rollouts: Mapping[str, Rollout],
-        calibrations: Mapping[str, tuple[float, int]],
-        asked: Mapping[str, int] | None = None,
-    ) -> None:
-        """Go on after a restart, as :meth:`tidewright.trading.advice.Advice.resume`."""
-        self._before = (accepted, refused)
+    def resume(self, before: Before) -> None:
+        """Go on after a restart; what was counted before is counted for all together."""
+        self._before = (before.accepted, before.refused)
         for advice in self._advices.values():
-            advice.resume(0, 0, rollouts, calibrations, asked)
+            advice.resume(replace(before, accepted=0, refused=0))
 
     @property
     def accepted(self) -> int:

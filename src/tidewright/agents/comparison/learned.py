@@ -79,10 +79,9 @@ class Taught:
 
 def _score(earned: F64) -> float:
     """Profit less its standard error and drawdown as the objective weighs them, of changes of equity a cycle."""
-    aims, curve = Objective(), np.concatenate([[0.0], np.cumsum(earned)])
+    curve = np.concatenate([[0.0], np.cumsum(earned)])
     drawdown = (np.maximum.accumulate(curve) - curve).max()
-    error = earned.std() * np.sqrt(len(earned))
-    return float(curve[-1] - aims.risk_aversion * error - aims.drawdown_aversion * drawdown)
+    return float(Objective().less_risk(curve[-1], earned.std() * np.sqrt(len(earned)), drawdown))
 
 
 @dataclass(slots=True)

@@ -38,6 +38,10 @@ class Objective:
     half_fills: float = 20.0
     min_fills: int = 10
 
+    def less_risk(self, total: F64, error: F64, drawdown: F64) -> F64:
+        """What was earned less its standard error and its drawdown, all in one unit, as they are weighed here."""
+        return total - self.risk_aversion * error - self.drawdown_aversion * drawdown
+
     def scores(self, statistics: Mapping[str, npt.NDArray[Any]], min_fills: int | None = None) -> F64:
         """Score of each lane, higher is better, unit: fraction of the starting equity; under ``TOO_FEW``: few fills.
 
@@ -51,7 +55,7 @@ class Objective:
         n, total, fills = (np.asarray(statistics[name], np.float64) for name in ("n_samples", "sum_return", "n_fills"))
         _, deviation = mean_and_deviation(n, total, np.asarray(statistics["sum_return_sq"], np.float64))
         drawdown = np.asarray(statistics["max_drawdown"], np.float64)
-        score = total - self.risk_aversion * deviation * np.sqrt(n) - self.drawdown_aversion * drawdown
+        score = self.less_risk(total, deviation * np.sqrt(n), drawdown)
         score = np.where(score > 0, score * fills / (fills + self.half_fills), score)
         needed = self.min_fills if min_fills is None else min_fills
         score = np.where(fills >= needed, score, -1000.0 + fills)
