@@ -8,14 +8,17 @@ from tidewright.market import calibration_flow as flow
 from tidewright.market.calibration import QUANTILES, STATES, Profile, calibrate, measured_flow
 from tidewright.market.calibration_fit import frequencies, refine
 from tidewright.market.calibration_flow import KINDS, TAKE
-from tidewright.market.calibration_regimes import measure_regimes
+from tidewright.market.calibration_regimes import REGIMES, Regimes, measure_regimes
 from tidewright.market.check import check_tape
+from tidewright.market.clock import SECOND
 from tidewright.market.errors import UsageError
 from tidewright.market.hawkes import DECAYS, GROUPS, TYPES, Excitation
 from tidewright.market.importers.binance_raw import import_binance_raw
 from tidewright.market.queue_reactive import synthesize_like
 from tidewright.market.synthetic import synthesize, synthetic_instrument
+from tidewright.market.synthetic_market import regimes_of
 from tidewright.market.tape import Tape, columns
+from tidewright.measure.mids import tape_mids
 
 NEXO = Path(__file__).parents[3] / "shared" / "data" / "binance_spot_nexousdt"
 
@@ -118,6 +121,34 @@ def test_regimes_are_measured_pinned_and_simulated(tape, profile):
     assert np.median(volatile / calm) == pytest.approx(4, rel=0.25)
     with pytest.raises(UsageError, match="calm, trending, volatile"):
         regimes.pinned("sleepy")
+
+
+def variance_ratio(tape: Tape, steps: int) -> float:
+    """Variance of the mid's changes over so many half minutes, over as many times that of one; a random walk has 1."""
+    times = np.arange(tape.start_ns + 60 * SECOND, tape.end_ns, 30 * SECOND)
+    mid = np.log(tape_mids(tape.data, float(tape.instrument.tick)).at(times))
+    return float((mid[steps:] - mid[:-steps]).var() / (steps * np.diff(mid).var()))
+
+
+def test_a_mean_reverting_market_comes_back_within_ten_minutes_and_the_others_less(tape, profile):
+    """The others' mids bounce too, as spreads and queues close again, but what is left of that grows with time."""
+    regimes = measure_regimes(measured_flow(tape.data)[1])
+    plain = replace(profile, tilt=0.0)  # without the tape's own pressure, which may lean back by itself
+
+    def ratio(chosen: Regimes) -> float:
+        return variance_ratio(synthesize_like(None, plain, synthetic_instrument(), 2, 5, regimes=chosen), 20)
+
+    reverting = ratio(regimes.reverting())
+    calm, trending, volatile = (ratio(regimes.pinned(name)) for name in REGIMES)
+    assert reverting < 0.2
+    assert min(calm, volatile) > 0.3
+    assert trending > 1.0
+
+
+def test_a_mean_reverting_market_says_so(tape, profile):
+    chosen = regimes_of("mean-reverting", tape.data)
+    made = synthesize_like(None, profile, synthetic_instrument(), 0.1, 5, regimes=chosen)
+    assert {name for _, name in made.meta["notes"]["regimes"]} == {"mean-reverting"}
 
 
 def test_short_tapes_fall_back_on_default_regimes(made):

@@ -172,7 +172,8 @@ def synth(
     rate: Annotated[float | None, typer.Option(help="Packets a second in the mean; 2.5. Not with --like.")] = None,
     like: Annotated[Path | None, typer.Option(metavar="TAPE", help="Make it like this tape, and say how like.")] = None,
     regimes: Annotated[
-        str | None, typer.Option(help="With --like: none, switching, calm, trending or volatile. Default none.")
+        str | None,
+        typer.Option(help="With --like: none, switching, calm, trending, volatile or mean-reverting. Default none."),
     ] = None,
     scenario: Annotated[
         str | None,

@@ -38,7 +38,7 @@ def train(
     like: Annotated[Path | None, typer.Option(help="With --synthetic: markets like this tape.")] = None,
     regimes: Annotated[
         str | None,
-        typer.Option(help="With --like: regimes the markets take in turn: calm, trending, volatile, switching."),
+        typer.Option(help="With --like: regimes taken in turn: calm, trending, volatile, mean-reverting, switching."),
     ] = None,
     hours: Annotated[float, typer.Option(help="Length of each synthetic market.")] = 8.0,
     markets: Annotated[int, typer.Option(min=1, help="How many synthetic markets.")] = 4,

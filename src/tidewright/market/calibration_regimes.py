@@ -5,9 +5,13 @@ every ten seconds) is among the highest fifth, else *trending* if the efficiency
 (Kaufman 1995) is among the highest three tenths of the rest, else *calm*. A regime multiplies the intensity of each
 kind of order by what was counted in its stretches, relative to all; a trend leans on the pressure by half the log
 ratio of market orders with and against it.
+
+*Mean-reverting* is made, not measured: orders come as often as in calm stretches, and instead of the tape's pressure a
+pull ``-k x / s`` leans on both sides, with ``x`` the mid less its own average of the last half hour (exponential
+weights): the restoring force of an Ornstein-Uhlenbeck process (Uhlenbeck and Ornstein 1930), here on frequencies.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -19,9 +23,29 @@ from tidewright.market.errors import UsageError
 from tidewright.market.tape import F64, I64
 
 REGIMES: Final = ("calm", "trending", "volatile")
+REVERTING: Final = "mean-reverting"
 STRETCH_NS: Final = 300 * SECOND
 _STEPS: Final = 30
 _LEAST: Final = 24  # stretches from which regimes are measured; below, the defaults stand
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """How the mid is drawn home.
+
+    Attributes
+    ----------
+    strength
+        Pressure where the mid is away by ``deviations``, > 0; three times as much is the most.
+    seconds
+        Time constant of the average that is home.
+    deviations
+        Distance, in deviations of the mid's change over 30 s on the tape; 4 are eight minutes of a random walk.
+    """
+
+    strength: float = 0.6
+    seconds: float = 1800.0
+    deviations: float = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +53,7 @@ class Regimes:
     """Attributes: ``rates`` float64[3, KINDS], multipliers; ``stay`` float64[3], mean stay, seconds; ``drift``
     float64[3], pressure;
     ``changes`` float64[3, 3], probabilities of the next regime; ``share`` float64[3], of the time; ``measured``: else
-    defaults.
+    defaults; ``pull``: what stands in for the tape's pressure, ``None``: the tape's; ``names`` of the rows.
     """
 
     rates: F64
@@ -38,6 +62,8 @@ class Regimes:
     changes: F64
     share: F64
     measured: bool
+    pull: Pull | None = None
+    names: tuple[str, ...] = REGIMES
 
     def pinned(self, name: str) -> "Regimes":
         """The same, for ever in one regime.
@@ -53,6 +79,11 @@ class Regimes:
         changes = np.zeros((3, 3))
         changes[:, at] = 1.0
         return Regimes(self.rates, self.stay, self.drift, changes, np.eye(3)[at], self.measured)
+
+    def reverting(self, pull: Pull | None = None) -> "Regimes":
+        """The calm regime for ever, with the mid drawn home: what :data:`REVERTING` asks for."""
+        names = (REVERTING, *self.names[1:])
+        return replace(self.pinned("calm"), drift=np.zeros(3), pull=pull or Pull(), names=names)
 
 
 def _defaults() -> Regimes:

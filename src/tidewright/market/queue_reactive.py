@@ -11,7 +11,8 @@ moves when a best level is emptied or bettered.
 A *pressure* ``b`` leans on both sides: bids inside the spread and cancellations of the best ask are ``exp(b)`` times as
 frequent, asks inside the spread and cancellations of the best bid ``exp(-b)``. With a positive strength it is an
 Ornstein-Uhlenbeck process (30 s) that makes moves persist, and leans on market orders with 0.4 of it; with a negative
-one it is a pull of the mid towards its own 30 s average.
+one it is a pull of the mid towards its own 30 s average. The regime ``mean-reverting`` is such a pull, towards the
+average of half an hour.
 
 Left to themselves, states and excitation drive each other and the market would drift between a sleepy and a frantic
 mode. ``A`` is therefore taken relative to its own slow average (5,000 orders, two to thirty minutes), and never over
@@ -30,7 +31,7 @@ import numpy as np
 
 from tidewright.market.calibration import CONTEXTS, QUANTILES, Profile
 from tidewright.market.calibration_flow import KINDS, RANKS
-from tidewright.market.calibration_regimes import REGIMES, Regimes
+from tidewright.market.calibration_regimes import Regimes
 from tidewright.market.clock import HOUR, SECOND
 from tidewright.market.errors import UsageError
 from tidewright.market.hawkes import GROUPS
@@ -96,6 +97,7 @@ class LikeGenerator:
             raise UsageError(f"the start must be a whole millisecond after 1970, was {start_ns} ns")
         self._seconds = hours * HOUR / SECOND
         self._start_ns = start_ns
+        self._names = () if regimes is None else regimes.names
         self._market = _market(profile, regimes)
         self._state = _state(profile, seed)
         self._buffer = np.zeros((len(COLUMN_TYPES), _CHUNK_ROWS + STEP_ROWS), np.int64)
@@ -113,7 +115,7 @@ class LikeGenerator:
     def regimes(self) -> list[tuple[int, str]]:
         """Start (ns) and name of each regime so far; empty without regimes."""
         known = self._state.history[: int(self._state.counters[C_REGIMES])]
-        return [(self._start_ns + int(start * SECOND), REGIMES[int(number)]) for start, number in known]
+        return [(self._start_ns + int(start * SECOND), self._names[int(number)]) for start, number in known]
 
     def __iter__(self) -> Iterator[Columns]:
         if not self._state.counters[C_STARTED]:
@@ -146,6 +148,9 @@ def _market(profile: Profile, regimes: Regimes | None) -> Market:
     settings[P_TICKERS] = float(profile.feed.tickers)
     settings[P_MEMORY] = min(1800.0, max(120.0, _MEMORY_ORDERS / max(float(profile.observed.sum()), 1e-9)))
     settings[P_SLOW_SD], settings[P_REACH] = profile.slow_sd, profile.reach
+    if regimes is not None and regimes.pull is not None:
+        settings[P_TILT], settings[P_TILT_TIME] = -regimes.pull.strength, regimes.pull.seconds
+        settings[P_SLOW_SD] = regimes.pull.deviations * profile.slow_sd
     return Market(
         np.stack([profile.bins.spread, profile.bins.queue]),
         np.ascontiguousarray(profile.rates * profile.scale[:, None]),

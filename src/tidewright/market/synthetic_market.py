@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from tidewright.market.calibration import Profile, calibrate, measured_flow
 from tidewright.market.calibration_fit import ROUNDS, refine
-from tidewright.market.calibration_regimes import REGIMES, Regimes, measure_regimes
+from tidewright.market.calibration_regimes import REGIMES, REVERTING, Regimes, measure_regimes
 from tidewright.market.clock import HOUR
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import Instrument
@@ -18,11 +18,11 @@ from tidewright.market.synthetic import START_NS, Generator, synthetic_instrumen
 from tidewright.market.tape import Columns, Tape, TapeWriter
 
 Progress = Callable[[float], None]
-REGIME_CHOICES: Final = ("none", "switching", *REGIMES)
+REGIME_CHOICES: Final = ("none", "switching", *REGIMES, REVERTING)
 
 
 def regimes_of(name: str, data: Columns) -> Regimes | None:
-    """The regimes a name asks for: measured on the tape and switching, pinned to one of them, or none.
+    """The regimes a name asks for: measured on the tape and switching, pinned to one of them, mean-reverting, or none.
 
     Raises
     ------
@@ -34,6 +34,8 @@ def regimes_of(name: str, data: Columns) -> Regimes | None:
     if name == "none":
         return None
     measured = measure_regimes(measured_flow(data)[1])
+    if name == REVERTING:
+        return measured.reverting()
     return measured if name == "switching" else measured.pinned(name)
 
 
