@@ -4,11 +4,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tidewright.agents.comparison.contenders import Effort, Fixed, History, Tuned, parse, rules
-from tidewright.agents.comparison.contest import compare, held_out
+from tidewright.agents.comparison.contenders import Adaptive, Effort, Fixed, History, Tuned, parse, rules
+from tidewright.agents.comparison.contest import Row, compare, held_out
 from tidewright.agents.comparison.learned import Learned, School, usual
 from tidewright.agents.executor.policy import Policy
 from tidewright.agents.executor.policy_run import settings_of
+from tidewright.agents.executor.proposals import Gate
 from tidewright.cli.seat_option import shipped
 from tidewright.market.clock import SECOND
 from tidewright.market.errors import UsageError
@@ -136,6 +137,23 @@ def test_tuning_happens_once(tape):
     found = compare([tape], lambda: [tuned], fees_bp=(1.0,), effort=SMALL).heats[0].rows[0]
     assert tuned.trials == 24
     assert all(params == found.params[0] for params in found.params)
+
+
+def test_a_gate_that_nothing_passes_leaves_the_hand_set_grid(tape):
+    """The same search proposes something that is taken where no threshold stands in its way."""
+
+    def beside(gate: Gate) -> tuple[Row, int]:
+        one = Adaptive("o", "grid", {"spread_percentage": 0.01, "levels": 3}, gate=gate)
+        heat = compare([tape], lambda: [rules()[0], one], fees_bp=(8.0,), window="35m", effort=SMALL).heats[0]
+        return heat.rows[1], one.taken
+
+    refused, none = beside(Gate(min_deflated_sharpe=1.0))
+    taken, some = beside(Gate(None, None, None))
+    assert none == 0 and some > 0
+    assert len({tuple(params.items()) for params in refused.params}) == 1
+    assert refused.params[-1]["spread_percentage"] == 0.01
+    assert taken.params[-1]["spread_percentage"] != 0.01
+    assert f"{some} of" in taken.meaning
 
 
 def test_contenders_are_read_from_text():

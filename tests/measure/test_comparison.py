@@ -13,7 +13,7 @@ CYCLE = 30 * SECOND
 CAPITAL = 1_000.0
 
 
-def run_of(increments, trades=()) -> Run:
+def run_of(increments, trades=(), held=0) -> Run:
     """A window with the sums the engine would stream for it."""
     changes, pnl = np.asarray(increments, np.float64), np.asarray(trades, np.float64)
     equity = CAPITAL + np.concatenate([[0.0], np.cumsum(changes)])
@@ -22,6 +22,7 @@ def run_of(increments, trades=()) -> Run:
         "n_samples": len(returns), "sum_return": returns.sum(), "sum_return_sq": (returns**2).sum(),
         "sum_downside_sq": (np.minimum(returns, 0) ** 2).sum(), "n_closed": len(pnl), "sum_closed": pnl.sum(),
         "sum_closed_sq": (pnl**2).sum(), "volume_quote": 100.0 * len(pnl), "max_abs_position_lots": len(pnl),
+        "position_lots": held,
     }  # fmt: skip
     return Run(changes, sums)
 
@@ -54,10 +55,19 @@ def test_drawdown_runs_over_the_ends_of_windows():
     assert found["max_drawdown"] == pytest.approx(20.0 / 1_010.0)
 
 
+def test_what_a_window_ends_with_counts_as_one_more_trade():
+    """Three small gains were closed and one large loss was kept: closed trades alone look perfect."""
+    kept = pooled([run_of([1.0, 1.2, 0.8, -9.0], [1.0, 1.2, 0.8], held=3)], CAPITAL, CYCLE)
+    flat = pooled([run_of([1.0, 1.2, 0.8], [1.0, 1.2, 0.8])], CAPITAL, CYCLE)
+    trades = np.array([1.0, 1.2, 0.8, -9.0])
+    assert kept["sqn"] == flat["sqn"] == flat["sqn_held"] == pytest.approx(np.sqrt(3) * 1.0 / 0.2)
+    assert kept["sqn_held"] == pytest.approx(np.sqrt(4) * trades.mean() / trades.std(ddof=1))
+
+
 def test_a_contender_beside_itself_differs_by_nothing():
     runs = [run_of(noise(k), noise(k)) for k in range(6)]
     found = paired(runs, runs, CAPITAL, CYCLE, seed=1)
-    for part in (found.profit, found.sharpe, found.sortino, found.max_drawdown, found.sqn):
+    for part in (found.profit, found.sharpe, found.sortino, found.max_drawdown, found.sqn, found.sqn_held):
         assert (part.value, part.lower, part.upper) == (0.0, 0.0, 0.0)
     assert (found.windows_won, found.windows) == (3.0, 6)
 

@@ -17,6 +17,7 @@ from tidewright.measure.definitions import NO_MINIMUMS
 from tidewright.measure.figures import REQUIRED, YEAR_NS, from_statistics
 
 F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
 
 DRAWS: Final = 2_000
 _CHUNK: Final = 4_000_000  # resampled returns held at once, entries
@@ -74,8 +75,9 @@ class Paired:
         Annualised.
     max_drawdown
         Fraction of the peak of the pooled curve. Of a resample it is that of a curve of resampled blocks.
-    sqn
-        Capped at 100 trades; resampled by whole windows.
+    sqn, sqn_held
+        Capped at 100 trades; resampled by whole windows. Of closed trades alone, and with what is held when a window
+        ends as one more trade, closed at the mid: who never closes what loses has no loss among the closed ones.
     windows_won, windows
         Windows in which it earned more, ties half; how many there were.
     """
@@ -85,6 +87,7 @@ class Paired:
     sortino: Difference
     max_drawdown: Difference
     sqn: Difference
+    sqn_held: Difference
     windows_won: float
     windows: int
 
@@ -104,7 +107,8 @@ def pooled(runs: Sequence[Run], capital: float, cycle_ns: int) -> dict[str, floa
     Returns
     -------
     Figures of :mod:`tidewright.measure.definitions` without minimum samples, NaN where undefined, and
-    ``profit_per_notional``: profit over traded notional, a fraction, NaN where nothing was traded.
+    ``profit_per_notional``: profit over traded notional, a fraction, NaN where nothing was traded; and ``sqn_held``,
+    see :class:`Paired`.
 
     Raises
     ------
@@ -124,6 +128,7 @@ def pooled(runs: Sequence[Run], capital: float, cycle_ns: int) -> dict[str, floa
     figures = {name: float(value) for name, value in from_statistics(sums, cycle_ns, NO_MINIMUMS).items()}
     volume = figures["volume_quote"]
     figures["profit"] = float(curve[-1] - curve[0])
+    figures["sqn_held"] = float(_sqn(np.array([_trades(run, held=True) for run in runs]).sum(axis=0)))
     figures["profit_per_notional"] = figures["profit"] / volume if volume > 0 else float("nan")
     return figures
 
@@ -154,8 +159,9 @@ def paired(
     won = sum(
         1.0 if a.profit > b.profit else 0.5 if a.profit == b.profit else 0.0 for a, b in zip(runs, others, strict=True)
     )
-    sqn = _sqn_difference(runs, others, draws, rng)
-    return Paired(profit, sharpe, sortino, fall, sqn, won, len(runs))
+    chosen = rng.integers(0, len(runs), (draws, len(runs)))
+    sqn, held = (_sqn_difference(runs, others, chosen, held) for held in (False, True))
+    return Paired(profit, sharpe, sortino, fall, sqn, held, won, len(runs))
 
 
 def _resampled(both: F64, capital: float, cycle_ns: int, draws: int, rng: np.random.Generator) -> F64:
@@ -187,13 +193,20 @@ def _figures(series: F64, capital: float, cycle_ns: int) -> F64:
     return np.where(np.isfinite(found), found, np.nan)
 
 
-def _sqn_difference(runs: Sequence[Run], others: Sequence[Run], draws: int, rng: np.random.Generator) -> Difference:
-    names = ("n_closed", "sum_closed", "sum_closed_sq")
-    table = np.array([[[float(run.statistics[name]) for name in names] for run in each] for each in (runs, others)])
-    chosen = rng.integers(0, len(runs), (draws, len(runs)))
+def _sqn_difference(runs: Sequence[Run], others: Sequence[Run], chosen: I64, held: bool) -> Difference:
+    table = np.array([[_trades(run, held) for run in each] for each in (runs, others)])
     drawn = _sqn(table[:, chosen].sum(axis=2))
     actual = _sqn(table.sum(axis=1))
     return _difference(float(actual[0]), float(actual[1]), drawn[0] - drawn[1])
+
+
+def _trades(run: Run, held: bool) -> tuple[float, float, float]:
+    """Number, sum and sum of squares of the profits of a window's trades."""
+    count, total, square = (float(run.statistics[name]) for name in ("n_closed", "sum_closed", "sum_closed_sq"))
+    if not held or not run.statistics.get("position_lots", 0.0):
+        return count, total, square
+    rest = run.profit - total
+    return count + 1.0, run.profit, square + rest * rest
 
 
 def _sqn(sums: F64) -> F64:

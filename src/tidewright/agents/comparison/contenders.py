@@ -7,11 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from tidewright.agents.executor.canary import CanaryRules, Rollout
+from tidewright.agents.executor.proposals import Gate, gate_reasons
 from tidewright.agents.optimizer.judge import Settings, ShadowJudge
 from tidewright.agents.optimizer.memory import Memory
 from tidewright.agents.optimizer.space import Space, of_strategy
+from tidewright.agents.optimizer.steered import SteeredLanes
 from tidewright.agents.optimizer.study import Findings, Plan, complete, study
+from tidewright.agents.optimizer.validation import checks
 from tidewright.agents.optimizer.windows import split
+from tidewright.coordination.payloads import Checks
 from tidewright.engine.sweep import Runner
 from tidewright.market.errors import UsageError
 from tidewright.market.tape import Tape
@@ -121,8 +126,13 @@ class Contender(Protocol):
         ...
 
     @property
-    def runner(self) -> Runner | None:
+    def runner(self) -> SteeredLanes | None:
         """What its lanes run under; ``None``: its parameters alone."""
+        ...
+
+    @property
+    def rollout(self) -> Rollout | None:
+        """How far it is with new parameters in the window to come; ``None``: it uses what it names at once."""
         ...
 
     def parameters(self, history: History) -> dict[str, float]:
@@ -139,7 +149,8 @@ class Fixed:
     params: Mapping[str, float]
     meaning: str = "fixed parameters"
     trials: int = 0
-    runner: Runner | None = None
+    runner: SteeredLanes | None = None
+    rollout: Rollout | None = None
 
     def parameters(self, history: History) -> dict[str, float]:
         """The same at every window."""
@@ -155,7 +166,8 @@ class Tuned:
     params: Mapping[str, float] = field(default_factory=dict)
     meaning: str = "tuned once, before the first window"
     trials: int = 0
-    runner: Runner | None = None
+    runner: SteeredLanes | None = None
+    rollout: Rollout | None = None
     _found: dict[str, float] = field(default_factory=dict)
 
     def parameters(self, history: History) -> dict[str, float]:
@@ -174,7 +186,13 @@ class Tuned:
 class Adaptive:
     """The optimizer beside a session: before every window it searches what has happened and may propose.
 
-    A proposal is taken when its confidence reaches :data:`LEAST_CONFIDENCE`.
+    A proposal is taken as a session takes it: when its confidence reaches :data:`LEAST_CONFIDENCE` and its own figures
+    pass the gate. It trades small first and beside the old parameters, and goes when those would earn more.
+
+    Attributes
+    ----------
+    gate, rules
+        The session's defaults.
     """
 
     name: str
@@ -182,9 +200,11 @@ class Adaptive:
     params: Mapping[str, float] = field(default_factory=dict)
     meaning: str = "the optimizer, before every window"
     taken: int = 0
-    runner: Runner | None = None
+    runner: SteeredLanes | None = None
     space: Space | None = None
-    _current: dict[str, float] = field(default_factory=dict)
+    gate: Gate = field(default_factory=Gate)
+    rules: CanaryRules = field(default_factory=CanaryRules)
+    rollout: Rollout | None = None
     _memory: Memory = field(default_factory=Memory)
 
     @property
@@ -192,16 +212,32 @@ class Adaptive:
         """Parameter sets tried so far."""
         return self._memory.trials
 
+    @property
+    def rolled_back(self) -> int:
+        """Proposals that were taken and went."""
+        return 0 if self.rollout is None else self.rollout.counts["rolled_back"]
+
     def parameters(self, history: History) -> dict[str, float]:
-        """The proposal if it convinces, else what traded before."""
-        if not self._current:
-            self._current = complete(self.strategy, {**self.params, **history.sizes})
-        found = history.search(self.strategy, self._current, self._memory, self.space, self.runner)
-        sure = found.evidence is not None and found.evidence.confidence >= LEAST_CONFIDENCE
-        if found.chosen >= 0 and not found.reason and sure:
-            self._current = dict(found.inside[found.chosen].params)
+        """What it aims at: the proposal if it convinces, else what traded before."""
+        rollout = self.begun(history)
+        if rollout.held:  # one at a time
+            return rollout.params
+        found = history.search(self.strategy, rollout.params, self._memory, self.space, self.runner)
+        if found.evidence is None or found.reason or found.evidence.confidence < LEAST_CONFIDENCE:
+            return rollout.params
+        figures = Checks(**checks(found.validation, found.steady, found.evidence))
+        if not gate_reasons(figures, self.gate):
+            now, params = history.until_ns, found.inside[found.chosen].params
+            rollout.accept(now, f"{self.name}-{now}", params, now, found.evidence.block_deviation(self.rules.block))
             self.taken += 1
-        return self._current
+        return rollout.params
+
+    def begun(self, history: History) -> Rollout:
+        """Its rollout, begun with what trades first."""
+        if self.rollout is None:
+            params = complete(self.strategy, {**self.params, **history.sizes})
+            self.rollout = Rollout(self.rules, history.settings.cycle_ns, params)
+        return self.rollout
 
 
 def searched(strategy: str) -> Space:

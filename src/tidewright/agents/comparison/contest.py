@@ -9,15 +9,17 @@ import numpy as np
 
 from tidewright.agents.comparison.contenders import Adaptive, Contender, Effort, History
 from tidewright.agents.comparison.learned import usual
+from tidewright.agents.comparison.rollout import run_of, traded
 from tidewright.agents.optimizer.judge import Settings, ShadowJudge
 from tidewright.agents.optimizer.windows import MIN_IN, MIN_OUT, Window
+from tidewright.engine.sweep import Runner
 from tidewright.market.clock import iso, parse_duration
 from tidewright.market.codes import UNIT
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import text_units
 from tidewright.market.tape import Tape
 from tidewright.measure.comparison import Paired, Run, paired, pooled
-from tidewright.measure.mids import tape_mids
+from tidewright.measure.mids import MidSeries, tape_mids
 from tidewright.risk.limits import Limits
 
 Rate = str | int | float | Decimal
@@ -143,12 +145,13 @@ def compare(
     heats, total, done = [], len(tapes) * len(fees_bp), 0
     for tape in tapes:
         windows = held_out(tape, settings.cycle_ns, train, None if window is None else parse_duration(window))
-        sizes = _sizes(tape, windows[0], settings, order_share, position_share)
+        mids = tape_mids(tape.data, float(tape.instrument.tick))
+        sizes = _sizes(tape, mids, windows[0], settings, order_share, position_share)
         for fee in fees_bp:
             rate = round(fee * BP)
             priced = replace(settings, maker_fee=rate, taker_fee=rate)
             part = _part(tell, done / total, 1.0 / total)
-            heats.append(_heat(tape, fee, windows, priced, sizes, contenders(), effort, part))
+            heats.append(_heat(tape, mids, fee, windows, priced, sizes, contenders(), effort, part))
             done += 1
     return Comparison(
         heats,
@@ -199,10 +202,9 @@ def held_out(tape: Tape, cycle_ns: int, train: float, window_ns: int | None) -> 
 
 
 def _sizes(
-    tape: Tape, first: Window, settings: Settings, order_share: float, position_share: float
+    tape: Tape, mids: MidSeries, first: Window, settings: Settings, order_share: float, position_share: float
 ) -> dict[str, float]:
     known = tape.instrument
-    mids = tape_mids(tape.data, float(known.tick))
     seen = int(np.searchsorted(mids.ts, first.start_ns, side="right"))
     if seen == 0:
         raise UsageError(f"the book of {tape.path.name} is never whole before {iso(first.start_ns)}")
@@ -218,6 +220,7 @@ def _sizes(
 
 def _heat(
     tape: Tape,
+    mids: MidSeries,
     fee: float,
     windows: list[Window],
     settings: Settings,
@@ -235,11 +238,12 @@ def _heat(
         rows = int(np.searchsorted(tape.data.ts, window.start_ns, side="right"))
         cycles = window.cycles(settings.cycle_ns)
         history = History(tape, max(1, rows), settings, tape.start_ns, window.start_ns, cycles, sizes, effort)
+        mid = float(np.nan_to_num(mids.at(np.array([window.start_ns])))[0])
         for index, contender in enumerate(contenders):
             params = contender.parameters(history)
             terms = (tape, len(tape), contender.strategy, settings, window.start_ns)
-            judge = ShadowJudge(*terms, before=judge, runner=contender.runner)
-            runs[index].append(_run(judge, window, params))
+            judge = ShadowJudge(*terms, before=judge)
+            runs[index].append(_run(judge, terms, window, params, contender, mid))
             chosen[index].append(params)
             tell((k + (index + 1) / len(contenders)) / len(windows))
     capital = settings.equity / UNIT
@@ -248,7 +252,8 @@ def _heat(
         beside = None if index == 0 else paired(runs[index], runs[0], capital, settings.cycle_ns, effort.seed)
         meaning = contender.meaning
         if isinstance(contender, Adaptive):
-            meaning += f" ({contender.taken} of {len(windows)} proposals taken)"
+            back = f", {contender.rolled_back} rolled back" if contender.rolled_back else ""
+            meaning += f" ({contender.taken} of {len(windows)} proposals taken{back})"
         curve = np.cumsum(np.concatenate([run.increments for run in runs[index]])).tolist()
         figures = pooled(runs[index], capital, settings.cycle_ns)
         figures["max_position"] = figures["max_abs_position_lots"] * float(tape.instrument.lot)
@@ -256,6 +261,18 @@ def _heat(
     return Heat(str(tape.path), tape.instrument.symbol, tape.instrument.quote, fee, windows, rows_out)
 
 
-def _run(judge: ShadowJudge, window: Window, params: dict[str, float]) -> Run:
-    judged = judge.evaluate(window, {name: np.array([value]) for name, value in params.items()}, 1, record=True)
-    return Run(judged.increments[:, 0], {name: float(column[0]) for name, column in judged.statistics.items()})
+def _run(
+    judge: ShadowJudge,
+    terms: tuple[Tape, int, str, Settings, int],
+    window: Window,
+    params: dict[str, float],
+    contender: Contender,
+    mid: float,
+) -> Run:
+    def under(runner: Runner | None) -> ShadowJudge:
+        return ShadowJudge(*terms, before=judge, runner=runner)
+
+    if contender.rollout is None:
+        return run_of(under(contender.runner), window, params)
+    known = terms[0].instrument
+    return traded(under, window, contender.rollout, known, mid, terms[3].cycle_ns, contender.runner)

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from tidewright.agents.comparison.contenders import Adaptive, Contender, History, rules
+from tidewright.agents.executor.canary import Rollout
 from tidewright.agents.executor.environment_tape import STRATEGY, Randomisation, TapeSettings
 from tidewright.agents.executor.learning.evolution import Evolution, EvolutionSettings, evolve
 from tidewright.agents.executor.policy import Policy
@@ -162,6 +163,7 @@ class Learned:
     strategy: str = STRATEGY
     trials: int = 0
     runner: SteeredLanes | None = None
+    rollout: Rollout | None = None
     _params: dict[str, float] = field(default_factory=dict)
 
     def parameters(self, history: History) -> dict[str, float]:
@@ -183,6 +185,7 @@ class LearnedAdaptive(Adaptive):
     """
 
     school: School = field(default_factory=School)
+    _aside: Rollout | None = None  # kept while nobody sits
 
     @property
     def trials(self) -> int:
@@ -192,10 +195,14 @@ class LearnedAdaptive(Adaptive):
     def parameters(self, history: History) -> dict[str, float]:
         """What the optimizer would have the base rule quote by."""
         taught = self.school.teach(history)
-        self.space = SEARCHED
-        self._current = self._current or dict(taught.params)
-        self.runner = replace(taught, params=self._current).choose(history)
-        return {**self._current, **ASIDE} if self.runner is None else Adaptive.parameters(self, history)
+        self.space, self.params = SEARCHED, taught.params
+        self.rollout = self.rollout or self._aside or self.begun(history)
+        self.runner, self._aside = replace(taught, params=self.rollout.params).choose(history), None
+        if self.runner is not None:
+            return Adaptive.parameters(self, history)
+        params = self.rollout.params
+        self.rollout, self._aside = None, self.rollout
+        return {**params, **ASIDE}
 
 
 def usual(policy: Policy | None = None) -> list[Contender]:

@@ -66,6 +66,10 @@ class Evidence:
     horizon: int
     choices: float
 
+    def block_deviation(self, cycles: int) -> float:
+        """Deviation of the difference of so many cycles, quote, from the width of the interval of its mean."""
+        return max(0.0, self.upper - self.lower) / (2.0 * 1.96) * (self.cycles * cycles) ** 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:

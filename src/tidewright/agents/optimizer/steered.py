@@ -18,6 +18,8 @@ from tidewright.engine.sweep import Job, Result, Rows, Runner, Tell, chunks
 from tidewright.market.errors import UsageError
 from tidewright.market.tape import F64, Columns
 
+AtDecision = Callable[[Replay], None]
+
 _NEVER_RUINED = 2.0
 
 
@@ -51,46 +53,42 @@ class SteeredLanes:
         if job.strategy != self.settings.strategy:
             raise UsageError(f"the policy steers the strategy {self.settings.strategy}, not {job.strategy}")
         # A policy may choose fewer levels than the row has, never more than it learned with.
-        params = {**job.params, "levels": self.settings.levels}
-        lanes = job.lanes
-        replay = Replay(
-            job.instrument,
-            replace(job.config, ask=True),
-            job.strategy,
-            params,
-            lanes,
-            job.base_units,
-            job.quote_units,
-            job.check_balance,
-        )
-        steer = _Steering(self.policy, self.settings, lanes)
-        parts = [*([job.opening] if job.opening is not None else []), *chunks(rows.data)]
-        done, total = 0, sum(len(part.ts) for part in parts)
-        for part in parts:
-            self._replay(replay, part, steer)
-            done += len(part.ts)
-            if tell is not None:
-                tell(done, total)
-        if job.until_ns is not None:
-            replay.advance(job.until_ns)  # a decision after the last row is taken with the newest action
-        if job.until_ns is None or job.final:
-            replay.finish()
-        ts, equity = replay.equity()
-        return Result(
-            replay.statistics(), ts, equity, replay.reports(), replay.shares(), replay.counts(), ran="1 thread"
-        )
+        job = replace(job, params={**job.params, "levels": self.settings.levels})
+        return asked(rows, job, self.steering(job.lanes), tell)
+
+    def steering(self, lanes: int) -> AtDecision:
+        """What the policy does at every decision of so many lanes, from the first one on."""
+        return _Steering(self.policy, self.settings, lanes)
 
     def follow(self, replay: Replay) -> Callable[[Columns], None]:
         """What feeds a replay that asks at every decision, whole packets as they come."""
-        steer = _Steering(self.policy, self.settings, replay.lanes)
-        return lambda data: self._replay(replay, data, steer)
+        steer = self.steering(replay.lanes)
+        return lambda data: _replayed(replay, data, steer)
 
-    @staticmethod
-    def _replay(replay: Replay, data: Columns, steer: "_Steering") -> None:
-        row, decides = replay.run_to_decision(data, 0)
-        while decides:
-            steer(replay)
-            row, decides = replay.run_to_decision(data, row)
+
+def asked(rows: Rows, job: Job, at_decision: AtDecision, tell: Tell | None = None) -> Result:
+    """Results of lanes, in one thread, that somebody else looks at and changes at every decision."""
+    replay = replace(job, config=replace(job.config, ask=True)).replay()
+    parts = [*([job.opening] if job.opening is not None else []), *chunks(rows.data)]
+    done, total = 0, sum(len(part.ts) for part in parts)
+    for part in parts:
+        _replayed(replay, part, at_decision)
+        done += len(part.ts)
+        if tell is not None:
+            tell(done, total)
+    if job.until_ns is not None:
+        replay.advance(job.until_ns)  # a decision after the last row is taken as the newest one was
+    if job.until_ns is None or job.final:
+        replay.finish()
+    ts, equity = replay.equity()
+    return Result(replay.statistics(), ts, equity, replay.reports(), replay.shares(), replay.counts(), ran="1 thread")
+
+
+def _replayed(replay: Replay, data: Columns, at_decision: AtDecision) -> None:
+    row, decides = replay.run_to_decision(data, 0)
+    while decides:
+        at_decision(replay)
+        row, decides = replay.run_to_decision(data, row)
 
 
 class _Steering:
