@@ -4,9 +4,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tidewright.agents.comparison.contenders import Adaptive, Effort, Fixed, History, Tuned, parse, rules
+from tidewright.agents.comparison.contenders import Adaptive, Contender, Effort, Fixed, History, Tuned, parse, rules
 from tidewright.agents.comparison.contest import Row, compare, held_out
-from tidewright.agents.comparison.learned import Learned, School, usual
+from tidewright.agents.comparison.learned import Learned, LearnedAdaptive, School, Sitting, choose, usual
 from tidewright.agents.executor.policy import Policy
 from tidewright.agents.executor.policy_run import settings_of
 from tidewright.agents.executor.proposals import Gate
@@ -120,6 +120,30 @@ def test_what_never_earned_before_stands_aside_and_what_did_sits(tape):
     something = compare([tape], lambda: [paid], fees_bp=(-50.0,), window="35m", effort=SMALL).heats[0].rows[0]
     assert paid.runner is not None
     assert something.figures["profit"] > 0.0
+
+
+def test_the_best_of_the_newest_part_sits_if_it_has_earned(tape):
+    """At a rebate of 50 basis points whoever is filled most earns most; what quotes nothing earns nothing."""
+    contender = LearnedAdaptive("RL + optimizer", "shaped", school=School())
+    seen: list[tuple[list[Sitting], Sitting | None]] = []
+
+    class Watching(Fixed):
+        def parameters(self, history: History) -> dict[str, float]:
+            params = super().parameters(history)
+            wide, narrow = ({**params, "spread_percentage": width} for width in (2.0, 0.05))
+            nothing = {**params, "base_quantity": 0.0}
+            sitters = [Sitting("grid", nothing), Sitting("grid", wide), Sitting("grid", narrow)]
+            seen.append((sitters, choose(history, sitters)))
+            seen.append((sitters[:1], choose(history, sitters[:1])))
+            return params
+
+    def both() -> list[Contender]:
+        return [Watching("w", "grid", {}), contender]
+
+    rows = compare([tape], both, fees_bp=(-50.0,), window="35m", effort=SMALL).heats[0].rows
+    assert all(found is (sitters[2] if len(sitters) > 1 else None) for sitters, found in seen)
+    assert rows[1].trials >= 24, "the rule was tuned"
+    assert rows[1].figures["profit"] > 0.0
 
 
 def test_a_given_policy_sits_as_it_is(tape):

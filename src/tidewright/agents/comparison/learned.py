@@ -1,13 +1,13 @@
 """Contenders with a learned policy in the executor's chair: it learns from what happened before the first window."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from tidewright.agents.comparison.contenders import Adaptive, Contender, History, rules
+from tidewright.agents.comparison.contenders import Adaptive, Contender, History, Tuned, rules
 from tidewright.agents.executor.canary import Rollout
 from tidewright.agents.executor.environment_tape import STRATEGY, Randomisation, TapeSettings
 from tidewright.agents.executor.learning.evolution import Evolution, EvolutionSettings, evolve
@@ -39,6 +39,35 @@ TEACHING: Final = EvolutionSettings(1, 128, 6, sigma=0.05, rate=0.03, hidden=6, 
 
 
 @dataclass(frozen=True, slots=True)
+class Sitting:
+    """Somebody who may sit in the executor's chair: a rule's parameters, and the policy that steers it or ``None``."""
+
+    strategy: str
+    params: Mapping[str, float]
+    runner: SteeredLanes | None = None
+
+
+def choose(history: History, sitters: Sequence[Sitting]) -> Sitting | None:
+    """Of those that earned in a history whoever did best on its newest part; ``None``: nobody did, so stand aside.
+
+    Best by the weights of the optimizer's :class:`~tidewright.agents.optimizer.objective.Objective`.
+    """
+    parts, settings = _parts(history), history.settings
+    whole, newest = Window(parts.inside.start_ns, history.until_ns), parts.outside.cycles(settings.cycle_ns)
+    found, best = None, -np.inf
+    judge: ShadowJudge | None = None
+    for sitter in sitters:
+        terms = (history.tape, history.rows, sitter.strategy, settings, whole.start_ns)
+        judge = ShadowJudge(*terms, before=judge, runner=sitter.runner)
+        columns = {name: np.array([value]) for name, value in sitter.params.items()}
+        earned = judge.evaluate(whole, columns, 1, record=True).increments[:, 0]
+        score = _score(earned[-newest:])
+        if float(earned.sum()) > 0.0 and score > best:
+            found, best = sitter, score
+    return found
+
+
+@dataclass(frozen=True, slots=True)
 class Taught:
     """What learning gave.
 
@@ -56,26 +85,9 @@ class Taught:
     policies: tuple[SteeredLanes, ...]
     trials: int
 
-    def choose(self, history: History) -> SteeredLanes | None:
-        """Of those that earned in a history whoever did best on its newest part; ``None``: nobody did, so stand aside.
-
-        Best by the weights of the optimizer's :class:`~tidewright.agents.optimizer.objective.Objective`.
-        """
-        if len(self.policies) < 2:
-            return self.policies[0]
-        parts, settings = _parts(history), history.settings
-        whole, newest = Window(parts.inside.start_ns, history.until_ns), parts.outside.cycles(settings.cycle_ns)
-        columns = {name: np.array([value]) for name, value in self.params.items()}
-        found, best = None, -np.inf
-        judge: ShadowJudge | None = None
-        for lanes in self.policies:
-            terms = (history.tape, history.rows, STRATEGY, settings, whole.start_ns)
-            judge = ShadowJudge(*terms, before=judge, runner=lanes)
-            earned = judge.evaluate(whole, columns, 1, record=True).increments[:, 0]
-            score = _score(earned[-newest:])
-            if float(earned.sum()) > 0.0 and score > best:
-                found, best = lanes, score
-        return found
+    def sitters(self, params: Mapping[str, float] | None = None) -> list[Sitting]:
+        """The policies over the base rule, with these parameters or its own."""
+        return [Sitting(STRATEGY, dict(params or self.params), lanes) for lanes in self.policies]
 
 
 def _score(earned: F64) -> float:
@@ -170,39 +182,50 @@ class Learned:
         """The base rule's, the same at every window."""
         if not self._params:
             taught = self.school.teach(history)
-            self._params, self.runner, self.trials = taught.params, taught.choose(history), taught.trials
-            if self.runner is None:
+            self._params, self.trials, sitters = taught.params, taught.trials, taught.sitters()
+            found = sitters[0] if self.school.policy is not None else choose(history, sitters)
+            if found is None:
                 self._params = {**taught.params, **ASIDE}
                 self.meaning += ", which stands aside"
+            else:
+                self.runner = found.runner
         return self._params
 
 
 @dataclass(slots=True)
 class LearnedAdaptive(Adaptive):
-    """The same policy; before every window it is chosen anew whether it sits, what it began with, or nobody.
+    """Before every window it is chosen anew who sits: that policy, what it began with, a tuned rule, or nobody.
 
-    The optimizer then searches the base rule's parameters under whoever sits.
+    Where a policy sits, the optimizer then searches the base rule's parameters under it. The rule is tuned once, before
+    the first window. A policy that is given sits always.
     """
 
     school: School = field(default_factory=School)
-    _aside: Rollout | None = None  # kept while nobody sits
+    rule: Tuned = field(default_factory=lambda: Tuned("", "glft"))
+    _kept: Rollout | None = None  # while no policy sits
 
     @property
     def trials(self) -> int:
         """Parameter sets and policies tried so far."""
-        return self._memory.trials
+        return self._memory.trials + self.rule.trials
 
     def parameters(self, history: History) -> dict[str, float]:
-        """What the optimizer would have the base rule quote by."""
+        """What the optimizer would have the base rule quote by, or the rule that sits."""
         taught = self.school.teach(history)
-        self.space, self.params = SEARCHED, taught.params
-        self.rollout = self.rollout or self._aside or self.begun(history)
-        self.runner, self._aside = replace(taught, params=self.rollout.params).choose(history), None
+        self.space, self.params, self.strategy = SEARCHED, taught.params, STRATEGY
+        rollout = self.rollout = self.rollout or self._kept or self.begun(history)
+        sitters = taught.sitters(rollout.params)
+        found: Sitting | None = sitters[0]
+        if self.school.policy is None:
+            found = choose(history, [*sitters, Sitting(self.rule.strategy, self.rule.parameters(history))])
+        self.runner = None if found is None else found.runner
         if self.runner is not None:
             return Adaptive.parameters(self, history)
-        params = self.rollout.params
-        self.rollout, self._aside = None, self.rollout
-        return {**params, **ASIDE}
+        self.rollout, self._kept = None, rollout
+        if found is None:
+            return {**rollout.params, **ASIDE}
+        self.strategy = found.strategy
+        return dict(found.params)
 
 
 def usual(policy: Policy | None = None) -> list[Contender]:
@@ -214,7 +237,9 @@ def usual(policy: Policy | None = None) -> list[Contender]:
         Sits as it is; ``None``: one is evolved before the first window.
     """
     school = School(policy)
-    both = "the same policy, chosen anew and its base rule re-tuned by the optimizer before every window"
+    both = (
+        "the same policy or a tuned rule, chosen anew, and its base rule re-tuned by the optimizer, before every window"
+    )
     alone = Learned("RL", school) if policy is None else Learned("RL", school, "the given policy")
     return [*rules(), alone, LearnedAdaptive("RL + optimizer", STRATEGY, {}, both, school=school)]
 
