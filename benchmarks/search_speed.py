@@ -1,8 +1,9 @@
 """Time to a good parameter set: ``python -m benchmarks.search_speed --tape TAPE``.
 
 The same events, the same grid, the same objective (profit at the last mid, after fees; hftbacktest's matching rules on
-both sides) and the same two-parameter space. Ours: ``tw.Search`` with batches of lanes in two threads. Beside it:
-Optuna's TPE driving hftbacktest, as many trials at a time as there are threads, a process each. Measured: candidates a
+both sides) and the same two-parameter space. Ours: ``tw.Search``, as many batches of lanes at a time as there are
+threads, each batch in one thread, the next asked for while others are judged. Beside it: Optuna's TPE driving
+hftbacktest, as many trials at a time as there are threads, a process each. Measured: candidates a
 second, and seconds until the objective has come 95 % of the way from the median of random parameter sets to the best
 known, which a long search of ours finds first. A run ends at that level, or at its budget, the peer's also when it has
 taken so many times as long as the slower of ours with the same seed: then its time is a lower bound; so the time to
@@ -30,8 +31,9 @@ from benchmarks import peers
 from benchmarks.parity import market as for_the_peer
 from benchmarks.peers import ROOT, WORK
 from benchmarks.search import append, done
-from tidewright.agents.optimizer.samplers.choose import PARTS
+from tidewright.agents.optimizer.samplers.choose import PARTS, QUICK
 from tidewright.agents.optimizer.search import Search
+from tidewright.agents.optimizer.search_turns import in_turns
 from tidewright.engine import sweep
 from tidewright.engine.replay import ReplayConfig
 from tidewright.market.codes import UNIT
@@ -93,26 +95,38 @@ class Ours:
         return np.asarray(found["equity_end"] - found["equity_start"], np.float64)
 
 
-def our_run(judge: Ours, sampler: str, candidates: int, batch: int, seed: int, level: float) -> dict[str, Any]:
-    """One search until the level or the budget."""
+def our_run(
+    judge: Ours, sampler: str, candidates: int, batch: int, seed: int, level: float, workers: int = 1
+) -> dict[str, Any]:
+    """One search until the level or the budget; as many batches at a time as there are workers."""
     began, cpu = time.perf_counter(), time.process_time()
     search = Search(SPACE, {"profit": "max"}, sampler=sampler, seed=seed)
-    best, judging = -np.inf, 0.0
+    best, judging, asked, thinking = -np.inf, 0.0, 0, 0.0
     path: list[tuple[float, float]] = []
-    while len(search) < candidates and best < level:
+
+    def ask() -> dict[str, Any] | None:
+        nonlocal asked, thinking
+        if asked >= candidates or best >= level:
+            return None
+        asked += batch
+        at = time.perf_counter()
         points = search.ask(batch)
-        asked = time.perf_counter()
-        profit = judge.profit(points)
-        took = time.perf_counter() - asked
+        thinking += time.perf_counter() - at
+        return points
+
+    for points, profit, took in in_turns(ask, judge.profit, workers, time.perf_counter):
         judging += took
-        search.tell(points, profit, seconds=took)
+        if best >= level:
+            continue  # it was out when the level was reached
         if profit.max() > best:
             best = float(profit.max())
             path.append((time.perf_counter() - began, best))
+        search.tell(points, profit, seconds=took)
     return {
-        "seconds": time.perf_counter() - began,
+        "seconds": path[-1][0] if best >= level else time.perf_counter() - began,
         "cpu_seconds": time.process_time() - cpu,
         "judging_seconds": judging,
+        "asking_seconds": thinking,
         "judged": len(search),
         "best": best,
         "reached": best >= level,
@@ -309,9 +323,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure both, print one JSON line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.search_speed", description=__doc__)
     parser.add_argument("--tape", type=Path, required=True)
-    parser.add_argument("--samplers", default="genetic,ensemble", help="of our search")
+    parser.add_argument("--samplers", default="genetic,lines,ensemble", help="of our search")
     parser.add_argument("--candidates", type=int, default=4096, help="of ours at most, a run")
-    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--trials", type=int, default=4096, help="of the peer at most, a run")
     parser.add_argument("--times", type=float, default=120.0, help="as long as ours the peer may take, a run")
     parser.add_argument("--seeds", type=int, default=5)
@@ -326,10 +340,10 @@ def main(arguments: list[str] | None = None) -> None:
     tape = Tape.open(chosen.tape)
     WORK.mkdir(exist_ok=True)
     spec = specification(tape, chosen.maker_fee)
-    judge = Ours(tape, spec, chosen.threads)
+    judge, single = Ours(tape, spec, chosen.threads), Ours(tape, spec, 1)
     rows = done(chosen.results)
-    for sampler in dict.fromkeys((*chosen.samplers.split(","), *PARTS)):
-        our_run(judge, sampler, 3 * chosen.batch, chosen.batch, 997, np.inf)  # compiles and imports
+    for sampler in dict.fromkeys((*chosen.samplers.split(","), *PARTS, *QUICK)):
+        our_run(single, sampler, 4 * chosen.batch, chosen.batch, 997, np.inf, chosen.threads)  # compiles and imports
     level = level_of(judge, rows, chosen.results, say)
     file = WORK / "speed.json"
     file.write_text(json.dumps(spec), encoding="utf-8")
@@ -351,7 +365,7 @@ def main(arguments: list[str] | None = None) -> None:
                 longest = chosen.times * slower
                 found = peer_run(free, chosen.threads, chosen.trials, seed, level.profit, longest)
             else:
-                found = our_run(judge, side, chosen.candidates, chosen.batch, seed, level.profit)
+                found = our_run(single, side, chosen.candidates, chosen.batch, seed, level.profit, chosen.threads)
             append(chosen.results, {"kind": "run", "side": side, "seed": seed, **found})
             say(f"seed {seed}, {side}: {found['seconds']:.2f} s, {found['judged']} judged, best {found['best']:.3f}")
         append(

@@ -1,7 +1,9 @@
 """``tw.Search``: asks within its space, learns from what it is told, is the same for a seed and after a kill."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ MIXED = {
     "mode": ["slow", "fast", "other"],
     "boost": {"low": 0.0, "high": 1.0, "when": {"mode": ["fast"]}},
 }
-EVERY = ("genetic", "gp", "forest", "tpe", "ensemble")
+EVERY = ("genetic", "gp", "forest", "tpe", "lines", "ensemble")
 
 
 def zdt1(points: Points) -> F64:
@@ -295,3 +297,73 @@ def test_expected_improvement_is_the_mean_of_simulated_improvements(objectives: 
 def test_probability_of_feasibility_multiplies_over_constraints() -> None:
     found = log_feasibility(np.array([[0.0, 0.0], [-10.0, 1.0]]), np.ones((2, 2)))
     assert np.exp(found) == pytest.approx([0.25, 0.15865525393145707])  # Φ(0)², Φ(10)Φ(-1)
+
+
+def stairs(points: Points) -> F64:
+    """Losses in steps of the rate, as prices in whole ticks make them: a flat stretch with the least at its end."""
+    place = 400.0 + np.floor(np.log10(points["rate"]) * 100.0)  # 0 to 400
+    height = np.select([place < 168, place < 170, place < 200], [1.0, 0.0, 0.3], 0.6 + 0.001 * np.abs(place - 300.0))
+    return np.asarray(height + 0.1 * np.abs(points["count"] - 4.0), np.float64)
+
+
+def test_lines_find_the_narrow_step_at_the_end_of_a_flat_stretch() -> None:
+    space = {"rate": (1e-4, 1.0, "log"), "count": (1, 6, "int")}
+    even = Search(space, seed=1).ask(256)
+    assert stairs(even).min() > 0.0
+    search = Search(space, sampler="lines", seed=1)
+    search.run(stairs, 256, batch=32)
+    assert search.values["value"].min() == 0.0
+
+
+def test_lines_seldom_look_between_equal_answers() -> None:
+    search = Search({"x": (0.0, 1.0)}, sampler="lines", seed=1)
+    asked = []
+    for _ in range(6):
+        points = search.ask(16)
+        asked.append(points["x"])
+        search.tell(points, np.where(points["x"] < 0.7, 1.0, points["x"] - 0.7))
+    assert (np.concatenate(asked[1:]) > 0.65).mean() > 0.7
+    assert search.values["value"].min() < 0.005
+
+
+def test_lines_take_part_in_an_ensemble_only_where_judging_is_timed() -> None:
+    for seconds, expected in ((None, False), (1e-3, True)):
+        search = Search({f"x{i}": (0.0, 1.0) for i in range(3)}, ["a", "b"], seed=5)
+        for _ in range(3):
+            points = search.ask(16)
+            search.tell(points, zdt1(points), seconds=seconds)
+        assert ("lines" in search.shares) is expected
+
+
+def test_the_next_question_is_asked_while_others_are_judged_and_answers_are_told_in_their_order() -> None:
+    first, second, order = Event(), Event(), []
+
+    def judge(points: Points) -> F64:
+        if len(order) == 0:
+            order.append("first")
+            first.set()
+            assert second.wait(20.0)  # for the other question: it can only come while this one is out
+        else:
+            assert first.wait(20.0)
+            order.append("second")
+            second.set()
+        return zdt1(points)
+
+    def play(workers: int, function: Callable[[Points], F64]) -> Search:
+        search = Search({f"x{i}": (0.0, 1.0) for i in range(3)}, ["a", "b"], sampler="lines", seed=5)
+        search.run(function, 70, batch=16, workers=workers)
+        return search
+
+    search = play(2, judge)
+    assert order[:2] == ["first", "second"] and len(search) == 70
+    assert search.parameters.tobytes() == play(2, zdt1).parameters.tobytes()  # whoever was quicker
+
+
+def test_what_a_worker_cannot_judge_ends_the_run() -> None:
+    def broken(points: Points) -> F64:
+        raise DataError("no such market")
+
+    with pytest.raises(DataError, match="no such market"):
+        Search({"x": (0.0, 1.0)}).run(broken, 64, batch=8, workers=2)
+    with pytest.raises(UsageError, match="workers"):
+        Search({"x": (0.0, 1.0)}).run(mixed, 64, workers=0)

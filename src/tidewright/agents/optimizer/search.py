@@ -20,6 +20,7 @@ from tidewright.agents.optimizer.samplers.front import gains, nondominated
 from tidewright.agents.optimizer.samplers.history import History, Proposal, best_first
 from tidewright.agents.optimizer.search_problem import Problem, problem, table
 from tidewright.agents.optimizer.search_store import read, write
+from tidewright.agents.optimizer.search_turns import in_turns
 from tidewright.agents.optimizer.space import Space, of_mapping
 from tidewright.market.errors import DataError, UsageError
 
@@ -68,8 +69,8 @@ class Search:
     constraints
         ``"name<=bound"`` or ``"name>=bound"`` of objectives or of quantities told beside them.
     sampler
-        ``ensemble``, ``gp``, ``forest``, ``tpe``, ``genetic``, ``optuna_gp`` (needs torch), or the names of an
-        ensemble's parts.
+        ``ensemble``, ``gp``, ``forest``, ``tpe``, ``genetic``, ``lines``, ``optuna_gp`` (needs torch), or the names of
+        an ensemble's parts.
     seed
         All randomness comes from it.
     start
@@ -135,7 +136,8 @@ class Search:
             return {}
         known = replace(self._history, price=self.price)
         usual = max(1, self._asked // max(1, self._asks))
-        return dict(zip(self._sampler.names, self._sampler.shares(known, usual).tolist(), strict=True))
+        named = zip(self._sampler.names, self._sampler.shares(known, usual).tolist(), strict=True)
+        return {name: share for name, share in named if share > 0.0}
 
     @property
     def price(self) -> float | None:
@@ -312,6 +314,7 @@ class Search:
         batch: int = 1,
         now: Callable[[], float] = time.monotonic,
         progress: Callable[[int], None] | None = None,
+        workers: int = 1,
     ) -> Front:
         """Ask and tell until a budget is spent; the front.
 
@@ -328,20 +331,33 @@ class Search:
             The clock, seconds.
         progress
             Told the points so far after each batch.
+        workers
+            Batches judged at a time, in threads: while one is judged, the next is asked for. Worth it where the
+            function lets go of Python's lock, as numpy and compiled code do. Answers are told in the order of
+            asking, so a budget of points gives the same result every time for the same number of workers.
 
         Raises
         ------
         UsageError
-            If no budget is given, or there is no front.
+            If no budget is given, a number is less than 1, or there is no front.
         """
         if evaluations is None and seconds is None:
             raise UsageError("a run needs a budget: evaluations or seconds")
-        began = now()
-        while (evaluations is None or len(self) < evaluations) and (seconds is None or now() - began < seconds):
-            points = self.ask(batch if evaluations is None else min(batch, evaluations - len(self)))
-            asked = now()
-            answer = function(points)
-            took = None if seconds is None else max(now() - asked, 1e-9)
+        if workers < 1:
+            raise UsageError(f"workers must be >= 1, was {workers}")
+        began, out = now(), 0
+
+        def ask() -> Points | None:
+            nonlocal out
+            left = batch if evaluations is None else min(batch, evaluations - len(self) - out)
+            if left < 1 or (seconds is not None and now() - began >= seconds):
+                return None
+            out += left
+            return self.ask(left)
+
+        for points, answer, passed in in_turns(ask, function, workers, now):
+            out -= len(next(iter(points.values())))
+            took = None if seconds is None else max(passed, 1e-9)
             values, constraints = answer if isinstance(answer, tuple) else (answer, None)
             self.tell(points, values, constraints, seconds=took)
             if progress is not None:
@@ -467,14 +483,13 @@ class Search:
         """The same points, those judged or asked before, or twice here, replaced by near ones, then by any."""
         units = self.space.canonical(units)
         taken = self._seen | set(self._waiting)
-        for row in range(len(units)):
-            for attempt in range(_REDRAWS):
-                if units[row].tobytes() not in taken:
-                    break
-                other = moves.near(self.space, units[row : row + 1], 1, rng, 0.05 * 2.0**attempt)
-                other = other if attempt < _REDRAWS // 2 else moves.random(self.space, 1, rng)
-                units[row] = self.space.canonical(other)[0]
-            taken.add(units[row].tobytes())
+        for attempt in range(_REDRAWS):
+            again = _repeated(units, taken)
+            if len(again) == 0:
+                break
+            other = moves.near(self.space, units[again], len(again), rng, 0.05 * 2.0**attempt)
+            other = other if attempt < _REDRAWS // 2 else moves.random(self.space, len(again), rng)
+            units[again] = self.space.canonical(other)
         return units
 
     def _note(self, notes: Mapping[str, npt.ArrayLike], rows: int) -> None:
@@ -482,6 +497,17 @@ class Search:
             before = self._notes.get(name, np.full(len(self), np.nan))
             new = np.broadcast_to(np.asarray(notes.get(name, np.nan), np.float64), (rows,))
             self._notes[name] = np.concatenate([before, new])
+
+
+def _repeated(units: F64, taken: set[bytes]) -> I64:
+    """Rows that are taken, or twice here, but for the first."""
+    found, here = [], set()
+    for row, unit in enumerate(units):
+        key = unit.tobytes()
+        if key in taken or key in here:
+            found.append(row)
+        here.add(key)
+    return np.array(found, np.int64)
 
 
 def _joined(old: History, new: History, source: I64, gain: F64) -> History:

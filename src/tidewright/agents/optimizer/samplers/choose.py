@@ -6,11 +6,13 @@ from typing import Final
 from tidewright.agents.optimizer.samplers.ensemble import Ensemble
 from tidewright.agents.optimizer.samplers.genetic import GeneticSampler
 from tidewright.agents.optimizer.samplers.history import Sampler
+from tidewright.agents.optimizer.samplers.lines import LineSampler
 from tidewright.agents.optimizer.space import Space
 from tidewright.market.errors import UsageError
 
 ENSEMBLE: Final = "ensemble"
 PARTS: Final = ("gp", "forest", "tpe", "genetic")  # of the ensemble where no parts are named
+QUICK: Final = ("lines",)  # that join them where judging takes less than their thinking
 
 
 def _gp(space: Space) -> Sampler:
@@ -42,6 +44,7 @@ SAMPLERS: Final[dict[str, Callable[[Space], Sampler]]] = {
     "tpe": _optuna("tpe"),
     "genetic": GeneticSampler,
     "optuna_gp": _optuna("optuna_gp"),
+    "lines": LineSampler,
 }
 
 
@@ -53,11 +56,11 @@ def choose(sampler: str | Sequence[str], space: Space) -> Sampler:
     UsageError
         If a name is unknown.
     """
-    names = PARTS if sampler == ENSEMBLE else (sampler,) if isinstance(sampler, str) else tuple(sampler)
+    names = (*PARTS, *QUICK) if sampler == ENSEMBLE else (sampler,) if isinstance(sampler, str) else tuple(sampler)
     unknown = [name for name in names if name not in SAMPLERS]
     if unknown or not names or len(set(names)) < len(names):
         known = ", ".join((ENSEMBLE, *SAMPLERS))
         raise UsageError(f"sampler must be one of {known}, or different parts of an ensemble; was {sampler!r}")
     if isinstance(sampler, str) and sampler != ENSEMBLE:
         return SAMPLERS[sampler](space)
-    return Ensemble({name: SAMPLERS[name](space) for name in names})
+    return Ensemble({name: SAMPLERS[name](space) for name in names}, QUICK if sampler == ENSEMBLE else ())

@@ -10,7 +10,7 @@ own thinking, as its formula has it. A part that would think longer than its poi
 the one that earns most, until it may have its floor of the time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -21,12 +21,14 @@ from tidewright.agents.optimizer.samplers.history import History, Proposal, Samp
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 HALF_LIFE: Final = 20.0  # evaluations; a larger batch lengthens it to its own size
 MEMORY: Final = 4.0  # half-lives of the level that a part of which little is known is taken to earn
 FLOOR: Final = 0.03  # share that each part keeps
 DOUBT: Final = 2.0  # evaluations at that level, added to what each part has shown
 SHARPNESS: Final = 4.0  # shares go by earnings to this power
+LONGEST: Final = 3.0  # times as long as judging takes may even the best part think
 
 
 class Ensemble:
@@ -36,10 +38,14 @@ class Ensemble:
     ----------
     parts
         Samplers by name; the order is that of ``source`` in a history.
+    quick
+        Those of them that take part only where the caller tells how long judging takes, and it takes less than most
+        others think.
     """
 
-    def __init__(self, parts: Mapping[str, Sampler]) -> None:
+    def __init__(self, parts: Mapping[str, Sampler], quick: Sequence[str] = ()) -> None:
         self._parts = dict(parts)
+        self._usual = np.array([name not in quick for name in self._parts])
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -77,11 +83,22 @@ class Ensemble:
     def shares(self, history: History, count: int = 1) -> F64:
         """Share of the budget each part has earned, shape (parts,); they add up to 1."""
         value = self._rates(history, count)
+        taking = self._taking(history, count)
         if history.price is not None:
             seconds = [history.price + part.thinking(history, count) / count for part in self._parts.values()]
             value = value / np.sqrt(seconds)  # credit is a root too
-        power = (value / value.max()) ** SHARPNESS
-        return FLOOR + (1.0 - FLOOR * len(self._parts)) * power / power.sum()
+        power = (value[taking] / value[taking].max()) ** SHARPNESS
+        share = np.zeros(len(self._parts))
+        share[taking] = FLOOR + (1.0 - FLOOR * len(power)) * power / power.sum()
+        return share
+
+    def _taking(self, history: History, count: int) -> Bools:
+        """Which parts take part: the quick ones where half of the usual ones would think far longer than is judged."""
+        if history.price is None or self._usual.all():
+            return self._usual
+        thinking = np.array([part.thinking(history, count) for part in self._parts.values()])[self._usual]
+        slow = thinking > LONGEST * history.price * count
+        return self._usual | bool(2 * slow.sum() >= len(slow))
 
     def _rates(self, history: History, count: int) -> F64:
         """What an evaluation of each part earns; all alike as long as nothing was earned."""
@@ -109,15 +126,20 @@ class Ensemble:
             chosen = int(np.argmax(behind))
             had[chosen] += 1.0
             dealt[chosen] += 1
-        return dealt if history.price is None else self._afforded(history, history.price, dealt, int(np.argmax(share)))
+        return dealt if history.price is None else self._afforded(history, history.price, dealt, share)
 
-    def _afforded(self, history: History, price: float, dealt: I64, best: int) -> I64:
+    def _afforded(self, history: History, price: float, dealt: I64, share: F64) -> I64:
         """Points of parts that would think longer than these take to be judged go to the best one.
 
         Unless a part has waited so long that its thinking is no more than its floor of the time since its last turn.
+        The best is one that thinks no more than ``LONGEST`` times as long as judging takes, else the quickest.
         """
-        kept = dealt.copy()
-        for number, part in enumerate(self._parts.values()):
+        kept, count = dealt.copy(), int(dealt.sum())
+        parts = list(self._parts.values())
+        whole = np.array([part.thinking(history, count) for part in parts])
+        able = whole <= LONGEST * price * count
+        best = int(np.argmax(np.where(able, share, -1.0))) if able.any() else int(np.argmin(whole))
+        for number, part in enumerate(parts):
             own = np.flatnonzero(history.source == number)
             waited = len(history) - (int(own[-1]) + 1 if len(own) else 0)
             allowed = price * max(float(dealt[number]), FLOOR * waited)
