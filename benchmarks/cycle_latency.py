@@ -91,6 +91,10 @@ class Beside:
         self._going = False
         self._thread.join()
 
+    def keep_to(self, core: int) -> None:
+        """Bind the process to a core."""
+        os.sched_setaffinity(self._child.pid, {core})
+
     def close(self) -> None:
         """End it."""
         assert self._child.stdin is not None
@@ -134,12 +138,22 @@ class Session:
         return late[int(SETTLE_S / BEAT_S) :]
 
 
-def measure(out: Path, modes: list[str], rounds: int, seconds: float, say: Callable[[str], None]) -> None:
-    """Append the turns of some rounds, a line for each pair of turns: without, then with."""
+def measure(
+    out: Path, modes: list[str], rounds: int, seconds: float, say: Callable[[str], None], apart: bool = False
+) -> None:
+    """Append the turns of some rounds, a line for each pair of turns: without, then with.
+
+    ``apart``: the optimizers keep to the last core and the session to the others.
+    """
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "journal").open("wb") as journal:
         tape = synthesize(Path(folder) / "tape", hours=4.0, seed=5)
         session = Session(tape, journal)
         beside = {name: Beside(bounds, tape) for name, bounds in MODES.items() if name in modes}
+        if apart:
+            *others, last = sorted(os.sched_getaffinity(0))
+            os.sched_setaffinity(0, others)
+            for optimizer in beside.values():
+                optimizer.keep_to(last)
         for number in range(rounds):
             for name, optimizer in beside.items():
                 without = session.beats(seconds)
@@ -202,6 +216,7 @@ def main(say: Callable[[str], None] = print) -> None:
         "--out", type=Path, default=Path(".bench") / "cycle_latency.jsonl", help="one line a pair of turns"
     )
     parser.add_argument("--core", type=int, help="the one core that session and optimizer share: the worst case")
+    parser.add_argument("--apart", action="store_true", help="optimizer on the last core, session on the others")
     options = parser.parse_args()
     if options.core is not None:
         os.sched_setaffinity(0, {options.core})
@@ -209,7 +224,12 @@ def main(say: Callable[[str], None] = print) -> None:
     modes = [name.strip() for name in options.modes.split(";")] if options.modes else list(MODES)
     if options.rounds:
         measure(
-            options.out, modes, options.rounds, options.seconds, lambda text: print(text, file=sys.stderr, flush=True)
+            options.out,
+            modes,
+            options.rounds,
+            options.seconds,
+            lambda text: print(text, file=sys.stderr, flush=True),
+            options.apart,
         )
     say(table([orjson.loads(line) for line in options.out.read_bytes().splitlines()]))
 

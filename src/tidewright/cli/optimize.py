@@ -60,7 +60,7 @@ Candidates = Annotated[
 Generations = Annotated[int | None, typer.Option("--generations", min=1, help="Generations (4).")]
 Budget = Annotated[str | None, typer.Option("--time", help="Wall time a front's search may take, e.g. 60s.")]
 Sampler = Annotated[
-    str, typer.Option("--sampler", help="Of a front's search: ensemble, gp, forest, tpe, genetic or optuna_gp.")
+    str, typer.Option("--sampler", help="Of a front's search: ensemble, gp, forest, tpe, genetic, lines or optuna_gp.")
 ]
 StudyFile = Annotated[
     Path | None, typer.Option("--study", help="Save a front's search here after each batch; it survives a kill.")

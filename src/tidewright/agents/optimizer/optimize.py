@@ -14,7 +14,7 @@ from tidewright.agents.optimizer.study import Findings, Plan, complete, study
 from tidewright.agents.optimizer.surfaces import Surface, surfaces
 from tidewright.agents.optimizer.tape_search import BATCH, SCORE, TapeSearch
 from tidewright.agents.optimizer.windows import split
-from tidewright.engine.sweep import runner
+from tidewright.engine.sweep import Threads, cores, runner
 from tidewright.market.clock import parse_duration
 from tidewright.market.detail import Detail, detail_of
 from tidewright.market.errors import UsageError
@@ -176,12 +176,16 @@ def optimize(
     )
     where = runner(threads, ray)
     judge = ShadowJudge(tape, len(tape), name, settings, parts.inside.start_ns, runner=where)
+    if explore is not None and isinstance(where, Threads):  # batches side by side instead of lanes
+        explore.ahead = threads or cores()
+        explore.single = ShadowJudge(tape, len(tape), name, settings, parts.inside.start_ns, before=judge)
     if progress is not None:
         progress(0, size * rounds if explore is None else explore.candidates or 0)
     found = study(judge, plan, Memory(), progress, explore)
     best = found.inside[max(found.chosen, 0)].params if found.inside else plan.incumbent
     cut = surfaces(judge, plan, best) if slices else ()
-    return Optimization(plan, found, judge.ran, detail_of(tape.meta), None if explore is None else explore.search, cut)
+    ran = judge.ran if explore is None else explore.ran or judge.ran
+    return Optimization(plan, found, ran, detail_of(tape.meta), None if explore is None else explore.search, cut)
 
 
 def _space(name: str, ranges: Ranges) -> Space:

@@ -15,7 +15,7 @@ def in_turns(
     workers: int,
     now: Callable[[], float],
 ) -> Iterator[tuple[Question, Answer, float]]:
-    """Questions with their answers, in the order of asking, and the seconds since the answer before.
+    """Questions with their answers, in the order of asking, and the seconds that each took: its share of the workers'.
 
     The caller tells each answer before it takes the next; then the next question is asked. So what is asked depends on
     what was told and on the number of workers, never on which of them was quicker.
@@ -29,28 +29,30 @@ def in_turns(
     now
         The clock, seconds.
     """
+
+    def timed(question: Question) -> tuple[Answer, float]:
+        began = now()
+        answer = judge(question)
+        return answer, (now() - began) / workers
+
     if workers == 1:
         while (question := ask()) is not None:
-            began = now()
-            answer = judge(question)
-            yield question, answer, now() - began
+            yield question, *timed(question)
         return
-    out: deque[tuple[Question, Future[Answer]]] = deque()
+    out: deque[tuple[Question, Future[tuple[Answer, float]]]] = deque()
     with ThreadPoolExecutor(workers, "judge") as pool:
         try:
-            going, began = True, now()
+            going = True
             while True:
                 while going and len(out) < workers:
                     question = ask()
                     going = question is not None
                     if question is not None:
-                        out.append((question, pool.submit(judge, question)))
+                        out.append((question, pool.submit(timed, question)))
                 if not out:
                     return
                 question, future = out.popleft()
-                answer = future.result()
-                yield question, answer, now() - began
-                began = now()
+                yield question, *future.result()
         finally:
             for _, future in out:
                 future.cancel()

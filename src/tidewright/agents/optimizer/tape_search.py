@@ -13,8 +13,9 @@ from tidewright.agents.optimizer.judge import Judge, Judgement
 from tidewright.agents.optimizer.memory import Memory
 from tidewright.agents.optimizer.objective import TOO_FEW
 from tidewright.agents.optimizer.samplers.front import nondominated
-from tidewright.agents.optimizer.search import Search
+from tidewright.agents.optimizer.search import Points, Search
 from tidewright.agents.optimizer.search_problem import problem
+from tidewright.agents.optimizer.search_turns import in_turns
 from tidewright.agents.optimizer.study import Plan, columns, complete, sharpes
 from tidewright.agents.optimizer.validation import Trials
 from tidewright.market.errors import UsageError
@@ -44,6 +45,10 @@ class TapeSearch:
         Whether a search that is there is carried on.
     watch
         Told the search after each batch.
+    ahead, single
+        Where wall time is the budget: batches judged at a time, and the judge of each, which takes one core.
+    ran
+        Where they were judged, for people, if by the judge of each.
     search
         The search itself, once begun.
     """
@@ -58,6 +63,9 @@ class TapeSearch:
     resume: bool = False
     watch: Callable[[Search], None] | None = None
     now: Callable[[], float] = time.monotonic
+    ahead: int = 1
+    single: Judge | None = None
+    ran: str = ""
     search: Search | None = None
     scores: F64 = field(default_factory=lambda: np.empty(0))
     _needed: tuple[str, ...] = ()
@@ -77,15 +85,29 @@ class TapeSearch:
         began = self.now()
         total = self.candidates or 0
         for start in range(0, len(search), self.batch):  # what validation needs of those judged before the stop
-            self._judged(judge, plan, memory, series, search.parameters[start : start + self.batch])
-        while self._open(len(search), began):
-            count = self.batch if self.candidates is None else min(self.batch, self.candidates - len(search))
-            points = search.ask(count)
-            asked = self.now()
-            figures = self._judged(judge, plan, memory, series, plan.space.values(points))
-            took = (
-                None if self.seconds is None else max(self.now() - asked, 1e-9)
-            )  # a budget of points wants the best points
+            known = search.parameters[start : start + self.batch]
+            self._recorded(_shadows(judge, plan, known), plan, memory, series)
+        asked = len(search)
+
+        def ask() -> Points | None:
+            nonlocal asked
+            if not self._open(asked, began):
+                return None
+            count = self.batch if self.candidates is None else min(self.batch, self.candidates - asked)
+            asked += count
+            return search.ask(count)
+
+        timed = self.seconds is not None and self.single is not None
+        by = self.single if timed and self.single is not None else judge
+        turns = in_turns(
+            ask,
+            lambda points: _shadows(by, plan, plan.space.values(points)),
+            self.ahead if timed else 1,
+            self.now,
+        )
+        for points, judged, passed in turns:
+            figures = self._recorded(judged, plan, memory, series)
+            took = None if self.seconds is None else max(passed, 1e-9)  # a budget of points wants the best points
             measured = {name: figures[name] for name in search.problem.measured}
             search.tell(points, _picked(figures, search), measured, seconds=took)
             if self.file is not None:
@@ -94,6 +116,8 @@ class TapeSearch:
                 progress(len(search), max(total, len(search)))
             if self.watch is not None:
                 self.watch(search)
+        if timed:
+            self.ran = "1 thread" if self.ahead == 1 else f"{self.ahead} threads"
         search.front()  # an empty one is an error that says what would be enough
         return self
 
@@ -161,8 +185,8 @@ class TapeSearch:
             raise UsageError(f"the study at {self.file} was begun with other settings: {', '.join(other)}")
         return search
 
-    def _judged(self, judge: Judge, plan: Plan, memory: Memory, series: Trials, values: F64) -> dict[str, F64]:
-        judged: Judgement = judge.evaluate(plan.split.inside, columns(plan, values), len(values), record=True)
+    def _recorded(self, judged: Judgement, plan: Plan, memory: Memory, series: Trials) -> dict[str, F64]:
+        """Figures of a batch, and what validation needs of it."""
         series.add(judged.increments)
         memory.count_trials(sharpes(judged))
         figures = dict(from_statistics(judged.statistics, plan.cycle_ns, NO_MINIMUMS))
@@ -174,6 +198,10 @@ class TapeSearch:
         figures[SCORE] = plan.objective.scores(judged.statistics)
         self.scores = np.concatenate([self.scores, figures[SCORE]])
         return figures
+
+
+def _shadows(judge: Judge, plan: Plan, values: F64) -> Judgement:
+    return judge.evaluate(plan.split.inside, columns(plan, values), len(values), record=True)
 
 
 def direction(name: str) -> str:
