@@ -5,6 +5,7 @@ import math
 import numpy as np
 from numba import int64, njit, uint64
 
+from tidewright.engine.hints import few
 from tidewright.engine.layout import (
     CFG_F_FEE_PRICE,
     CFG_F_LOT,
@@ -96,7 +97,7 @@ def in_other(state: State, fee: int) -> int:
     return units if fee >= 0 else -units
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def worth(state: State, lane: int, first: int, mid2: int) -> float:
     """Equity in quote currency at twice a mid: of the true state (``first`` = 0) or the known one (L_KNOWN)."""
     cfg = state.cfg
@@ -187,8 +188,10 @@ def know_death(state: State, slot: int) -> None:
     alive = state.alive
     count = state.lane[row >> 1, L_ALIVE + (row & 1)]
     for i in range(count):
+        few()
         if alive[row, i] == slot:
             for j in range(i, count - 1):
+                few()
                 alive[row, j] = alive[row, j + 1]
             state.lane[row >> 1, L_ALIVE + (row & 1)] = count - 1
             release(state, slot)
@@ -235,7 +238,7 @@ def catch_up_knowledge(state: State, lane: int, now: int) -> None:
             known[each, K_FEE_QUOTE],
         )
         after = known[each, K_NEXT]
-        known[each, K_NEXT] = state.reg[KNOWN_FREE]
+        known[each, K_NEXT] = state.reg[KNOWN_FREE] - each - 1
         state.reg[KNOWN_FREE] = each
         state.reg[KNOWN_ROOM] += 1
         each = after
@@ -251,7 +254,7 @@ def tell(state: State, lane: int, time: int, slot: int, qty: int, price: int, fe
         return
     known = state.known
     fresh = state.reg[KNOWN_FREE]
-    free = known[fresh, K_NEXT]
+    free = fresh + 1 + known[fresh, K_NEXT]
     state.reg[KNOWN_FREE] = free
     fetch(known, free, 0)  # the next one is soon wanted, and few remember where it lies
     state.reg[KNOWN_ROOM] -= 1

@@ -40,7 +40,7 @@ from tidewright.engine.layout import (
     SENT,
     SET_OFF,
     STOP_WAY,
-    T_LANE,
+    T_OWNER,
     T_QTY,
     TAKEN_ROOM,
     TAKERS,
@@ -305,7 +305,7 @@ def room_for_lots(state: State, lots: int, orders: int, reports: int) -> int:
     those within the quantity of all orders of the instant plus all that was taken before.
     """
     for each in range(len(state.taken)):
-        if state.taken[each, T_LANE] >= 0:
+        if state.taken[each, T_OWNER] > 0:
             lots += state.taken[each, T_QTY]
     steps = int64(0)
     for side in range(2):

@@ -170,7 +170,7 @@ QUEUE_PROB_LOG: Final = 2
 QUEUE_FRONT: Final = 3
 
 # -- queue nodes: up to fourteen orders that joined one (side, price) after one packet (array `node`, int32) ----------
-N_OLDER: Final = 0  # the node of the price before it, -1: none; in the pool: next free
+N_OLDER: Final = 0  # the node of the price before it, -1: none; in the pool as K_NEXT
 N_POSITION: Final = 1  # -1: its price is outside the window
 N_FIRST: Final = 2  # the slots of those that joined, by arrival, then -1; some may have left, see nodes.stands
 NODE_FIELDS: Final = 16  # a line of the processor's cache
@@ -266,7 +266,7 @@ F_DURATION: Final = 18
 LANE_F_FIELDS: Final = 24
 
 # -- what a lane will come to know (int64) ----------------------------------------------------------------------------
-K_NEXT: Final = 0
+K_NEXT: Final = 0  # of the lane; in the pool: next free entry less the one after this, so that zeros are a pool
 K_TIME: Final = 1
 K_SLOT: Final = 2  # an order that died, -1: none did
 K_NUMBER: Final = 3
@@ -277,10 +277,10 @@ K_FEE_QUOTE: Final = 7
 KNOWN_FIELDS: Final = 8
 
 # -- what a lane has taken of a level (int64) -------------------------------------------------------------------------
-T_LANE: Final = 0
+T_OWNER: Final = 0  # lane + 1, 0: the entry is free
 T_POSITION: Final = 1
 T_QTY: Final = 2
-T_NEXT: Final = 3  # of the lane
+T_NEXT: Final = 3  # of the lane; in the pool as K_NEXT
 T_PREV: Final = 4
 T_LEVEL_NEXT: Final = 5  # of the level
 T_LEVEL_PREV: Final = 6

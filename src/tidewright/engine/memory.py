@@ -15,6 +15,7 @@ from tidewright.market.tape import F64, I64
 from tidewright.market.zeros import zeros
 
 POOL: Final = 256  # entries a pool starts with
+AHEAD: Final = 8  # entries for each order slot that there may be to know or to take, at least
 
 
 def new_state(config: ReplayConfig, cfg: I64, cfg_f: F64, params: F64, width: int, levels: int, quote: bool) -> State:
@@ -75,7 +76,9 @@ def new_state(config: ReplayConfig, cfg: I64, cfg_f: F64, params: F64, width: in
     _set_registers(state)
     state = _grow_orders(state, lanes * slots)
     _thread_slots(state, np.arange(lanes), 0, slots)
-    return _grow_taken(_grow_known(state, POOL), POOL)
+    # As much as many lanes soon need, lest it is copied again and again: what is not used is never made.
+    pool = max(POOL, AHEAD * lanes * slots)
+    return _grow_taken(_grow_known(state, pool), pool)
 
 
 def held(state: State) -> dict[str, int]:
@@ -138,9 +141,6 @@ def _set_registers(state: State) -> None:
         at.LAST_ARRIVAL: -at.NEVER,
         at.LANES: len(lane),
         at.DAY: -at.NEVER,
-        at.NODE_FREE: -1,
-        at.TAKEN_FREE: -1,
-        at.KNOWN_FREE: -1,
     }.items():
         reg[index] = value
     reg[at.OWN : at.OWN + 2] = -1
@@ -171,16 +171,7 @@ def _grow_orders(state: State, extra: int) -> State:
         stop=_longer(state.stop, extra) if state.cfg[at.CFG_STRATEGY] < 0 else state.stop,
     )
     state.reg[at.SLOTS] = old + extra
-    _thread(state.node[:, at.N_OLDER], state.reg, at.NODE_FREE, old, old + extra)
     return state
-
-
-def _thread(links: npt.NDArray[Any], reg: I64, head: int, first: int, last: int) -> None:
-    """Put entries first..last at the front of a free list."""
-    if last > first:
-        links[first : last - 1] = np.arange(first + 1, last)
-        links[last - 1] = reg[head]
-        reg[head] = first
 
 
 def _thread_slots(state: State, lanes: I64, first: int, count: int) -> None:
@@ -203,18 +194,13 @@ def grow_lane(state: State, lane: int) -> State:
 
 
 def _grow_known(state: State, extra: int) -> State:
-    old = len(state.known)
     state = state._replace(known=_longer(state.known, extra))
-    _thread(state.known[:, at.K_NEXT], state.reg, at.KNOWN_FREE, old, old + extra)
     state.reg[at.KNOWN_ROOM] += extra
     return state
 
 
 def _grow_taken(state: State, extra: int) -> State:
-    old = len(state.taken)
     state = state._replace(taken=_longer(state.taken, extra))
-    state.taken[old:, at.T_LANE] = -1
-    _thread(state.taken[:, at.T_NEXT], state.reg, at.TAKEN_FREE, old, old + extra)
     state.reg[at.TAKEN_ROOM] += extra
     return state
 

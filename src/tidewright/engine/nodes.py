@@ -38,6 +38,8 @@ from tidewright.market.ladder import WIDTH
 
 NODE_BITS: Final = (1 << TAIL_COLUMN) - 1
 COLUMN_BITS: Final = NODE_FIELDS - 1
+NODE_SHIFT: Final = NODE_FIELDS.bit_length() - 1
+assert NODE_FIELDS == 1 << NODE_SHIFT
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
@@ -61,7 +63,7 @@ def stands(state: State, slot: int, each: int, column: int) -> bool:
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def node_of(state: State, slot: int) -> int:
     """Node that an order rests in."""
-    return state.place[slot, P_SPOT] // NODE_FIELDS
+    return state.place[slot, P_SPOT] >> NODE_SHIFT  # a division would ask for its sign
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
@@ -87,7 +89,7 @@ def hang(state: State, side: int, position: int) -> int:
     reg = state.reg
     index = position - side * reg[WIDTH]
     found = reg[NODE_FREE]
-    free = int64(state.node[found, N_OLDER])
+    free = found + 1 + int64(state.node[found, N_OLDER])
     reg[NODE_FREE] = free
     fetch(state.node, free, 0)
     fetch(state.node_q, free, 0)
@@ -170,7 +172,7 @@ def drop(state: State, found: int) -> None:
                 reg[OWN + side] = best
                 if best < 0:
                     reg[OWN_WORST + side] = reg[WIDTH]
-    node[found, N_OLDER] = reg[NODE_FREE]
+    node[found, N_OLDER] = reg[NODE_FREE] - found - 1
     reg[NODE_FREE] = found
 
 

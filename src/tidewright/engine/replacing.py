@@ -6,6 +6,7 @@ import numpy as np
 from numba import int64, njit, uint64
 
 from tidewright.engine.arrivals import arrive_or_wait, push
+from tidewright.engine.hints import among_four, few
 from tidewright.engine.layout import (
     CFG_CHECK_BALANCE,
     CFG_MAX_NOTIONAL,
@@ -15,7 +16,6 @@ from tidewright.engine.layout import (
     CFG_MIN_NOTIONAL,
     CFG_MIN_PRICE,
     CFG_MIN_QTY,
-    CFG_SLOTS,
     EMPTIED,
     FREE,
     IN_GAP,
@@ -47,7 +47,7 @@ from tidewright.engine.slots import state_of, whose, write_order
 from tidewright.market.codes import LIMIT, POST_ONLY
 from tidewright.market.ladder import BEST, LOW, PLACED, WIDTH
 
-FETCHED: Final = 16  # slots of a lane that are asked for ahead of time
+FETCHED: Final = 8  # orders of a lane and side that are asked for ahead of time
 LARGEST: Final = 9e18  # a product below it is an int64
 
 
@@ -74,13 +74,13 @@ def find_room(state: State) -> None:
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def fetch_orders(state: State, lane: int) -> None:
-    """Fetch the first of a lane's slots, where most of its orders lie, and the first of what it will come to know."""
-    slots = state.cfg[CFG_SLOTS]
-    first = lane * slots
-    for i in range(0, min(slots // 2, FETCHED), 4):
-        fetch(state.order, first + i, 0)
-        fetch(state.order, first + i + 2, 0)
-        fetch(state.place, first + i, 0)
+    """Fetch the orders that a lane believes alive, and the first of what it will come to know."""
+    for side in range(2):
+        alive = state.alive[2 * lane + side]
+        for i in range(min(state.lane[lane, L_ALIVE + side], int64(FETCHED))):
+            slot = int64(alive[uint64(i)])
+            fetch(state.order, slot, 0)
+            fetch(state.place, slot, 0)
     fetch(state.known, state.lane[lane, L_KNOWN_FIRST], 0)
 
 
@@ -91,12 +91,13 @@ def replace(state: State, lane: int, bids: int, asks: int, arrived: int, at: int
     Parameters
     ----------
     bids, asks
-        How many there are, all of different prices.
+        How many there are.
     arrived, at
         See :func:`tidewright.engine.requote.act`.
     """
     if arrived == 1 and swap(state, lane, bids, asks):
         return
+    bids, asks = merge(state, int64(0), bids), merge(state, int64(1), asks)
     bids_there, bid_slots = keep_wanted(state, lane, int64(0), bids, arrived, at)
     asks_there, ask_slots = keep_wanted(state, lane, int64(1), asks, arrived, at)
     if bid_slots > 0 or bids_there != (int64(1) << bids) - 1:
@@ -113,12 +114,12 @@ def swap(state: State, lane: int, bids: int, asks: int) -> bool:
     """
     reg = state.reg
     row = state.lane[lane]
-    if not (none_wanted(state, lane, int64(0), bids) and none_wanted(state, lane, int64(1), asks)):
+    if wanted(state, lane, int64(0), bids) | wanted(state, lane, int64(1), asks) != 0:
         return False
     old = row[L_ALIVE] + row[L_ALIVE + 1]
     more = bids + asks - old
-    bid = best_passing(state, int64(0), bids)
-    ask = best_passing(state, int64(1), asks)
+    bid = best_outward(state, int64(0), bids)
+    ask = best_outward(state, int64(1), asks)
     if bid >= -ask or row[L_RESTING] + more > state.cfg[CFG_MAX_ORDERS]:
         return False
     row[L_BOUND] = bid
@@ -133,24 +134,45 @@ def swap(state: State, lane: int, bids: int, asks: int) -> bool:
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
-def none_wanted(state: State, lane: int, side: int, count: int) -> bool:
-    """Whether all orders of a side that a lane believes alive rest, and none is at the price of a target."""
+def best_outward(state: State, side: int, count: int) -> int:
+    """:func:`best_passing` of targets from the best outwards, as strategies write them; others may not pass."""
+    price = state.target[2 * side]
+    qty = state.target[2 * side + 1]
+    if count == 0:
+        return int64(-NEVER)
+    sign = 1 - 2 * side
+    little = much = qty[0]
+    steps = int64(0)
+    for i in range(1, count):
+        few()
+        steps |= sign * (price[uint64(i - 1)] - price[uint64(i)]) - 1
+        little, much = min(little, qty[uint64(i)]), max(much, qty[uint64(i)])
+    best = price[0]
+    last = price[uint64(count - 1)]
+    passing = steps >= 0 and may_rest(state, side, min(best, last), max(best, last), little, much)
+    return sign * best if passing else int64(NEVER)
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def wanted(state: State, lane: int, side: int, count: int) -> int:
+    """0 if all orders of a side that a lane believes alive rest, and none is at the price of a target."""
     price = state.target[2 * side]
     alive = state.alive[2 * lane + side]
     old = state.lane[lane, L_ALIVE + side]
     resting = whose(lane, RESTING_STATE, side, LIMIT, POST_ONLY)
-    for j in range(count, (count + 3) // 4 * 4):
+    for j in range(count, (count + 3) & ~3):
+        few()
         price[uint64(j)] = 0  # no order's
     odd = int64(0)
-    for i in range(max(old, count)):  # a number that can be foreseen, unlike how many are left of the old
-        slot = int64(alive[uint64(i)])
-        there = state.order[slot, O_PRICE]
-        strange = state.place[slot, P_WHOSE] ^ resting
-        for j in range(0, count, 4):
-            strange |= int64(price[uint64(j)] == there) | int64(price[uint64(j + 1)] == there)
-            strange |= int64(price[uint64(j + 2)] == there) | int64(price[uint64(j + 3)] == there)
-        odd |= strange & -int64(i < old)
-    return odd == 0
+    most = max(old, count)  # a number that can be foreseen, unlike how many are left of the old
+    for i in range(most):
+        few()
+        odd |= (state.place[alive[uint64(i)], P_WHOSE] ^ resting) & -int64(i < old)
+    for j in range(0, count, 4):  # once, most often
+        for i in range(most):
+            there = state.order[alive[uint64(i)], O_PRICE]
+            odd |= among_four(state.target, 2 * side, int64(j), there) & -int64(i < old)
+    return odd
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
@@ -162,12 +184,15 @@ def swap_side(state: State, lane: int, side: int, count: int) -> None:
     old = row[L_ALIVE + side]
     emptied = reg[EMPTIED]
     for i in range(max(old, count)):
+        few()
         emptied = leave_later(state, int64(alive[uint64(i)]), emptied, int64(i < old))
     reg[EMPTIED] = emptied
     for i in range(count, old):
+        few()
         state.place[int64(alive[uint64(i)]), P_WHOSE] = whose(lane, FREE, side, LIMIT, POST_ONLY)
     fit_slots(state, lane, side, old, count)
     for i in range(old, count):
+        few()
         state.place[int64(alive[uint64(i)]), P_WHOSE] = whose(lane, RESTING_STATE, side, LIMIT, POST_ONLY)
     rest_missing(state, lane, side, count, int64(0), int64(0))
 
@@ -179,16 +204,45 @@ def fit_slots(state: State, lane: int, side: int, held: int, count: int) -> None
     alive = state.alive[2 * lane + side]
     free = row[L_SLOT_FREE]
     while held < count:
+        few()
         alive[uint64(held)] = free
         free = int64(state.place[free, P_NEXT])
         held += 1
     while held > count:
+        few()
         held -= 1
         slot = int64(alive[uint64(held)])
         state.place[slot, P_NEXT] = free
         free = slot
     row[L_SLOT_FREE] = free
     row[L_ALIVE + side] = count
+
+
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
+def merge(state: State, side: int, count: int) -> int:
+    """Make several targets on one tick one, at the place of the first, quantities added; how many are left."""
+    price = state.target[2 * side]
+    qty = state.target[2 * side + 1]
+    ordered = int64(1)
+    while ordered < count and (price[uint64(ordered)] > price[uint64(ordered - 1)]) == (side == 1):
+        if price[uint64(ordered)] == price[uint64(ordered - 1)]:
+            break
+        ordered += 1
+    if ordered >= count:  # from the best outwards, as strategies write them: all different
+        return count
+    kept = int64(0)
+    for i in range(count):
+        same = int64(-1)
+        for j in range(kept):
+            if price[j] == price[i]:
+                same = int64(j)
+        if same >= 0:
+            qty[same] += qty[i]
+        else:
+            price[kept] = price[i]
+            qty[kept] = qty[i]
+            kept += 1
+    return kept
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
@@ -277,7 +331,6 @@ def best_passing(state: State, side: int, count: int) -> int:
 
     -NEVER: there are none; NEVER: some may not pass, though with quantities far apart all might.
     """
-    cfg = state.cfg
     price = state.target[2 * side]
     qty = state.target[2 * side + 1]
     if count == 0:
@@ -287,7 +340,16 @@ def best_passing(state: State, side: int, count: int) -> int:
     for i in range(1, count):
         low, high = min(low, price[uint64(i)]), max(high, price[uint64(i)])
         little, much = min(little, qty[uint64(i)]), max(much, qty[uint64(i)])
-    passing = (
+    if not may_rest(state, side, low, high, little, much):
+        return int64(NEVER)
+    return high if side == 0 else -low
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def may_rest(state: State, side: int, low: int, high: int, little: int, much: int) -> bool:
+    """Whether orders within some prices and quantities all obviously pass the filters and the book on arrival."""
+    cfg = state.cfg
+    return bool(
         state.reg[REST_FIRST + side] <= low
         and high <= state.reg[REST_LAST + side]
         and cfg[CFG_MIN_QTY] <= little
@@ -296,9 +358,13 @@ def best_passing(state: State, side: int, count: int) -> int:
         and np.float64(high) * np.float64(much) < LARGEST
         and high * much <= cfg[CFG_MAX_NOTIONAL]
     )
-    if not passing:
-        return int64(NEVER)
-    return high if side == 0 else -low
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def first_price(state: State, side: int) -> int:
+    """What is to be taken from a price (asks: negated) to get its position."""
+    reg = state.reg
+    return reg[LOW] if side == 0 else -reg[LOW] - 2 * reg[WIDTH] + 1
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
@@ -312,10 +378,11 @@ def rest_missing(state: State, lane: int, side: int, count: int, there: int, hel
     qty_of = state.target[2 * side + 1]
     alive = state.alive[2 * lane + side]
     sign = 1 - 2 * side
-    start = reg[LOW] if side == 0 else -reg[LOW] - 2 * reg[WIDTH] + 1  # a position is sign * price - start
+    start = first_price(state, side)
     opened = open_tail(reg[PACKET])
     number = reg[NUMBER]
     for i in range(count):
+        few()
         if (there >> i) & 1 == 1:
             continue
         price = price_of[uint64(i)]

@@ -4,7 +4,7 @@ import math
 from typing import Final
 
 import numpy as np
-from numba import int64, njit, uint64
+from numba import int64, njit
 
 from tidewright.engine.accounts import catch_up_knowledge, worth
 from tidewright.engine.layout import (
@@ -170,8 +170,8 @@ def send_batch(state: State, at: int) -> None:
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def ask(state: State, lane: int, view: View, values: LimitValues, least: int) -> tuple[int, int]:
-    """Ask a lane's strategy and apply the limits: how many bids and asks it wants, all of different prices; bids < 0:
-    see :func:`tidewright.engine.leaving.leave`.
+    """Ask a lane's strategy and apply the limits: how many bids and asks it wants; bids < 0: see
+    :func:`tidewright.engine.leaving.leave`.
     """
     target = state.target
     quotes = Quotes(target[0], target[1], target[2], target[3])
@@ -194,7 +194,7 @@ def ask(state: State, lane: int, view: View, values: LimitValues, least: int) ->
     bids, asks = quote(state.cfg[CFG_STRATEGY], seen, state.params[lane], quotes)
     if state.cfg[CFG_LIMITED] == 1:
         bids, asks = limit(state, lane, seen, values, least, bids, asks)
-    return merge(state, int64(0), bids), merge(state, int64(1), asks)
+    return bids, asks
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
@@ -288,30 +288,3 @@ def standing(state: State, lane: int, side: int) -> Standing:
         price[i] = state.order[slot, O_PRICE]
         qty[i] = state.order[slot, O_QTY]
     return Standing(price, qty, count)
-
-
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
-def merge(state: State, side: int, count: int) -> int:
-    """Make several targets on one tick one, at the place of the first, quantities added; how many are left."""
-    price = state.target[2 * side]
-    qty = state.target[2 * side + 1]
-    ordered = int64(1)
-    while ordered < count and (price[uint64(ordered)] > price[uint64(ordered - 1)]) == (side == 1):
-        if price[uint64(ordered)] == price[uint64(ordered - 1)]:
-            break
-        ordered += 1
-    if ordered >= count:  # from the best outwards, as strategies write them: all different
-        return count
-    kept = int64(0)
-    for i in range(count):
-        same = int64(-1)
-        for j in range(kept):
-            if price[j] == price[i]:
-                same = int64(j)
-        if same >= 0:
-            qty[same] += qty[i]
-        else:
-            price[kept] = price[i]
-            qty[kept] = qty[i]
-            kept += 1
-    return kept

@@ -7,10 +7,10 @@ from numba import int64, njit
 
 from tidewright.engine.layout import (
     L_TAKEN,
-    T_LANE,
     T_LEVEL_NEXT,
     T_LEVEL_PREV,
     T_NEXT,
+    T_OWNER,
     T_POSITION,
     T_PREV,
     T_QTY,
@@ -43,9 +43,9 @@ def take_from(state: State, lane: int, position: int, qty: int) -> None:
             return
         each = taken[each, T_NEXT]
     each = state.reg[TAKEN_FREE]
-    state.reg[TAKEN_FREE] = taken[each, T_NEXT]
+    state.reg[TAKEN_FREE] = each + 1 + taken[each, T_NEXT]
     state.reg[TAKEN_ROOM] -= 1
-    taken[each, T_LANE] = lane
+    taken[each, T_OWNER] = lane + 1
     taken[each, T_POSITION] = position
     taken[each, T_QTY] = qty
     taken[each, T_NEXT] = first
@@ -72,7 +72,7 @@ def forget(state: State, each: int) -> None:
     if before >= 0:
         taken[before, T_NEXT] = after
     else:
-        state.lane[taken[each, T_LANE], L_TAKEN] = after
+        state.lane[taken[each, T_OWNER] - 1, L_TAKEN] = after
     if after >= 0:
         taken[after, T_PREV] = before
     before = taken[each, T_LEVEL_PREV]
@@ -86,8 +86,8 @@ def forget(state: State, each: int) -> None:
             state.mark[position] &= 1
     if after >= 0:
         taken[after, T_LEVEL_PREV] = before
-    taken[each, T_LANE] = -1
-    taken[each, T_NEXT] = state.reg[TAKEN_FREE]
+    taken[each, T_OWNER] = 0
+    taken[each, T_NEXT] = state.reg[TAKEN_FREE] - each - 1
     state.reg[TAKEN_FREE] = each
     state.reg[TAKEN_ROOM] += 1
 
@@ -115,5 +115,5 @@ def forget_all(state: State) -> None:
     if state.reg[TAKEN_ROOM] == len(state.taken):
         return
     for each in range(len(state.taken)):
-        if state.taken[each, T_LANE] >= 0:
+        if state.taken[each, T_OWNER] > 0:
             forget(state, each)

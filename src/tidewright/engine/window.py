@@ -33,7 +33,7 @@ def move(state: State, low: int) -> None:
 
 def _move_taken(state: State, width: int, up: int) -> None:
     """What was taken of levels that left is forgotten with them."""
-    for each in np.flatnonzero(state.taken[:, at.T_LANE] >= 0):
+    for each in np.flatnonzero(state.taken[:, at.T_OWNER] > 0):
         entry = state.taken[each]
         side = int(entry[at.T_POSITION]) // width
         index = int(entry[at.T_POSITION]) - side * width - (up if side == 0 else -up)
@@ -50,11 +50,11 @@ def _forget(state: State, each: int) -> None:
     if before >= 0:
         state.taken[before, at.T_NEXT] = after
     else:
-        state.lane[entry[at.T_LANE], at.L_TAKEN] = after
+        state.lane[entry[at.T_OWNER] - 1, at.L_TAKEN] = after
     if after >= 0:
         state.taken[after, at.T_PREV] = before
-    entry[at.T_LANE] = -1
-    entry[at.T_NEXT] = state.reg[at.TAKEN_FREE]
+    entry[at.T_OWNER] = 0
+    entry[at.T_NEXT] = state.reg[at.TAKEN_FREE] - each - 1
     state.reg[at.TAKEN_FREE] = each
     state.reg[at.TAKEN_ROOM] += 1
 
