@@ -43,6 +43,7 @@ from tidewright.engine.layout import (
     T_OWNER,
     T_QTY,
     TAKEN_ROOM,
+    TAKEN_TOP,
     TAKERS,
     WAIT_COUNT,
     WAIT_DUE,
@@ -304,7 +305,7 @@ def room_for_lots(state: State, lots: int, orders: int, reports: int) -> int:
     An order takes from a level at most once, and once more for each own order in its way; the levels it can reach are
     those within the quantity of all orders of the instant plus all that was taken before.
     """
-    for each in range(len(state.taken)):
+    for each in range(state.reg[TAKEN_TOP]):
         if state.taken[each, T_OWNER] > 0:
             lots += state.taken[each, T_QTY]
     steps = int64(0)

@@ -95,6 +95,7 @@ LAST_RETURN: Final = _R + 84
 NODES: Final = _R + 85  # nodes that there ever were
 TAKERS: Final = _R + 86  # 1: a lane has sent an order that takes, so messages need more room from now on
 EMPTIED: Final = _R + 87  # nodes in the buffer that lanes have left while they act, see nodes.leave_later
+TAKEN_TOP: Final = _R + 88  # entries of the pool of what was taken that were ever used
 REG_COUNT: Final = _R + 96
 
 # Market states, whose time is shared out.

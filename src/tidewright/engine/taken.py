@@ -16,6 +16,7 @@ from tidewright.engine.layout import (
     T_QTY,
     TAKEN_FREE,
     TAKEN_ROOM,
+    TAKEN_TOP,
     State,
 )
 
@@ -45,6 +46,7 @@ def take_from(state: State, lane: int, position: int, qty: int) -> None:
     each = state.reg[TAKEN_FREE]
     state.reg[TAKEN_FREE] = each + 1 + taken[each, T_NEXT]
     state.reg[TAKEN_ROOM] -= 1
+    state.reg[TAKEN_TOP] = max(state.reg[TAKEN_TOP], each + 1)
     taken[each, T_OWNER] = lane + 1
     taken[each, T_POSITION] = position
     taken[each, T_QTY] = qty
@@ -114,6 +116,6 @@ def forget_all(state: State) -> None:
     """After a reset or gap nothing counts as taken."""
     if state.reg[TAKEN_ROOM] == len(state.taken):
         return
-    for each in range(len(state.taken)):
+    for each in range(state.reg[TAKEN_TOP]):
         if state.taken[each, T_OWNER] > 0:
             forget(state, each)

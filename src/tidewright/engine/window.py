@@ -33,7 +33,7 @@ def move(state: State, low: int) -> None:
 
 def _move_taken(state: State, width: int, up: int) -> None:
     """What was taken of levels that left is forgotten with them."""
-    for each in np.flatnonzero(state.taken[:, at.T_OWNER] > 0):
+    for each in np.flatnonzero(state.taken[: state.reg[at.TAKEN_TOP], at.T_OWNER] > 0):
         entry = state.taken[each]
         side = int(entry[at.T_POSITION]) // width
         index = int(entry[at.T_POSITION]) - side * width - (up if side == 0 else -up)
