@@ -119,8 +119,8 @@ def swap(state: State, lane: int, bids: int, asks: int) -> bool:
         return False
     old = row[L_ALIVE] + row[L_ALIVE + 1]
     more = bids + asks - old
-    bid = best_outward(state, int64(0), bids)
-    ask = best_outward(state, int64(1), asks)
+    bid = best_passing(state, int64(0), bids)
+    ask = best_passing(state, int64(1), asks)
     if bid >= -ask or row[L_RESTING] + more > state.cfg[CFG_MAX_ORDERS]:
         return False
     row[L_BOUND] = bid
@@ -135,8 +135,12 @@ def swap(state: State, lane: int, bids: int, asks: int) -> bool:
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
-def best_outward(state: State, side: int, count: int) -> int:
-    """:func:`best_passing` of targets from the best outwards, as strategies write them; others may not pass."""
+def best_passing(state: State, side: int, count: int) -> int:
+    """Best key of a side's targets (asks negated) if all obviously pass the filters and the book on arrival.
+
+    -NEVER: there are none; NEVER: some may not pass, though with quantities far apart all might, or they do not stand
+    from the best outwards, as strategies write them.
+    """
     price = state.target[2 * side]
     qty = state.target[2 * side + 1]
     if count == 0:
@@ -327,27 +331,6 @@ def send_missing(state: State, lane: int, side: int, count: int, there: int, lef
         rest_missing(state, lane, side, count, there, held)
     else:
         send_each(state, lane, side, count, there, held, arrived, at)
-
-
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
-def best_passing(state: State, side: int, count: int) -> int:
-    """Best key of a side's targets (asks negated) if all obviously pass the filters and the book on arrival.
-
-    -NEVER: there are none; NEVER: some may not pass, though with quantities far apart all might.
-    """
-    price = state.target[2 * side]
-    qty = state.target[2 * side + 1]
-    if count == 0:
-        return int64(-NEVER)
-    low = high = price[0]
-    little = much = qty[0]
-    for i in range(1, count):
-        few()
-        low, high = min(low, price[uint64(i)]), max(high, price[uint64(i)])
-        little, much = min(little, qty[uint64(i)]), max(much, qty[uint64(i)])
-    if not may_rest(state, side, low, high, little, much):
-        return int64(NEVER)
-    return high if side == 0 else -low
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
