@@ -11,6 +11,7 @@ from tidewright.coordination.nats_bus import NatsBus
 from tidewright.coordination.process import ProcessBus
 from tidewright.market.clock import Clock
 from tidewright.market.errors import DataError, NotRunningError
+from tidewright.market.tasks import end
 
 logger = logging.getLogger(__name__)
 
@@ -44,9 +45,7 @@ class ChildAgent:
 
     async def close(self) -> None:
         """End the child."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
         await self._bus.close(grace_s=1.0)
 
     async def _read(self) -> None:

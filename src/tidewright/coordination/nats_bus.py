@@ -23,6 +23,7 @@ from tidewright.coordination.journal import Journal, read
 from tidewright.coordination.messages import MAX_BYTES, Message, encode, identity, validate
 from tidewright.market.clock import Clock
 from tidewright.market.errors import ConfigError, DataError, NotRunningError, UsageError
+from tidewright.market.tasks import end
 
 logger = logging.getLogger(__name__)
 
@@ -237,9 +238,7 @@ class NatsBus:
 
     async def close(self) -> None:
         """Leave; what the server has not taken stays in the journal as sent and is not sent again."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
         self._tasks = []
         await self._give_up()
 

@@ -14,6 +14,7 @@ from tidewright.coordination.messages import Message, ParameterUpdateMessage, St
 from tidewright.coordination.process import Delivery
 from tidewright.market.errors import DataError, NotRunningError, TimedOutError
 from tidewright.market.instrument import Instrument, units_text
+from tidewright.market.tasks import end
 from tidewright.risk.limits import Limits
 from tidewright.strategies import registry
 from tidewright.trading.cycles import Registration
@@ -61,8 +62,7 @@ class Inbox:
     async def close(self) -> None:
         """Stop waiting."""
         if self._receiving is not None:
-            self._receiving.cancel()
-            await asyncio.gather(self._receiving, return_exceptions=True)
+            await end(self._receiving)
 
 
 class Ratify(Protocol):

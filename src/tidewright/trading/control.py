@@ -10,6 +10,7 @@ from tidewright.agents.executor.executor import Executor
 from tidewright.coordination.agent_payloads import Command
 from tidewright.coordination.messages import CommandMessage, encode
 from tidewright.market.errors import UsageError
+from tidewright.market.tasks import end
 from tidewright.trading.commands import URGENT, CommandBox
 
 _WATCH_S: Final = 0.1
@@ -64,8 +65,7 @@ class Control:
         """Stop listening; what was not obeyed yet is answered with a no."""
         if self._task is None or self._box is None:
             return
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
         self._task = None
         self._waiting += self._box.take()
         for item in self._waiting:

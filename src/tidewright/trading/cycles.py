@@ -12,6 +12,7 @@ import orjson
 
 from tidewright.market.clock import SECOND, ManualClock, WallClock
 from tidewright.market.errors import NotRunningError, TidewrightError, TimedOutError
+from tidewright.market.tasks import end
 
 _ANSWER_S: Final = 15.0
 
@@ -191,8 +192,7 @@ class ControlCycles:
     async def close(self) -> None:
         """Leave the exchange; its time no longer waits for us."""
         if self._reader is not None:
-            self._reader.cancel()
-            await asyncio.gather(self._reader, return_exceptions=True)
+            await end(self._reader)
         if self._socket is not None and not self._socket.closed:
             try:
                 await self._send({"op": "leave"})

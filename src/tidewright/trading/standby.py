@@ -19,6 +19,7 @@ import orjson
 from tidewright.coordination.alive import is_alive
 from tidewright.coordination.patterns.master_slave import Candidate
 from tidewright.market.errors import TidewrightError, TimedOutError
+from tidewright.market.tasks import end
 from tidewright.store.database import Database
 from tidewright.trading.cycles import ControlCycles, Cycles, WallCycles
 from tidewright.trading.lease import SUCCESSION, Lease, LeaseRow, Lock
@@ -110,8 +111,7 @@ class Standby:
                 coming = asyncio.ensure_future(self._cycles.next())
                 await asyncio.wait({coming, stopping}, return_when=asyncio.FIRST_COMPLETED)
                 if stopping.done():
-                    coming.cancel()
-                    await asyncio.gather(coming, return_exceptions=True)
+                    await end(coming)
                     return None
                 beat = coming.result()
                 row = self.lease.read()

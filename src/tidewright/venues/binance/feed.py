@@ -13,6 +13,7 @@ from tidewright.market.clock import Clock
 from tidewright.market.errors import DataError, TimedOutError, VenueError
 from tidewright.market.instrument import Instrument
 from tidewright.market.tape import Columns, columns
+from tidewright.market.tasks import end
 from tidewright.venues.binance.market_data import DEPTH, payload_of
 from tidewright.venues.recording.connection import SocketHealth, listen
 from tidewright.venues.recording.limits import Backoff, Limits, RateLimiter
@@ -88,9 +89,7 @@ class BinanceFeed:
 
     async def close(self) -> None:
         """Close the connection."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
         self._tasks = []
         if self._http is not None:
             await self._http.close()
