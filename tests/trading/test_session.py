@@ -123,6 +123,21 @@ def test_a_lost_answer_is_asked_about_and_the_books_balance(tmp_path):
     assert states["tw-s-5"] == "CANCELED"
 
 
+def test_an_order_that_may_still_be_on_its_way_is_not_settled_by_the_venue_not_knowing_it(tmp_path):
+    seen = []
+
+    def market(stage, number):
+        stage.feed.quote(stage.at(number) - 1, 5_999_000, 6_001_000)
+        seen.append({row["client_order_id"]: row["state"] for row in stage.database.rows(schema.orders, "s")})
+
+    stage = Stage(tmp_path, cycles=6, on_release=market, on_its_way_s=45.0)
+    stage.venue.swallow.add("tw-s-1")
+    session = stage.run()
+    assert session.now.stage == "ended"
+    states = [orders["tw-s-1"] for orders in seen if "tw-s-1" in orders]
+    assert states[:3] == ["PENDING_NEW", "UNKNOWN", "REJECTED"]  # asked after two cycles, 60 s, and not after one
+
+
 def test_a_hole_in_the_user_stream_is_filled_by_asking(tmp_path):
     def market(stage, number):
         if number == 3:

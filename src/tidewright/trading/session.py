@@ -13,7 +13,7 @@ import orjson
 from tidewright.agents.executor.executor import AccountNow, Decision, MarketNow
 from tidewright.coordination.messages import encode, message
 from tidewright.coordination.patterns.opinion import Outcome as Voted
-from tidewright.market.clock import HOUR, Clock
+from tidewright.market.clock import HOUR, SECOND, Clock
 from tidewright.market.instrument import Instrument
 from tidewright.market.tape import TapeWriter
 from tidewright.store import schema
@@ -340,7 +340,8 @@ class Session:
     async def _cycle(self, beat: Beat, ending: bool) -> None:
         parts = self._parts
         await self._ears.hear(beat)
-        await self._ears.resolve(beat.ts, beat.ts - self._settings.cycle_ns + 1)
+        on_its_way_ns = max(self._settings.cycle_ns, round(self._settings.on_its_way_s * SECOND))
+        await self._ears.resolve(beat.ts, beat.ts - on_its_way_ns + 1)  # earlier, "unknown" might mean "not yet there"
         if self._desk is not None:
             await self._check()
         market = self._book.now()

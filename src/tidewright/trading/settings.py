@@ -219,8 +219,9 @@ class SessionSettings:
     catch_up_s
         Wall seconds that market data and user stream may lag behind a barrier.
     on_its_way_s
-        Wall seconds for which an order that the venue does not know may still arrive there, at the end of a session: no
-        less than the age at which the venue refuses requests (ccxt's recvWindow on Binance).
+        Seconds for which an order that the venue does not know may still arrive there: no less than the age at which
+        the venue refuses requests (ccxt's recvWindow on Binance). By the wall's clock at the end of a session; before,
+        by the market's, and a cycle at least.
     coordination
         Pattern in which the agents decide together, one of
         :data:`tidewright.coordination.agent_payloads.PATTERNS`.
