@@ -1,13 +1,14 @@
 """Does the optimizer beside it make the session's cycle late? Beats kept with and without it, in short turns.
 
-A beat every 10 ms: from the moment it is due until the decision is made and its line is written. That holds both what
-the cycle costs and how late the system lets it begin. The optimizers are the real processes, one for each way of
-bounding it, and idle unless their turn has come; then one is asked again as soon as it has answered: far more than a
-session asks of it. Before each such turn comes one of the same length in which none is asked, so that other work on the
-machine disturbs both alike. Intervals resample these pairs of turns.
+A beat every 100 ms, kept by what keeps a live session's: from the moment it is due until the decision is made and its
+line is written. That holds both what the cycle costs and how late the system lets it begin. The optimizers are the real
+processes, one for each way of bounding it, and wait unless their turn has come; then one is asked again as soon as it
+has answered: far more than a session asks of it. Before each such turn comes one of the same length in which none is
+asked or held, so that other work on the machine disturbs both alike. Intervals resample these pairs of turns.
 """
 
 import argparse
+import asyncio
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, Self
+from typing import IO, Any, Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -26,25 +27,47 @@ import orjson
 from tidewright.agents.executor.executor import AccountNow, Executor, MarketNow
 from tidewright.agents.optimizer.bounds import Bounds
 from tidewright.coordination.messages import encode, message
-from tidewright.market.clock import SECOND
+from tidewright.coordination.tether import Rein
+from tidewright.market.clock import MILLISECOND, SECOND
 from tidewright.market.synthetic import synthesize
 from tidewright.market.tape import Tape
 from tidewright.market.touch import WHOLE, touches
 from tidewright.risk.limits import Limits
+from tidewright.trading.cycles import WallCycles
+from tidewright.trading.settings import AdviceSettings
+from tidewright.trading.standstill import Standstill
 
 F64 = npt.NDArray[np.float64]
 
-BEAT_S: Final = 0.01
 CYCLE: Final = 30 * SECOND
 SETTLE_S: Final = 0.5  # of each turn that are left out: the turn before may still be ending
 DRAWS: Final = 4000
+USUAL: Final = AdviceSettings()
+
+
+class Mode(NamedTuple):
+    """How an optimizer is kept from the cycles."""
+
+    bounds: Bounds
+    held: bool = False
+
+
 MODES: Final = {
-    "idle, as in a session": Bounds(idle=True),
-    "nice 10": Bounds(),
-    "a quarter of a core": Bounds(cpu_share=0.25),
-    "nice 19": Bounds(nice=19),
-    "unbounded, all cores": Bounds(nice=0, memory_mb=0, threads=len(os.sched_getaffinity(0))),
+    "idle and held, as in a session": Mode(Bounds(idle=True), held=True),
+    "idle": Mode(Bounds(idle=True)),
+    "nice 10, held": Mode(Bounds(), held=True),
+    "nice 10": Mode(Bounds()),
+    "a quarter of a core": Mode(Bounds(cpu_share=0.25)),
+    "nice 19": Mode(Bounds(nice=19)),
+    "unbounded, all cores": Mode(Bounds(nice=0, memory_mb=0, threads=len(os.sched_getaffinity(0)))),
 }
+
+
+class Pace(NamedTuple):
+    """When beats are, ns: how far apart, and how long before each the optimizer is held."""
+
+    every_ns: int
+    lead_ns: int
 
 
 class Beside:
@@ -67,6 +90,7 @@ class Beside:
         }
         self._line = encode(message("optimize_request", until, "session", "optimizer", content))
         self._going = False
+        self.rein = Rein(self._child.pid)
         self.answers = 0
         self._ask()  # the first answer shows that the engine is loaded and compiled
 
@@ -124,22 +148,34 @@ class Session:
         self._journal.write(orjson.dumps({"ts": decision.now_ns, "bids": decision.bids, "asks": decision.asks}) + b"\n")
         self._journal.flush()
 
-    def beats(self, seconds: float) -> F64:
+    def beats(self, seconds: float, pace: Pace, neighbour: Rein | None = None) -> F64:
         """Milliseconds from each beat's due time until its decision was made and written."""
-        count = int(seconds / BEAT_S)
-        late = np.empty(count)
-        begun = time.perf_counter() + BEAT_S
-        for beat in range(count):
-            due = begun + beat * BEAT_S
-            if (wait := due - time.perf_counter()) > 0:
-                time.sleep(wait)
-            self.decide()
-            late[beat] = (time.perf_counter() - due) * 1e3
-        return late[int(SETTLE_S / BEAT_S) :]
+        late = np.empty(int(seconds * SECOND) // pace.every_ns)
+
+        async def keep() -> None:
+            still = Standstill(pace.lead_ns / SECOND)
+            still.neighbour = neighbour
+            cycles = WallCycles(still)
+            await cycles.register(pace.every_ns, None)
+            for number in range(len(late)):
+                beat = await cycles.next()
+                self.decide()
+                late[number] = (cycles.clock.market_ns() - beat.ts) / MILLISECOND
+                await cycles.release(beat)
+            await cycles.close()
+
+        asyncio.run(keep())
+        return late[int(SETTLE_S * SECOND) // pace.every_ns :]
 
 
 def measure(
-    out: Path, modes: list[str], rounds: int, seconds: float, say: Callable[[str], None], apart: bool = False
+    out: Path,
+    modes: list[str],
+    rounds: int,
+    seconds: float,
+    pace: Pace,
+    say: Callable[[str], None],
+    apart: bool = False,
 ) -> None:
     """Append the turns of some rounds, a line for each pair of turns: without, then with.
 
@@ -148,7 +184,7 @@ def measure(
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "journal").open("wb") as journal:
         tape = synthesize(Path(folder) / "tape", hours=4.0, seed=5)
         session = Session(tape, journal)
-        beside = {name: Beside(bounds, tape) for name, bounds in MODES.items() if name in modes}
+        beside = {name: Beside(mode.bounds, tape) for name, mode in MODES.items() if name in modes}
         if apart:
             *others, last = sorted(os.sched_getaffinity(0))
             os.sched_setaffinity(0, others)
@@ -156,14 +192,16 @@ def measure(
                 optimizer.keep_to(last)
         for number in range(rounds):
             for name, optimizer in beside.items():
-                without = session.beats(seconds)
+                without = session.beats(seconds, pace)
                 before = optimizer.answers
                 with optimizer:
                     time.sleep(0.2)
-                    busy = session.beats(seconds)
+                    busy = session.beats(seconds, pace, optimizer.rein if MODES[name].held else None)
                 row = {
                     "mode": name,
                     "load": os.getloadavg()[0],
+                    "every_ms": pace.every_ns / MILLISECOND,
+                    "lead_ms": pace.lead_ns / MILLISECOND,
                     "answers": optimizer.answers - before,
                     "without": [round(float(value), 3) for value in without],
                     "with": [round(float(value), 3) for value in busy],
@@ -209,7 +247,10 @@ def table(rows: list[dict[str, Any]]) -> str:
 def main(say: Callable[[str], None] = print) -> None:
     """Measure in turns and print the quantiles of all turns in the file."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cycle_latency", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=6.0, help="of each turn")
+    parser.add_argument("--seconds", type=float, default=15.0, help="of each turn")
+    parser.add_argument("--every", type=float, default=100.0, help="milliseconds from beat to beat")
+    lead = (USUAL.still_before_ns or 0) / MILLISECOND
+    parser.add_argument("--lead", type=float, default=lead, help="milliseconds held before each beat")
     parser.add_argument("--rounds", type=int, default=12, help="to add to the file; 0: only the table")
     parser.add_argument("--modes", default="", help=f"of {'; '.join(MODES)}; separated by ;, without: all")
     parser.add_argument(
@@ -228,6 +269,7 @@ def main(say: Callable[[str], None] = print) -> None:
             modes,
             options.rounds,
             options.seconds,
+            Pace(round(options.every * MILLISECOND), round(options.lead * MILLISECOND)),
             lambda text: print(text, file=sys.stderr, flush=True),
             options.apart,
         )

@@ -18,7 +18,7 @@ from tidewright.coordination.lines import ChildAgent, Lines
 from tidewright.coordination.nats_bus import NatsBus, NatsSettings, admitted_before
 from tidewright.coordination.process import ProcessBus
 from tidewright.coordination.signing import Keyring
-from tidewright.market.clock import Clock
+from tidewright.market.clock import SECOND, Clock
 from tidewright.market.errors import ConfigError, UsageError
 from tidewright.market.instrument import Instrument
 from tidewright.market.tape import Columns, TapeWriter
@@ -38,6 +38,7 @@ from tidewright.trading.replay_journal import relearn
 from tidewright.trading.session import Parts, Session
 from tidewright.trading.settings import AdviceSettings, AgentSettings, SessionSettings
 from tidewright.trading.standby import Standby
+from tidewright.trading.standstill import Standstill
 from tidewright.trading.team_advice import TeamAdvice
 from tidewright.venues.binance.client import BinanceConfig
 from tidewright.venues.binance.feed import BinanceFeed
@@ -172,10 +173,12 @@ def build(
     config = BinanceConfig(
         address.symbol, address.rest, address.ws, address.ws_api, address.api_key, address.api_secret, scale
     )
-    cycles: Cycles = WallCycles() if live else ControlCycles(address.control, address.symbol, name)
+    lead_ns = settings.advice.still_before_ns if settings.advice is not None else None
+    still = Standstill((lead_ns or 0) / SECOND)
+    cycles: Cycles = WallCycles(still) if live else ControlCycles(address.control, address.symbol, name, still)
     # A paper venue's receipts are bounded by the barriers; the session stamps them.
     feed = BinanceFeed(address.rest, address.ws, cycles.clock, receipt=None if live else _venue_time)
-    resources = Resources(folder, settings, standby)
+    resources = Resources(folder, settings, standby, still if lead_ns is not None else None)
     recorder = LateInstrument(resources.open_tape, observers)
     parts = Parts(
         name,
@@ -301,6 +304,8 @@ class Resources:
         Where the files are; made if it is not there.
     standby
         That has become master; ``None``: this process is the session's first.
+    still
+        Holds the optimizer while a cycle runs; ``None``: nobody does.
 
     Raises
     ------
@@ -308,9 +313,16 @@ class Resources:
         If another process holds the session.
     """
 
-    def __init__(self, folder: Path, settings: SessionSettings, standby: Standby | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: SessionSettings,
+        standby: Standby | None = None,
+        still: Standstill | None = None,
+    ) -> None:
         self.folder = folder
         self._settings = settings
+        self._still = still
         self._new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
         self._new = [
             path
@@ -367,6 +379,8 @@ class Resources:
         threads = {name: os.environ.get(name, "1") for name in pools}  # read before the agent could set them
         self._optimizer = ProcessBus(command, self.journal(), Admission(rules), clock, threads)
         await self._optimizer.start()
+        if self._still is not None:
+            self._still.neighbour = self._optimizer
         tape = str((self.folder / TAPE).resolve())
         given = (self._optimizer, self._settings, instrument, registration, tape, note)
         if not team:

@@ -64,6 +64,8 @@ def test_a_users_own_strategy_lies_beside_the_configuration(tmp_path):
         ('cycle = "fast"\n', "a duration is a number"),
         ("[limits]\nstop_loss = -0.1\n", "stop_loss must be > 0"),
         ("[advice]\nthreshold = 2\n", "threshold must be in"),
+        ('[advice]\nstill_before = "2s"\n', "still_before must be 0 to 1 s, was 2 s"),
+        ("[advice]\nstill_before = true\n", "a duration is a number"),
         ('restart = "maybe"\n', "restart must be"),
         ("", "a paper session needs"),
         ('[venue]\nstate = "nowhere.json"\n', "no paper exchange has its state file at"),
@@ -88,6 +90,13 @@ def test_the_gate_and_the_canary_are_configured_and_real_money_asks_for_every_fi
     assert (advice.canary.cycles, advice.canary.fraction, advice.canary.blind_cycles) == (120, 0.1, 360)
     real = config(tmp_path, 'live = "yes-real-money"\nsymbol = "BTCUSDT"\n').settings.advice
     assert real.gate.require is True
+
+
+@pytest.mark.parametrize(("text", "lead_ns"), [('"5ms"', 5_000_000), ("0", 0), ("false", None), ("0.25", 250_000_000)])
+def test_how_long_before_a_decision_the_optimizer_stands_still_is_a_duration_or_false(tmp_path, text, lead_ns):
+    (tmp_path / "exchange.json").write_text(READY)
+    chosen = config(tmp_path, f'[advice]\nstill_before = {text}\n[venue]\nstate = "exchange.json"\n')
+    assert chosen.settings.advice.still_before_ns == lead_ns
 
 
 @pytest.mark.parametrize(

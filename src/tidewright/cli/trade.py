@@ -88,6 +88,7 @@ _TABLES: Final = {
         "generations",
         "seed",
         "idle",
+        "still_before",
         "nice",
         "cpu_share",
         "memory_mb",
@@ -308,8 +309,10 @@ def _bounds(advice: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(f"advice.idle must be true or false, was {idle!r}")
     nice, memory_mb = _whole(advice, "nice", usual.nice), _whole(advice, "memory_mb", usual.memory_mb)
     cpu_share = _number(advice.get("cpu_share", usual.cpu_share), "advice.cpu_share")
+    before = advice.get("still_before")
+    still_ns = usual.still_before_ns if before is None else None if before is False else parse_duration(before)
     Bounds(nice, cpu_share, memory_mb)  # values out of range are refused before anything is started
-    return {"idle": idle, "nice": nice, "cpu_share": cpu_share, "memory_mb": memory_mb}
+    return {"idle": idle, "still_before_ns": still_ns, "nice": nice, "cpu_share": cpu_share, "memory_mb": memory_mb}
 
 
 def _gate(table: Mapping[str, Any], live: bool) -> Gate:

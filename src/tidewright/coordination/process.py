@@ -10,6 +10,7 @@ from typing import IO, Final
 from tidewright.coordination.admission import Admission, RefusedError
 from tidewright.coordination.journal import Journal
 from tidewright.coordination.messages import MAX_BYTES, Message, encode, validate
+from tidewright.coordination.tether import Rein
 from tidewright.market.clock import Clock
 from tidewright.market.errors import DataError, NotRunningError, TimedOutError
 
@@ -66,6 +67,7 @@ class ProcessBus:
         self._clock = clock
         self._environment = {**os.environ, **(environment or {})}
         self._child: asyncio.subprocess.Process | None = None
+        self._rein: Rein | None = None
         self._errors: asyncio.Task[None] | None = None
         self._last_words = ""
 
@@ -81,6 +83,7 @@ class ProcessBus:
             limit=MAX_BYTES + 2,
             start_new_session=True,  # Ctrl-C in the terminal is for the session, which then ends its child in order
         )
+        self._rein = Rein(self._child.pid)
         assert self._child.stderr is not None
         self._errors = asyncio.create_task(self._drain(self._child.stderr))
         assert self._child.stdin is not None
@@ -90,6 +93,16 @@ class ProcessBus:
     def pid(self) -> int:
         """Process id of the child."""
         return self._running().pid
+
+    def hold(self) -> None:
+        """Stop the child for a moment, with children of its own; only one that is tethered, and once is enough."""
+        if self._rein is not None and self._running().returncode is None:
+            self._rein.hold()
+
+    def release(self) -> None:
+        """Let a child that was stopped go on."""
+        if self._rein is not None and self._running().returncode is None:
+            self._rein.release()
 
     async def send(self, item: Message) -> None:
         """Validate, admit, journal and send; never waits for the child to read.
@@ -153,6 +166,8 @@ class ProcessBus:
     async def close(self, grace_s: float = 5.0) -> int:
         """End the child: close its stdin, wait, then terminate and at last kill it. Returns its exit status."""
         child = self._running()
+        self.release()  # a stopped process hears neither the end of its input nor a polite signal
+        self._rein = None
         if child.stdin is not None:
             child.stdin.close()
         for stop in (child.terminate, child.kill):

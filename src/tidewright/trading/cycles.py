@@ -13,6 +13,7 @@ import orjson
 from tidewright.market.clock import SECOND, ManualClock, WallClock
 from tidewright.market.errors import NotRunningError, TidewrightError, TimedOutError
 from tidewright.market.tasks import end
+from tidewright.trading.standstill import Standstill
 
 _ANSWER_S: Final = 15.0
 
@@ -103,10 +104,15 @@ class ControlCycles:
         Of the control channel, ``ws://host:port/control``.
     symbol
         Whose cursor the barriers carry.
+    still
+        Told of each cycle at real time's pace; where market time waits or runs faster, nobody stands still.
     """
 
-    def __init__(self, url: str, symbol: str, name: str = "session") -> None:
+    def __init__(self, url: str, symbol: str, name: str = "session", still: Standstill | None = None) -> None:
         self._url, self._symbol, self._name = url, symbol, name
+        self._still = still or Standstill()
+        self._period_s = 0.0  # wall seconds from one announcement to the next, at real time's pace
+        self._announced_s: float | None = None
         self._http: aiohttp.ClientSession | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._lockstep = True
@@ -132,6 +138,7 @@ class ControlCycles:
         told = await self._receive("registered", _ANSWER_S)
         pace = told["pace"]
         self._lockstep = not isinstance(pace, int | float)
+        self._period_s = cycle_ns / SECOND if pace == 1.0 else 0.0
         self.clock.set(int(told["market_ns"]))
         return Registration(
             int(told["start_ns"]),
@@ -169,7 +176,8 @@ class ControlCycles:
         """The newest announcement: those that came while we worked are over, and so is what their cursors say."""
         if self._reader is None:
             self._reader = asyncio.create_task(self._read())
-        told = await self._newest.get()
+        with self._still.before(self._wait_s()):
+            told = await self._newest.get()
         while not self._newest.empty():
             told = self._newest.get_nowait()
         if not told:
@@ -177,20 +185,30 @@ class ControlCycles:
         self.clock.set(max(int(told["ts"]), self.clock.market_ns()))
         return Beat(int(told["ts"]), done=bool(told.get("done", False)))
 
+    def _wait_s(self) -> float | None:
+        """Wall seconds until the next announcement is due; ``None``: not known."""
+        if not self._period_s or self._announced_s is None or not self._newest.empty():
+            return None
+        return (self._announced_s - asyncio.get_running_loop().time()) % self._period_s
+
     async def _read(self) -> None:
         try:
             while True:
-                self._newest.put_nowait(await self._receive("barrier", None))
+                told = await self._receive("barrier", None)
+                self._announced_s = asyncio.get_running_loop().time()
+                self._newest.put_nowait(told)
         finally:
             self._newest.put_nowait({})
 
     async def release(self, beat: Beat) -> None:
         """Let market time run to the next barrier."""
+        self._still.end()
         if self._lockstep and not beat.done:
             await self._send({"op": "release", "ts": beat.ts})
 
     async def close(self) -> None:
         """Leave the exchange; its time no longer waits for us."""
+        self._still.end()
         if self._reader is not None:
             await end(self._reader)
         if self._socket is not None and not self._socket.closed:
@@ -228,10 +246,17 @@ class ControlCycles:
 
 
 class WallCycles:
-    """The beat of a live venue: decision times on a grid of wall time."""
+    """The beat of a live venue: decision times on a grid of wall time.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    still
+        Told of each cycle.
+    """
+
+    def __init__(self, still: Standstill | None = None) -> None:
         self.clock = WallClock()
+        self._still = still or Standstill()
         self._start = self._cycle = self._last = 0
 
     async def register(self, cycle_ns: int, start_ns: int | None) -> Registration:
@@ -249,12 +274,16 @@ class WallCycles:
         ts = self._start + ((after - self._start) // self._cycle + 1) * self._cycle
         if now <= self._start and self._last < self._start:
             ts = self._start
-        await asyncio.sleep(max(0, ts - now) / SECOND)
+        wait_s = max(0, ts - now) / SECOND
+        with self._still.before(wait_s):
+            await asyncio.sleep(wait_s)
         self._last = ts
         return Beat(ts)
 
     async def release(self, beat: Beat) -> None:
         """Wall time waits for nobody."""
+        self._still.end()
 
     async def close(self) -> None:
         """Nothing to leave."""
+        self._still.end()

@@ -8,7 +8,7 @@ from typing import Any, Final
 from tidewright.agents.executor.canary import CanaryRules
 from tidewright.agents.executor.proposals import Gate
 from tidewright.coordination.agent_payloads import PATTERNS
-from tidewright.market.clock import HOUR, MINUTE, SECOND
+from tidewright.market.clock import HOUR, MILLISECOND, MINUTE, SECOND
 from tidewright.market.errors import UsageError
 from tidewright.risk.correlation import Watch
 from tidewright.risk.dynamic import Rules
@@ -42,6 +42,9 @@ class AdviceSettings:
         Wall seconds to wait for an answer that is due, in lockstep.
     idle
         With real money: whether the optimizer's process runs only while nothing else wants the core.
+    still_before_ns
+        In real time: how long before each decision its process is stopped, to go on when the cycle is over; ``None``:
+        never (Linux).
     nice, cpu_share, memory_mb
         What it may take: niceness added, share of one core over 0 to 1, most private memory in MiB (0: no bound).
     gate
@@ -59,6 +62,7 @@ class AdviceSettings:
     seed: int = 0
     timeout_s: float = 120.0
     idle: bool = True
+    still_before_ns: int | None = 20 * MILLISECOND
     nice: int = 10
     cpu_share: float = 1.0
     memory_mb: int = 4096
@@ -278,6 +282,8 @@ class SessionSettings:
                 raise UsageError(
                     f"an answer must take effect 1 to {most} cycles after the request, was {advice.answer_cycles}{each}"
                 )
+            if advice.still_before_ns is not None and not 0 <= advice.still_before_ns <= SECOND:
+                raise UsageError(f"still_before must be 0 to 1 s, was {advice.still_before_ns / SECOND:g} s")
             if not 0 <= advice.threshold <= 1:
                 raise UsageError(f"the confidence threshold must be in [0, 1], was {advice.threshold}")
 

@@ -11,6 +11,7 @@ from tidewright.agents.optimizer.bounds import Bounds, Pacer, release
 from tidewright.agents.optimizer.memory import Memory
 from tidewright.coordination.messages import DecisionMessage, Message, OptimizeRequestMessage, message
 from tidewright.coordination.process import ChildChannel
+from tidewright.coordination.tether import tether
 from tidewright.market.errors import DataError, TidewrightError
 
 
@@ -130,6 +131,7 @@ def main() -> None:
         "--agent", action="append", default=[], metavar="NAME", help="one of several that ask, with a memory of its own"
     )
     arguments = parser.parse_args()
+    tether("optimizer")
     channel = ChildChannel.standard()
     try:
         bounds = Bounds(arguments.nice, arguments.cpu_share, arguments.memory_mb, arguments.threads, arguments.idle)

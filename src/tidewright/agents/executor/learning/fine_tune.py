@@ -22,6 +22,7 @@ from tidewright.agents.executor.policy import Policy
 from tidewright.agents.executor.policy_run import run_policy, settings_of, tape_hash
 from tidewright.agents.executor.seat import file_hash
 from tidewright.agents.optimizer.fold import stretch
+from tidewright.coordination.tether import tether
 from tidewright.market.clock import iso
 from tidewright.market.codes import UNIT
 from tidewright.market.errors import DataError, TidewrightError, UsageError
@@ -157,6 +158,7 @@ def _compared(tape: Tape, parent: Policy, made: Policy, trading: TapeSettings) -
 
 def main() -> None:
     """Do the job that is on stdin."""
+    tether("training")  # it is stopped with the optimizer, whose process group it is in
     if hasattr(os, "nice"):
         os.nice(NICE)
     if sys.platform != "win32":
