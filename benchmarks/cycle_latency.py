@@ -3,8 +3,9 @@
 A beat every 100 ms, kept by what keeps a live session's: from the moment it is due until the decision is made and its
 line is written. That holds both what the cycle costs and how late the system lets it begin. The optimizers are the real
 processes, one for each way of bounding it, and wait unless their turn has come; then one is asked again as soon as it
-has answered: far more than a session asks of it. Before each such turn comes one of the same length in which none is
-asked or held, so that other work on the machine disturbs both alike. Intervals resample these pairs of turns.
+has answered: far more than a session asks of it. Beside each such turn, in turn before and after it, is one of the same
+length in which none is asked or held, so that other work on the machine disturbs both alike. Intervals resample these
+pairs of turns.
 """
 
 import argparse
@@ -192,11 +193,13 @@ def measure(
                 optimizer.keep_to(last)
         for number in range(rounds):
             for name, optimizer in beside.items():
-                without = session.beats(seconds, pace)
                 before = optimizer.answers
+                without = session.beats(seconds, pace) if number % 2 == 0 else None
                 with optimizer:
                     time.sleep(0.2)
                     busy = session.beats(seconds, pace, optimizer.rein if MODES[name].held else None)
+                if without is None:
+                    without = session.beats(seconds, pace)
                 row = {
                     "mode": name,
                     "load": os.getloadavg()[0],
