@@ -5,7 +5,6 @@ import math
 import numpy as np
 from numba import int64, njit, uint64
 
-from tidewright.engine.hints import few
 from tidewright.engine.layout import (
     CFG_F_FEE_PRICE,
     CFG_F_LOT,
@@ -63,6 +62,7 @@ from tidewright.engine.layout import (
 )
 from tidewright.engine.prefetch import fetch
 from tidewright.engine.slots import lane_of, release, side_of, state_of
+from tidewright.market.hints import few
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]

@@ -20,6 +20,7 @@ from tidewright.engine.decide import capture_views, decide
 from tidewright.engine.latency import response_at
 from tidewright.engine.layout import (
     ACT_AT,
+    ACTED_MID2,
     B_ARRIVAL,
     BAD_TIME,
     BATCH_HEAD,
@@ -386,4 +387,5 @@ def finish(address: int) -> int:
         state.curve_ts[reg[CURVE_COUNT]] = end
         reg[CURVE_COUNT] += 1
     reg[FINISHED] = 1
+    reg[ACTED_MID2] = 0  # the newest sample may be of the true state, which lanes do not know
     return DONE

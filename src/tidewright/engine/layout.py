@@ -96,6 +96,7 @@ NODES: Final = _R + 85  # nodes that there ever were
 TAKERS: Final = _R + 86  # 1: a lane has sent an order that takes, so messages need more room from now on
 EMPTIED: Final = _R + 87  # nodes in the buffer that lanes have left while they act, see nodes.leave_later
 TAKEN_TOP: Final = _R + 88  # entries of the pool of what was taken that were ever used
+ACTED_MID2: Final = _R + 89  # mid at the newest decision that lanes acted on, 0: at the next one all think anew
 REG_COUNT: Final = _R + 96
 
 # Market states, whose time is shared out.

@@ -110,11 +110,12 @@ class World:
         """Enter into the lanes' cash what the other instruments have gained, quote."""
         units = np.rint(others * UNIT).astype(np.int64)
         self.replay._state.lane[:, at.L_QUOTE_START] = self.job.quote_units + units
+        self.replay._state.reg[at.ACTED_MID2] = 0  # limits look at equity
 
     def observe(self, columns: Mapping[int, float]) -> None:
         """Let the lanes' strategy see prices of other instruments: values by the index of a parameter."""
         for index, value in columns.items():
-            self.replay._state.params[:, index] = value
+            self.replay.parameters[:, index] = value
 
     def finish(self, end: int, replaces: bool) -> Result:
         """The end of the portfolio's span: the true state, sums over the own equity, and the fills."""

@@ -34,6 +34,7 @@ from tidewright.engine.layout import (
 from tidewright.engine.prefetch import fetch
 from tidewright.engine.queues import ahead_after_level, ahead_on_arrival
 from tidewright.engine.slots import state_of
+from tidewright.market.hints import last_marked
 from tidewright.market.ladder import WIDTH
 
 NODE_BITS: Final = (1 << TAIL_COLUMN) - 1
@@ -193,6 +194,11 @@ def next_own(state: State, side: int, index: int) -> int:
     """Best index at or worse than one that has a node; -1: none."""
     base = side * state.reg[WIDTH]
     worst = state.reg[OWN_WORST + side]
+    while index - 7 >= worst:
+        place = last_marked(state.mark, base + index - 7)
+        if place >= 0:
+            return index - 7 + place
+        index -= 8
     while index >= worst:
         if state.mark[base + index] & 1:
             return index

@@ -10,13 +10,13 @@ from numba.np.arrayobj import make_array
 
 @intrinsic  # type: ignore[misc]
 def _fetch(typing_context: Any, array: Any, row: Any, column: Any) -> Any:
-    """Fetch the line in which a column of a row of an array lies."""
+    """Fetch the line in which a column of a row of an array lies; without columns, an element."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         held = make_array(signature.args[0])(context, builder, value=arguments[0])
         word, byte = ir.IntType(64), ir.IntType(8).as_pointer()
         place = builder.ptrtoint(held.data, word)
-        for index, number in enumerate(arguments[1:]):
+        for index, number in enumerate(arguments[1 : 1 + signature.args[0].ndim]):
             place = builder.add(place, builder.mul(number, builder.extract_value(held.strides, index)))
         kind = ir.FunctionType(ir.VoidType(), [byte, ir.IntType(32), ir.IntType(32), ir.IntType(32)])
         function = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)

@@ -8,6 +8,7 @@ from numba import int64, njit, uint64
 from tidewright.engine.arrivals import room_for
 from tidewright.engine.layout import (
     CFG_PARITY,
+    DONE,
     EPOCH,
     F_VOLUME,
     F_WIN,
@@ -25,6 +26,7 @@ from tidewright.engine.layout import (
     Q_AHEAD,
     Q_TRADED,
     QUEUE_UNKNOWN,
+    RESTING,
     State,
 )
 from tidewright.engine.nodes import count_orders, list_nodes, next_own, stands
@@ -125,19 +127,28 @@ def fetch_lanes(state: State, each: int) -> None:
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def touch_room(state: State) -> int:
     """Whether the pools can hold the fills of the touches at a packet end; see ``room_for``."""
-    fills = int64(0)
-    for side in range(2):
-        if state.reg[OWN + side] < 0:
-            continue
-        reach = state.reg[WIDTH] - 1 - state.reg[OWN + side]
-        level = state.reg[BEST + 1 - side]
-        if level < reach:
-            continue
-        orders = count_orders(state, int64(side), state.reg[WIDTH] - 1 - level)
-        while level >= reach:
-            fills += orders
-            level = next_level(Ladder(state.qty, state.reg), int64(1 - side), level - 1)
+    bids, asks = levels_touching(state, int64(0)), levels_touching(state, int64(1))
+    most = (bids + asks) * state.reg[RESTING]
+    if room_for(state, most, most) == DONE:  # most often; to count who rests where takes longer
+        return DONE
+    last = state.reg[WIDTH] - 1
+    fills = bids * count_orders(state, int64(0), last - state.reg[BEST + 1])
+    fills += asks * count_orders(state, int64(1), last - state.reg[BEST])
     return room_for(state, fills, fills)
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def levels_touching(state: State, side: int) -> int:
+    """How many levels of the other side stand at or through the best own order of a side."""
+    if state.reg[OWN + side] < 0:
+        return int64(0)
+    reach = state.reg[WIDTH] - 1 - state.reg[OWN + side]
+    level = state.reg[BEST + 1 - side]
+    count = int64(0)
+    while level >= reach:
+        count += 1
+        level = next_level(Ladder(state.qty, state.reg), int64(1 - side), level - 1)
+    return count
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]

@@ -6,7 +6,6 @@ import numpy as np
 from numba import int64, njit, uint64
 
 from tidewright.engine.arrivals import arrive_or_wait, push
-from tidewright.engine.hints import among_four, few
 from tidewright.engine.layout import (
     CFG_CHECK_BALANCE,
     CFG_MAX_NOTIONAL,
@@ -45,6 +44,7 @@ from tidewright.engine.orders import cancel
 from tidewright.engine.prefetch import fetch
 from tidewright.engine.slots import state_of, whose, write_order
 from tidewright.market.codes import LIMIT, POST_ONLY
+from tidewright.market.hints import among_four, few
 from tidewright.market.ladder import BEST, LOW, PLACED, WIDTH
 
 FETCHED: Final = 8  # orders of a lane and side that are asked for ahead of time
@@ -86,6 +86,19 @@ def fetch_orders(state: State, lane: int) -> None:
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def fetch_targets(state: State, side: int, count: int) -> None:
+    """Fetch what is known of the prices of a side's targets."""
+    price = state.target[2 * side]
+    sign = 1 - 2 * side
+    start = first_price(state, side)
+    for i in range(count):
+        few()
+        position = sign * price[uint64(i)] - start
+        fetch(state.tail, position, 0)
+        fetch(state.qty, position, 0)
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def replace(state: State, lane: int, bids: int, asks: int, arrived: int, at: int) -> None:
     """Send the difference between the targets of a lane and what it believes alive.
 
@@ -115,6 +128,8 @@ def swap(state: State, lane: int, bids: int, asks: int) -> bool:
     """
     reg = state.reg
     row = state.lane[lane]
+    fetch_targets(state, int64(0), bids)
+    fetch_targets(state, int64(1), asks)
     if wanted(state, lane, int64(0), bids) | wanted(state, lane, int64(1), asks) != 0:
         return False
     old = row[L_ALIVE] + row[L_ALIVE + 1]

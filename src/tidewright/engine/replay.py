@@ -139,6 +139,8 @@ class Replay:
         width = rules.window_of(config, rules.MIN_WINDOW)
         self._placed = config.window_ticks > 0
         self._tabled: State | None = None
+        self._read: Columns | None = None  # the rows read last, and as the kernel takes them
+        self._arrays: list[npt.NDArray[Any]] = []
         self._state = memory.new_state(config, cfg, cfg_f, table, width, levels, strategy is not None)
         self._state.lane[:, at.L_BASE_START] = np.asarray(base_units, np.int64)
         self._state.lane[:, at.L_QUOTE_START] = np.asarray(quote_units, np.int64)
@@ -198,6 +200,7 @@ class Replay:
     @property
     def parameters(self) -> F64:
         """The lanes' strategy parameters, (lanes, n): may be written between decisions; ``levels`` may not grow."""
+        self._state.reg[at.ACTED_MID2] = 0
         return self._state.params
 
     @property
@@ -220,10 +223,11 @@ class Replay:
         self._run(_NOTHING, until_ns)
 
     def _run(self, data: Columns, until_ns: int, first: int = 0, stop: bool = False) -> tuple[int, bool]:
-        arrays = [_read_only(column) for column in data]
+        if data is not self._read:
+            self._read, self._arrays = data, [_read_only(column) for column in data]
         row = first
         while True:
-            status, row = kernel.run(self._address(), *arrays, row, until_ns)
+            status, row = kernel.run(self._address(), *self._arrays, row, until_ns)
             if self._rule is not None:
                 self._rule.check()
             if status == at.DONE:
@@ -262,7 +266,8 @@ class Replay:
         """Address of the table of the state's arrays as they are now."""
         if self._tabled is not self._state:
             self._table, self._tabled = reference.table(self._state), self._state
-        return int(self._table.ctypes.data)
+            self._table_at = int(self._table.ctypes.data)
+        return self._table_at
 
     def _choose_window(self, data: Columns) -> None:
         for first in range(0, len(data.ts), LOOK):  # the first price is near the beginning
@@ -510,7 +515,7 @@ class Replay:
         replay.strategy = head["strategy"]
         replay._placed = head["placed"]
         replay._state = state
-        replay._tabled = None
+        replay._tabled = replay._read = None
         replay._rule = None
         if replay.strategy is not None:
             chosen = registry.strategy(replay.strategy)

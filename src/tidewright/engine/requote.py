@@ -3,25 +3,24 @@
 import math
 from typing import Final
 
-import numpy as np
 from numba import int64, njit
 
 from tidewright.engine.accounts import catch_up_knowledge, worth
 from tidewright.engine.layout import (
     ACT_AT,
+    ACTED_MID2,
     B_ARRIVAL,
     B_END,
     B_MERGED,
     BATCH_HEAD,
     BATCH_TAIL,
     CAPTURE_HEAD,
+    CFG_ASK,
     CFG_CURVE,
     CFG_CYCLE,
-    CFG_F_LIMITS,
     CFG_F_LOT,
     CFG_F_TICK,
     CFG_LIMITED,
-    CFG_LOT_UNITS,
     CFG_MIN_NOTIONAL,
     CFG_MIN_QTY,
     CFG_STRATEGY,
@@ -29,25 +28,19 @@ from tidewright.engine.layout import (
     DONE,
     EMPTIED,
     F_DAY,
-    F_KNOWN_VALUE,
     F_NEWEST,
-    F_PEAK,
     F_START,
     GROW_KNOWN,
     KNOWN_ROOM,
-    L_ALIVE,
     L_CUT,
     L_HALTED,
     L_KNOWN,
     L_KNOWN_FIRST,
-    L_LIMITED,
-    L_SENT,
+    L_LEAVING,
     LANES,
     MSG_TAIL,
     NEVER,
     NEW_DAY,
-    O_PRICE,
-    O_QTY,
     PENDING,
     SAMPLES,
     SLOTS,
@@ -60,14 +53,15 @@ from tidewright.engine.layout import (
     V_WHOLE,
     State,
 )
-from tidewright.engine.leaving import forget_sent, leave, note_sent, send_taking
+from tidewright.engine.leaving import send_taking
+from tidewright.engine.limiting import exposure_of, far_from_limits, limit, limit_values
 from tidewright.engine.nodes import drop_emptied
 from tidewright.engine.replacing import fetch_orders, find_room, replace
 from tidewright.engine.sampling import sample
 from tidewright.market.features import PRICE_CHANGE, VARIANCE, imbalance
-from tidewright.risk.gate import DAILY_LOSS, Exposure, Standing, gate, halted, latched, least_position
+from tidewright.risk.gate import DAILY_LOSS, least_position
 from tidewright.risk.limits import LimitValues
-from tidewright.strategies.dispatch import quote
+from tidewright.strategies.dispatch import looks_at_mid_only, quote
 from tidewright.strategies.view import Quotes, View
 
 MANY_EMPTIED: Final = 32  # nodes that are given back together: few jumps, and still in the processor's cache
@@ -119,21 +113,25 @@ def act(state: State, arrived: int) -> None:
         least = least_position(values, mid2, state.cfg[CFG_MIN_QTY], state.cfg[CFG_MIN_NOTIONAL])
     if arrived == 1:
         find_room(state)
+    still = whole and not new_day and is_still(state, mid2, view.volatility, values)
     first = reg[MSG_TAIL]
     lanes = reg[LANES]
     for lane in range(lanes):
-        if lane + 1 < lanes:
+        if lane + 1 < lanes and not (still and knows_nothing_new(state, int64(lane) + 1)):
             fetch_orders(state, int64(lane) + 1)
-        if state.lane[lane, L_KNOWN_FIRST] >= 0:
-            catch_up_knowledge(state, int64(lane), now)
-        equity = worth(state, int64(lane), int64(L_KNOWN), mid2) if mid2 > 0 else state.lane_f[lane, F_START]
+        unmoved = still and knows_nothing_new(state, int64(lane))
+        equity = state.lane_f[lane, F_NEWEST]
+        if not unmoved:
+            if state.lane[lane, L_KNOWN_FIRST] >= 0:
+                catch_up_knowledge(state, int64(lane), now)
+            equity = worth(state, int64(lane), int64(L_KNOWN), mid2) if mid2 > 0 else state.lane_f[lane, F_START]
         sample(state, int64(lane), equity)
         if new_day:
             state.lane_f[lane, F_DAY] = equity
             state.lane[lane, L_HALTED] &= ~DAILY_LOSS
         if curve:
             state.curve[reg[CURVE_COUNT], lane] = equity
-        if whole:
+        if whole and not unmoved:
             bids, asks = ask(state, int64(lane), view, values, least)
             if bids >= 0:
                 replace(state, int64(lane), bids, asks, arrived, at)
@@ -143,6 +141,7 @@ def act(state: State, arrived: int) -> None:
                 drop_emptied(state)
     drop_emptied(state)
     reg[SAMPLES] += 1
+    reg[ACTED_MID2] = mid2 if whole else int64(0)
     if curve:
         state.curve_ts[reg[CURVE_COUNT]] = now
         reg[CURVE_COUNT] += 1
@@ -150,6 +149,30 @@ def act(state: State, arrived: int) -> None:
         send_batch(state, at)
     reg[PENDING] = NEVER
     reg[ACT_AT] = NEVER
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def is_still(state: State, mid2: int, volatility: float, values: LimitValues) -> bool:
+    """Whether a lane that has heard nothing and was not limited wants what it wanted at the decision before.
+
+    Its equity is what it was and its orders are as it wants them: there is nothing to ask and nothing to send. Of the
+    limits only volatility, the rate of orders and the way out could say something else.
+    """
+    cfg = state.cfg
+    if state.reg[ACTED_MID2] != mid2 or cfg[CFG_ASK] == 1 or not looks_at_mid_only(cfg[CFG_STRATEGY]):
+        return False
+    rated = values.orders_per_minute < math.inf
+    quiet = values.flatten <= 0.0 and not rated and not volatility > values.volatility_cutoff
+    return bool(cfg[CFG_LIMITED] == 0 or quiet)
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def knows_nothing_new(state: State, lane: int) -> bool:
+    """Whether a lane has heard nothing since its newest decision, at which no limit cut anything."""
+    row = state.lane[lane]
+    if state.cfg[CFG_LIMITED] == 1 and row[L_CUT] != 0:
+        return False
+    return bool(row[L_KNOWN_FIRST] < 0)
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
@@ -193,98 +216,10 @@ def ask(state: State, lane: int, view: View, values: LimitValues, least: int) ->
     )
     bids, asks = quote(state.cfg[CFG_STRATEGY], seen, state.params[lane], quotes)
     if state.cfg[CFG_LIMITED] == 1:
-        bids, asks = limit(state, lane, seen, values, least, bids, asks)
+        exposure = exposure_of(state, lane, seen, least)
+        if far_from_limits(state, lane, exposure, values, bids, asks):
+            state.lane[lane, L_CUT] = 0
+            state.lane[lane, L_LEAVING] = 0
+        else:
+            bids, asks = limit(state, lane, seen, exposure, values, bids, asks)
     return bids, asks
-
-
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
-def limit_values(state: State) -> LimitValues:
-    """The limits of a run."""
-    f = state.cfg_f
-    i = CFG_F_LIMITS
-    return LimitValues(
-        f[i],
-        f[i + 1],
-        f[i + 2],
-        f[i + 3],
-        f[i + 4],
-        f[i + 5],
-        f[i + 6],
-        f[i + 7],
-        f[i + 8],
-        f[i + 9],
-        f[i + 10],
-        f[i + 11],
-        f[i + 12],
-    )
-
-
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
-def limit(
-    state: State, lane: int, view: View, values: LimitValues, least: int, bids: int, asks: int
-) -> tuple[int, int]:
-    """Cut target quotes down to what the lane's limits allow, by its known state.
-
-    ``least``: the smallest position that counts as one, the same for all lanes.
-    """
-    known = state.lane[lane, L_KNOWN]
-    lot_units = state.cfg[CFG_LOT_UNITS]
-    inventory = (known * lot_units - state.lane[lane, L_KNOWN + 2]) // lot_units
-    entry = 0.0
-    if known != 0:
-        entry = state.lane_f[lane, F_KNOWN_VALUE] / np.float64(abs(known)) * view.tick
-    row = state.lane[lane]
-    sums = state.lane_f[lane]
-    rated = values.orders_per_minute < math.inf
-    if rated:
-        forget_sent(state, lane, view.now_ns)
-    exposure = Exposure(
-        inventory,
-        np.float64(view.mid2) / 2.0 * view.tick,
-        view.lot,
-        sums[F_NEWEST],
-        sums[F_DAY],
-        entry,
-        view.volatility,
-        max(sums[F_PEAK], sums[F_NEWEST]),
-        view.best_bid,
-        view.best_ask,
-        view.tick,
-        row[L_HALTED],
-        row[L_SENT],
-        least,
-    )
-    kept_bids, kept_asks, mask, sent = gate(
-        exposure,
-        values,
-        state.target[0],
-        state.target[1],
-        bids,
-        state.target[2],
-        state.target[3],
-        asks,
-        standing(state, lane, int64(0)),
-        standing(state, lane, int64(1)),
-    )
-    row[L_CUT] = mask
-    row[L_HALTED] |= latched(halted(exposure, values), values)
-    if values.flatten > 0.0:
-        kept_bids, kept_asks, sent = leave(state, lane, view, exposure, values, kept_bids, kept_asks, sent)
-    if rated and sent > 0:
-        note_sent(state, lane, view.now_ns, sent)
-    if mask != 0:
-        row[L_LIMITED] += 1
-    return kept_bids, kept_asks
-
-
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
-def standing(state: State, lane: int, side: int) -> Standing:
-    """The orders of a side that the lane believes alive, their whole quantities, in the buffer behind the targets."""
-    price = state.target[4 + 2 * side]
-    qty = state.target[5 + 2 * side]
-    count = state.lane[lane, L_ALIVE + side]
-    for i in range(count):
-        slot = int64(state.alive[2 * lane + side, i])
-        price[i] = state.order[slot, O_PRICE]
-        qty[i] = state.order[slot, O_QTY]
-    return Standing(price, qty, count)

@@ -56,7 +56,6 @@ def is_quiet(state: State) -> bool:
     reg = state.reg
     return (
         reg[MARKET_STATE] == STATE_WHOLE
-        and state.cfg[CFG_PARITY] == 0
         and state.cfg[CFG_TOUCH_ONLY] == 0
         and state.cfg[CFG_IMPACT] != IMPACT_MEASURED
         and reg[STOP_COUNT] == 0
@@ -257,6 +256,8 @@ def apply_levels(
     mark = state.mark
     low, width = reg[LOW], reg[WIDTH]
     last = width - 1
+    parity = state.cfg[CFG_PARITY] == 1
+    bids, asks = barriers(state, parity)
     i = start
     if not may_go_on(state):
         stop = after_packet(flags, i, stop)
@@ -276,7 +277,7 @@ def apply_levels(
             if offset ^ (-side & last) < reg[BEST + side]:
                 break
         index = offset ^ (-side & last)
-        if index + reg[OWN + 1 - side] >= last:
+        if index + (asks if side == 0 else bids) >= last:
             break
         if index < reg[WORST + side]:
             if index < 0:
@@ -296,10 +297,22 @@ def apply_levels(
                 reg[BEST + side] = index
             elif index == reg[BEST + side]:
                 reg[BEST + side] = next_level(Ladder(book, reg), side, index - 1)
+            if parity:
+                bids, asks = barriers(state, parity)
             if not may_go_on(state):
                 stop = after_packet(flags, i, stop)
         i += 1
     return i, changed
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def barriers(state: State, parity: bool) -> tuple[int, int]:
+    """Index on each side that no row of the other may reach: the best own order's; in parity also the best level's."""
+    reg = state.reg
+    bids, asks = reg[OWN], reg[OWN + 1]
+    if parity:  # a crossing level passes over what it crosses at once
+        bids, asks = max(bids, reg[BEST]), max(asks, reg[BEST + 1])
+    return bids, asks
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from tidewright.market.hints import last_held
 from tidewright.market.tape import I64
 from tidewright.market.zeros import zeros
 
@@ -98,6 +99,13 @@ def next_level(ladder: Ladder, side: int, index: int) -> int:
     """Index of the best level at or worse than an index that holds something; -1: none."""
     base = side * ladder.reg[WIDTH]
     worst = ladder.reg[WORST + side]
+    if index >= worst and ladder.qty[base + index] > 0:  # the next price, where levels are dense
+        return index
+    while index - 7 >= worst:  # fine ticks leave long gaps
+        place = last_held(ladder.qty, base + index - 7)
+        if place >= 0:
+            return index - 7 + place
+        index -= 8
     while index >= worst:
         if ladder.qty[base + index] > 0:
             return index

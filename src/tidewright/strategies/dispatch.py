@@ -29,6 +29,12 @@ CUSTOM: Final = 4095  # stands in a snapshot for a user's strategy, whose addres
 
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+def looks_at_mid_only(strategy: int) -> bool:
+    """Whether a strategy's quotes follow from its parameters, its position and the mid, and from nothing else."""
+    return strategy == 0
+
+
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def quote(strategy: int, view: View, params: F64, quotes: Quotes) -> tuple[int, int]:
     """Write one lane's target quotes.
 

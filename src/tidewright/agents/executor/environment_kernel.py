@@ -21,6 +21,7 @@ from tidewright.engine.layout import (
     L_ALIVE,
     L_HALTED,
     L_KNOWN,
+    L_KNOWN_FIRST,
     LANES,
     NEXT_DECISION,
     O_PRICE,
@@ -185,10 +186,13 @@ def look(
     lot_units = engine.cfg[CFG_LOT_UNITS]
     max_position = engine.params.shape[1] - 1  # a strategy that can be steered has its sizes last
     for lane in range(reg[LANES]):
-        catch_up_knowledge(engine, np.int64(lane), now)
+        if engine.lane[lane, L_KNOWN_FIRST] >= 0:
+            catch_up_knowledge(engine, np.int64(lane), now)
         row = memory[lane]
         position = engine.lane[lane, L_KNOWN]
-        net = (position * lot_units - engine.lane[lane, L_KNOWN + 2]) // lot_units
+        net = position
+        if engine.lane[lane, L_KNOWN + 2] != 0:  # fees in base
+            net = (position * lot_units - engine.lane[lane, L_KNOWN + 2]) // lot_units
         equity = engine.lane_f[lane, F_START]
         if mid2 > 0:
             equity = worth(engine, np.int64(lane), np.int64(L_KNOWN), mid2)

@@ -412,10 +412,6 @@ class TapeEnvironment:
         count = min(cohorts, threads or len(os.sched_getaffinity(0)))
         self._pool = ThreadPoolExecutor(count - 1, "cohort") if count > 1 else None
         self._groups = [list(range(cohorts))[k::count] for k in range(count)]
-        self._observation: F32 = np.zeros((2, lanes, self.settings.observation), np.float32)
-        self._terms: F32 = np.zeros((lanes, len(TERMS)), np.float32)
-        self._ruined: Bool = np.zeros(lanes, np.bool_)
-        self._cut: Bool = np.zeros(lanes, np.bool_)
 
     @property
     def lanes(self) -> int:
@@ -433,14 +429,15 @@ class TapeEnvironment:
             for cohort, draw in zip(self.cohorts, np.random.SeedSequence(seed).spawn(len(self.cohorts)), strict=True):
                 cohort.random = np.random.default_rng(draw)
         count = len(self.cohorts)
+        seen: F32 = np.empty((self._lanes, self.settings.observation), np.float32)
 
         def begin(index: int) -> None:
             cohort = self.cohorts[index]
             cohort.begin(-(-self.settings.decisions * (index + 1) // count))
-            self._observation[:, self._parts[index]] = cohort.observation
+            seen[self._parts[index]] = cohort.observation[0]
 
         self._each(begin)
-        return self._observation[0].copy()
+        return seen
 
     def widen(self, share: float) -> None:
         """Draw coming episodes from the first part of the tapes' places, fees, latencies and queue models.
@@ -457,28 +454,26 @@ class TapeEnvironment:
         """Take a decision of every lane and run to the next one."""
         continuous = np.ascontiguousarray(continuous, np.float32)
         discrete = np.ascontiguousarray(discrete, np.int64)
+        seen: F32 = np.empty((self._lanes, self.settings.observation), np.float32)
+        led_to = np.empty_like(seen)
+        terms: F32 = np.empty((self._lanes, len(TERMS)), np.float32)
+        ruined: Bool = np.empty(self._lanes, np.bool_)
+        cut: Bool = np.empty(self._lanes, np.bool_)
 
         def advance(index: int) -> None:
             cohort, part = self.cohorts[index], self._parts[index]
-            cut = cohort.step(continuous[part], discrete[part])
-            self._cut[part] = cut
-            self._ruined[part] = cohort.ruined
-            self._terms[part] = cohort.terms
-            self._observation[1, part] = cohort.observation[1]
-            if cut:
+            ends = cohort.step(continuous[part], discrete[part])
+            cut[part] = ends
+            ruined[part] = cohort.ruined
+            terms[part] = cohort.terms
+            led_to[part] = cohort.observation[1]
+            if ends:
                 cohort.begin()
-            self._observation[0, part] = cohort.observation[0]
+            seen[part] = cohort.observation[0]
 
         self._each(advance)
-        terms = self._terms.copy()
-        return Step(
-            self._observation[0].copy(),
-            self.settings.reward.of(terms),
-            self._ruined.copy(),
-            self._cut & ~self._ruined,
-            self._observation[1].copy(),
-            {name: terms[:, index] for index, name in enumerate(TERMS)},
-        )
+        parts = {name: terms[:, index] for index, name in enumerate(TERMS)}
+        return Step(seen, self.settings.reward.of(terms), ruined, cut & ~ruined, led_to, parts)
 
     def _each(self, work: Any) -> None:
         """Do something with every cohort, some at once."""
