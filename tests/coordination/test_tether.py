@@ -106,6 +106,23 @@ def test_children_of_the_child_stand_still_with_it() -> None:
         wait_until(lambda: "T" not in (state_of(child.pid), state_of(inner)))
 
 
+def test_children_of_a_stopped_child_go_on_when_its_parent_was_killed() -> None:
+    script = (
+        "import subprocess, sys; from tidewright.coordination.tether import tether; tether('test'); "
+        "inner = subprocess.Popen([sys.executable, '-c', 'import sys; sys.stdin.read()'], stdin=subprocess.PIPE); "
+        "print(inner.pid, flush=True); sys.stdin.read(); inner.stdin.close(); inner.wait()"
+    )
+    code = PARENT.replace("child.stdout.readline()", "inner = int(child.stdout.readline())")
+    code = code.replace("print(child.pid,", "print(child.pid, inner,")
+    command = [sys.executable, "-c", code, sys.executable, "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        outer, inner = (int(word) for word in parent.stdout.readline().split())
+        wait_until(lambda: state_of(outer) == state_of(inner) == "T")
+        parent.send_signal(signal.SIGKILL)
+    wait_until(lambda: state_of(outer) in ("", "Z") and state_of(inner) in ("", "Z"))
+
+
 def test_closing_a_bus_lets_its_child_go_on_so_that_it_ends_in_order(tmp_path: Path) -> None:
     async def run() -> int:
         with Journal(tmp_path / "j", fsync=False) as journal:

@@ -101,7 +101,7 @@ class ProcessBus:
 
     def release(self) -> None:
         """Let a child that was stopped go on."""
-        if self._rein is not None and self._running().returncode is None:
+        if self._rein is not None:  # also where it has ended: its own children may stand still
             self._rein.release()
 
     async def send(self, item: Message) -> None:

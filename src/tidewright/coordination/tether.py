@@ -1,8 +1,8 @@
 """A child that may be stopped for a moment and let go on, and that goes on by itself when its parent dies (Linux).
 
 A stopped process whose parent is killed would stay stopped for ever: it never reads the end of its input. So the child
-first asks the kernel for ``SIGCONT`` at its parent's death, then bears a name that says so, and only one that bears it
-is ever stopped.
+first asks the kernel for ``SIGCONT`` at its parent's death, then bears a name that says so, and only the group of one
+that bears it is ever stopped. A child that goes on by itself lets its own children go on.
 """
 
 import ctypes
@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 _SET_DEATH_SIGNAL: Final = 1  # PR_SET_PDEATHSIG, PR_SET_NAME of <linux/prctl.h>
@@ -32,6 +33,16 @@ def tether(name: str) -> bool:
     """
     if sys.platform != "linux":
         return False
+    parent = os.getppid()
+
+    def go_on(number: int, frame: FrameType | None) -> None:
+        """The kernel lets this process alone go on: the children that were stopped with it shall too."""
+        if os.getppid() != parent:
+            signal.signal(signal.SIGCONT, signal.SIG_DFL)
+            os.killpg(0, signal.SIGCONT)
+
+    if os.getpgrp() == os.getpid():
+        signal.signal(signal.SIGCONT, go_on)
     prctl = ctypes.CDLL(None).prctl
     prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
     if prctl(_SET_DEATH_SIGNAL, signal.SIGCONT, 0, 0, 0) != 0:

@@ -21,6 +21,7 @@ from tidewright.engine.layout import (
     L_ALIVE,
     L_BOUND,
     L_CANCELS,
+    L_JOINED,
     L_KNOWN_FIRST,
     L_ORDERS,
     L_RESTING,
@@ -111,7 +112,7 @@ def replace(state: State, lane: int, bids: int, asks: int, arrived: int, at: int
     """
     if arrived == 1 and swap(state, lane, bids, asks):
         return
-    bids, asks = merge(state, int64(0), bids), merge(state, int64(1), asks)
+    bids, asks = merge(state, lane, int64(0), bids), merge(state, lane, int64(1), asks)
     bids_there, bid_slots = keep_wanted(state, lane, int64(0), bids, arrived, at)
     asks_there, ask_slots = keep_wanted(state, lane, int64(1), asks, arrived, at)
     if bid_slots > 0 or bids_there != (int64(1) << bids) - 1:
@@ -239,8 +240,8 @@ def fit_slots(state: State, lane: int, side: int, held: int, count: int) -> None
 
 
 @njit(cache=True, _nrt=False)  # type: ignore[misc]
-def merge(state: State, side: int, count: int) -> int:
-    """Make several targets on one tick one, at the place of the first, quantities added; how many are left."""
+def merge(state: State, lane: int, side: int, count: int) -> int:
+    """Make a lane's targets on one tick one, at the place of the first, quantities added; how many are left."""
     price = state.target[2 * side]
     qty = state.target[2 * side + 1]
     ordered = int64(1)
@@ -262,6 +263,8 @@ def merge(state: State, side: int, count: int) -> int:
             price[kept] = price[i]
             qty[kept] = qty[i]
             kept += 1
+    if kept < count:
+        state.lane[lane, L_JOINED] = 1
     return kept
 
 

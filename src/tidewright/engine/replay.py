@@ -199,7 +199,10 @@ class Replay:
 
     @property
     def parameters(self) -> F64:
-        """The lanes' strategy parameters, (lanes, n): may be written between decisions; ``levels`` may not grow."""
+        """The lanes' strategy parameters, (lanes, n): may be written between decisions; ``levels`` may not grow.
+
+        Take it anew for each change: that makes lanes think anew which else would not, for nothing else has changed.
+        """
         self._state.reg[at.ACTED_MID2] = 0
         return self._state.params
 

@@ -34,6 +34,7 @@ from tidewright.engine.layout import (
     KNOWN_ROOM,
     L_CUT,
     L_HALTED,
+    L_JOINED,
     L_KNOWN,
     L_KNOWN_FIRST,
     L_LEAVING,
@@ -168,9 +169,12 @@ def is_still(state: State, mid2: int, volatility: float, values: LimitValues) ->
 
 @njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def knows_nothing_new(state: State, lane: int) -> bool:
-    """Whether a lane has heard nothing since its newest decision, at which no limit cut anything."""
+    """Whether a lane has heard nothing since its newest decision, at which no limit cut anything.
+
+    Nor may quotes have met on a tick: strict limits see one order where the strategy wants two, and count it besides.
+    """
     row = state.lane[lane]
-    if state.cfg[CFG_LIMITED] == 1 and row[L_CUT] != 0:
+    if state.cfg[CFG_LIMITED] == 1 and row[L_CUT] | row[L_JOINED] != 0:
         return False
     return bool(row[L_KNOWN_FIRST] < 0)
 
@@ -216,6 +220,7 @@ def ask(state: State, lane: int, view: View, values: LimitValues, least: int) ->
     )
     bids, asks = quote(state.cfg[CFG_STRATEGY], seen, state.params[lane], quotes)
     if state.cfg[CFG_LIMITED] == 1:
+        state.lane[lane, L_JOINED] = 0
         exposure = exposure_of(state, lane, seen, least)
         if far_from_limits(state, lane, exposure, values, bids, asks):
             state.lane[lane, L_CUT] = 0

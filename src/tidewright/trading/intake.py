@@ -140,14 +140,20 @@ class Intake:
         self._stale = False
         self._executions_from = max(self._executions_from, beat.execution_id)
 
-    async def resolve(self, now: int, before: int) -> None:
-        """Ask about orders whose outcome has been unknown since before a time."""
+    async def resolve(self, now: int, before: int, sent_before: int) -> None:
+        """Ask about orders whose outcome has been unknown since before a time.
+
+        ``sent_before``: one that has been unknown only since this time or later may still be on its way, so that the
+        venue does not know it says nothing.
+        """
         names = self._manager.unresolved(before)
         if not names:
             return
         try:
             for name in names:
-                self._manager.resolve(name, await self._venue.order(name), now)
+                found = await self._venue.order(name)
+                if found is not None or self._manager.orders[name].unknown_since < sent_before:
+                    self._manager.resolve(name, found, now)
             await self.fetch_fills(now, self._start_trade)
         except (TimedOutError, VenueError) as error:
             self.errors += 1

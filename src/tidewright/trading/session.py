@@ -340,8 +340,8 @@ class Session:
     async def _cycle(self, beat: Beat, ending: bool) -> None:
         parts = self._parts
         await self._ears.hear(beat)
-        on_its_way_ns = max(self._settings.cycle_ns, round(self._settings.on_its_way_s * SECOND))
-        await self._ears.resolve(beat.ts, beat.ts - on_its_way_ns + 1)  # earlier, "unknown" might mean "not yet there"
+        on_its_way_ns = round(self._settings.on_its_way_s * SECOND)
+        await self._ears.resolve(beat.ts, beat.ts - self._settings.cycle_ns + 1, beat.ts - on_its_way_ns + 1)
         if self._desk is not None:
             await self._check()
         market = self._book.now()
