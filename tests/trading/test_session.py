@@ -132,10 +132,12 @@ def test_an_order_that_may_still_be_on_its_way_is_not_settled_by_the_venue_not_k
 
     stage = Stage(tmp_path, cycles=6, on_release=market, on_its_way_s=45.0)
     stage.venue.swallow.add("tw-s-1")
+    stage.venue.lose_answers.add("tw-s-2")
     session = stage.run()
     assert session.now.stage == "ended"
     states = [orders["tw-s-1"] for orders in seen if "tw-s-1" in orders]
-    assert states[:3] == ["PENDING_NEW", "UNKNOWN", "REJECTED"]  # asked after two cycles, 60 s, and not after one
+    assert states[:3] == ["PENDING_NEW", "UNKNOWN", "REJECTED"]  # believed after two cycles, 60 s, and not after one
+    assert [orders["tw-s-2"] for orders in seen if "tw-s-2" in orders][:2] == ["PENDING_NEW", "NEW"]  # known: at once
 
 
 def test_a_hole_in_the_user_stream_is_filled_by_asking(tmp_path):

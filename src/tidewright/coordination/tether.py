@@ -18,20 +18,22 @@ _SET_NAME: Final = 15
 _MARK: Final = "tw-"
 
 
-def tether(name: str) -> bool:
+def tether(name: str, platform: str = sys.platform) -> bool:
     """Let this process go on when its parent dies, and name it ``tw-NAME`` in lists of processes.
 
     Parameters
     ----------
     name
         At most 12 characters of ASCII.
+    platform
+        As :data:`sys.platform` names the system.
 
     Returns
     -------
     bool
         Whether it is so; not where the system has no such thing.
     """
-    if sys.platform != "linux":
+    if platform != "linux":
         return False
     parent = os.getppid()
 

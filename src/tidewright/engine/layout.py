@@ -243,7 +243,7 @@ L_HALTED: Final = 35  # limits that still halt though the breach may be over
 L_SENT: Final = 36  # new orders in the last 60 s, where they are limited
 L_LEAVING: Final = 37  # decisions in a row at which its position had to go and was not flat
 L_CLEAR: Final = 38  # when it has heard that all its orders are withdrawn, so that it may take
-L_JOINED: Final = 39  # 1: quotes of the newest decision met on a tick, so its orders are fewer, see requote.is_still
+L_JOINED: Final = 39  # 1: quotes of the newest decision met on a tick, so its orders are fewer
 LANE_FIELDS: Final = 40
 
 # -- lanes (float64), quote currency unless said; the first cache line is what every decision touches -----------------

@@ -117,10 +117,13 @@ def act(state: State, arrived: int) -> None:
     still = whole and not new_day and is_still(state, mid2, view.volatility, values)
     first = reg[MSG_TAIL]
     lanes = reg[LANES]
+    next_unmoved = still and knows_nothing_new(state, int64(0))
     for lane in range(lanes):
-        if lane + 1 < lanes and not (still and knows_nothing_new(state, int64(lane) + 1)):
-            fetch_orders(state, int64(lane) + 1)
-        unmoved = still and knows_nothing_new(state, int64(lane))
+        unmoved = next_unmoved
+        if lane + 1 < lanes:
+            next_unmoved = still and knows_nothing_new(state, int64(lane) + 1)
+            if not next_unmoved:
+                fetch_orders(state, int64(lane) + 1)
         equity = state.lane_f[lane, F_NEWEST]
         if not unmoved:
             if state.lane[lane, L_KNOWN_FIRST] >= 0:
