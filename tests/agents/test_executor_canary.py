@@ -31,7 +31,8 @@ def rollout(**rules) -> Rollout:
 
 
 def seen(number: int, differences, cycles: int = 60, name: str = "p-1") -> Comparison:
-    return Comparison(name, START + number * cycles * CYCLE, cycles, differences)
+    until = START + number * cycles * CYCLE
+    return Comparison(name, until - cycles * CYCLE, until, cycles, differences)
 
 
 def accepted(**rules) -> Rollout:
@@ -112,6 +113,15 @@ def test_a_canarys_quantity_is_one_the_venue_accepts_and_never_more_than_the_ful
     assert found.trading(INSTRUMENT, mid)["base_quantity"] == pytest.approx(expected, rel=1e-12)
 
 
+def test_of_two_comparisons_that_overlap_only_the_first_counts():
+    tried = accepted(cycles=150)
+    assert tried.note(seen(1, (1.0,)))
+    late_twin = Comparison("p-1", START, START + 120 * CYCLE, 120, (1.0, 2.0))
+    assert not tried.note(late_twin), "asked for before the first had come"
+    assert tried.note(seen(2, (2.0,)))
+    assert tried.evidence()["difference"] == 3.0
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     st.lists(
@@ -133,8 +143,10 @@ def test_the_journal_alone_gives_the_same_state_after_a_kill(events):
             step = live.accept(now, f"p-{number}", {**NEW, "levels": float(1 + content)}, now, 1.0)
             journal.append(("decision", now, step.data()))
         else:
-            told = {"proposal_id": live.proposal_id, "until_ns": now, "cycles": 60, "differences": content}
-            step = live.observe(Comparison(live.proposal_id, now, 60, content), now)
+            since = now - 60 * CYCLE
+            told = {"proposal_id": live.proposal_id, "from_ns": since, "until_ns": now}
+            told |= {"cycles": 60, "differences": content}
+            step = live.observe(Comparison(live.proposal_id, since, now, 60, content), now)
             if step is not None:
                 journal.append(("decision", now, step.data()))
             journal.append(("answer", now, {"shadow": told}))

@@ -25,8 +25,9 @@ class Tried:
         self.told: list[Comparison] = []
 
     def hear(self, differences, wait: str = "") -> str:
-        self.now += len(differences) * BLOCK * CYCLE
-        seen = Comparison("c-1", self.now, len(differences) * BLOCK, tuple(float(value) for value in differences))
+        since, self.now = self.now, self.now + len(differences) * BLOCK * CYCLE
+        told = tuple(float(value) for value in differences)
+        seen = Comparison("c-1", since, self.now, len(differences) * BLOCK, told)
         self.told.append(seen)
         step = self.challenge.observe(seen, self.now, wait)
         if step is not None:
@@ -96,7 +97,9 @@ def test_a_stretch_counts_once_and_that_of_another_challenge_not_at_all():
     tried = Tried()
     tried.hear([1.0, 2.0])
     assert not tried.challenge.note(tried.told[0])
-    assert not tried.challenge.note(Comparison("c-2", tried.now + CYCLE, 10, (5.0,)))
+    assert not tried.challenge.note(Comparison("c-2", tried.now, tried.now + CYCLE, 10, (5.0,)))
+    overlapping = Comparison("c-1", tried.now - CYCLE, tried.now + CYCLE, 2, (5.0,))
+    assert not tried.challenge.note(overlapping), "asked for before a late answer had told of its beginning"
     assert tried.challenge.total == 3.0
 
 
@@ -116,8 +119,8 @@ def test_a_restart_from_the_journal_comes_to_the_same_state():
     events = [(step.at_ns, 1, step) for step in tried.steps] + [(seen.until_ns, 0, seen) for seen in tried.told]
     for _, _, event in sorted(events, key=lambda one: one[:2]):
         if isinstance(event, Comparison):
-            data = {"challenge": {"challenge_id": "c-1", "until_ns": event.until_ns, "cycles": event.cycles}}
-            data["challenge"]["differences"] = list(event.differences)
+            data = {"challenge": {"challenge_id": "c-1", "from_ns": event.from_ns, "until_ns": event.until_ns}}
+            data["challenge"] |= {"cycles": event.cycles, "differences": list(event.differences)}
             seen = comparison_of(data)
             assert seen == event
             again.note(seen)

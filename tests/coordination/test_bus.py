@@ -15,7 +15,7 @@ from tidewright.coordination.admission import Admission, RefusedError, Rules
 from tidewright.coordination.bus import Bus
 from tidewright.coordination.journal import Journal, read
 from tidewright.coordination.messages import Message, ParameterUpdateMessage, message, validate
-from tidewright.coordination.process import ProcessBus
+from tidewright.coordination.process import Delivery, ProcessBus
 from tidewright.market.clock import MINUTE, SECOND, ManualClock
 from tidewright.market.errors import DataError, NotFoundError, NotRunningError, TimedOutError
 
@@ -134,6 +134,22 @@ def test_a_child_is_checked_line_by_line_and_its_death_is_told(tmp_path: Path) -
     assert "status 3" in told[5] and "stray output" in told[5]
     events = [entry.event for entry in read(tmp_path / "j")]
     assert events == ["sent"] + ["refused"] * 2 + ["received"] + ["refused"] * 2
+
+
+def test_of_a_message_that_comes_too_late_it_is_told_what_it_answers(tmp_path: Path) -> None:
+    late = {**PROPOSAL, "source_agent": "advisor", "timestamp": "2025-06-15T14:06:40Z"}
+    late["data"] = {**late["data"], "in_reply_to": "epoch-1"}
+
+    async def run() -> Delivery:
+        with Journal(tmp_path / "j", fsync=False) as journal:
+            command = [sys.executable, "-c", ECHO, json.dumps([late])]
+            async with ProcessBus(command, journal, Admission(RULES), ManualClock(NOW)) as bus:
+                await bus.send(message("optimize_request", NOW, "executor", "advisor", REQUEST))
+                return await bus.receive(20.0)
+
+    delivery = asyncio.run(run())
+    assert "at most 600 s old" in delivery.refused
+    assert (delivery.message, delivery.in_reply_to) == (None, "epoch-1")
 
 
 def test_a_child_that_died_is_called_by_its_module(tmp_path: Path) -> None:

@@ -159,6 +159,106 @@ def test_what_was_given_up_and_may_be_unread_is_not_followed_by_another_request(
     asyncio.run(scenario())
 
 
+async def lost_desk() -> Desk:
+    """The first request was given up an epoch after its answer was due, in cycle 70, and lost an epoch later."""
+    desk = Desk(timeout_s=0.0)
+    await desk.ask()
+    for cycle in (70, 129):
+        assert await desk.answer(cycle, wait=False) is None
+    assert desk.advice.awaiting and not desk.advice.due(START + 129 * CYCLE, START)
+    await desk.answer(130, wait=False)
+    return desk
+
+
+def test_a_request_that_is_never_answered_counts_as_lost_and_the_next_is_sent():
+    async def scenario():
+        desk = await lost_desk()
+        assert not desk.advice.awaiting
+        assert desk.advice.due(START + 130 * CYCLE, START)
+        assert [note["why"] for note in desk.notes[-2:]] == [
+            f"no answer to epoch-{START} in time: it is left alone",
+            f"epoch-{START} counts as lost: the next request is sent",
+        ]
+        assert desk.notes[-1]["verdict"] == "error"
+        later = START + 130 * CYCLE
+        await desk.ask(later)
+        desk.propose(in_reply_to=f"epoch-{later}")
+        verdict = await desk.answer(140)
+        assert verdict is not None and verdict.accepted
+
+    asyncio.run(scenario())
+
+
+def test_where_market_time_runs_fast_a_request_is_lost_by_the_wall():
+    async def scenario():
+        desk = Desk(timeout_s=0.2)
+        await desk.ask()
+        await desk.answer(10)
+        await desk.answer(5000)
+        assert desk.advice.awaiting, "weeks of market in no time"
+        await asyncio.sleep(0.25)
+        await desk.answer(5001)
+        assert not desk.advice.awaiting
+
+    asyncio.run(scenario())
+
+
+def test_a_late_answer_to_a_lost_request_is_not_taken_for_one_to_the_next():
+    async def scenario():
+        desk = await lost_desk()
+        later = START + 130 * CYCLE
+        await desk.ask(later)
+        desk.propose()
+        verdict = await desk.answer(140)
+        assert verdict.reasons == (f"stale: it answers request epoch-{START}, epoch-{later} is open",)
+        refused = "parameter_update may be at most 1800 s old, was 4200 s"
+        desk.line.answers.put_nowait(Delivery(None, refused, f"epoch-{START}"))  # as the line refuses what is too old
+        await desk.answer(141)
+        assert (desk.notes[-1]["verdict"], desk.advice.awaiting) == ("invalid", True)
+        desk.propose(in_reply_to=f"epoch-{later}", proposal_id="p-2")
+        verdict = await desk.answer(142)
+        assert verdict is not None and verdict.accepted
+
+    asyncio.run(scenario())
+
+
+def test_what_does_not_say_which_request_it_answers_belongs_to_the_oldest():
+    async def scenario():
+        desk = await lost_desk()
+        later = START + 130 * CYCLE
+        await desk.ask(later)
+        desk.propose(in_reply_to=None)
+        verdict = await desk.answer(140)
+        assert verdict.reasons == (
+            f"stale: it does not say what it answers, and epoch-{START} was not answered before",
+        )
+        desk.propose(in_reply_to=None, proposal_id="p-2")
+        verdict = await desk.answer(141)
+        assert verdict is not None and verdict.accepted, "now it can only be the newest"
+
+    asyncio.run(scenario())
+
+
+def test_the_more_requests_are_lost_the_longer_the_next_is_waited_for():
+    async def scenario():
+        desk = await lost_desk()
+        await desk.ask(START + 130 * CYCLE)
+        for cycle in (200, 260, 319):  # given up at 200, lost two epochs later
+            await desk.answer(cycle, wait=False)
+            assert desk.advice.awaiting
+        await desk.answer(320, wait=False)
+        assert not desk.advice.awaiting
+        await desk.ask(START + 320 * CYCLE)
+        desk.propose(in_reply_to=f"epoch-{START + 320 * CYCLE}")  # answers come in order: nothing older will come
+        assert (await desk.answer(330)).accepted
+        await desk.ask(START + 400 * CYCLE)
+        await desk.answer(470, wait=False)
+        await desk.answer(530, wait=False)
+        assert not desk.advice.awaiting, "as patient as at first"
+
+    asyncio.run(scenario())
+
+
 def test_a_decision_that_could_not_be_told_leaves_the_open_request_open():
     async def scenario():
         desk = await accepted_desk()

@@ -28,10 +28,13 @@ class Delivery:
         The admitted message, ``None`` when refused.
     refused
         Why not; empty when admitted.
+    in_reply_to
+        What a refused one says it answers; empty: nothing, or it is no message.
     """
 
     message: Message | None
     refused: str = ""
+    in_reply_to: str = ""
 
 
 class ProcessBus:
@@ -203,7 +206,8 @@ class ProcessBus:
 
     def _refuse(self, item: Message | str, reason: str) -> Delivery:
         self._journal.append("refused", self._clock.market_ns(), item, reason)
-        return Delivery(None, reason)
+        reply = "" if isinstance(item, str) else getattr(item.data, "in_reply_to", None)
+        return Delivery(None, reason, reply or "")
 
     def _running(self) -> asyncio.subprocess.Process:
         if self._child is None:

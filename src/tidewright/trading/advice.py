@@ -157,8 +157,31 @@ class Before:
     asked: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class Request:
+    """A request that is not answered yet, the newest.
+
+    Attributes
+    ----------
+    due_ns
+        Market time at which its answer takes effect.
+    given_up
+        Market time, and monotonic seconds, at which it was no longer waited for; ``None``: it still is.
+    """
+
+    name: str
+    due_ns: int
+    given_up: tuple[int, float] | None = None
+
+
 class Advice:
     """Asks, waits, judges.
+
+    One request is open at a time, and one that is given up stays open: it may not even have been read. It counts as
+    lost an epoch of market time and ``timeout_s`` by the wall later, whichever is longer, and twice as long for each
+    one before it that was lost and never answered, so that an optimizer that is only slow is not buried in requests.
+    Then the next is sent. Answers come in the order of requests: one to a lost request is known by the name it gives
+    and never taken for one to the newest, and one to the newest settles all before it.
 
     Parameters
     ----------
@@ -196,8 +219,8 @@ class Advice:
         self._instrument, self._registration, self._tape, self._note = instrument, registration, tape, note
         self.name = name
         self._inbox = inbox or Inbox(line)
-        self._awaited, self._due_ns = "", 0
-        self._owed = ""  # a request that was given up and not answered yet: it may not even have been read
+        self._open: Request | None = None
+        self._lost: list[str] = []  # names, oldest first; their answers may still come
         self._asked_ns: int | None = None
         self.proposals = self.accepted = self.refused = self.errors = 0
         self._waiting_since: float | None = None
@@ -212,8 +235,8 @@ class Advice:
 
     @property
     def awaiting(self) -> bool:
-        """Whether a request is not answered yet: the next one waits for that, also where its answer comes too late."""
-        return bool(self._awaited or self._owed) and not self.gone
+        """Whether a request is neither answered nor lost, also where it was given up: the next one waits for that."""
+        return self._open is not None and not self.gone
 
     @property
     def waiting_s(self) -> float:
@@ -319,8 +342,9 @@ class Advice:
         except (DataError, RefusedError, NotRunningError) as error:
             self._failed(now_ns, str(error), gone=isinstance(error, NotRunningError))
             return
-        self._awaited = request_id
-        self._due_ns = now_ns + advice.answer_cycles * self._settings.cycle_ns
+        if self._open is not None:
+            self._lost.append(self._open.name)
+        self._open = Request(request_id, now_ns + advice.answer_cycles * self._settings.cycle_ns)
 
     def _watched(self, now_ns: int, executor: Tuned) -> dict[str, Any]:
         """What the request says of the parameters in use: those that are watched, and what traded since the last."""
@@ -343,9 +367,10 @@ class Advice:
             In lockstep: wait for an answer that is due, so that results do not depend on machine load. Otherwise an
             answer that is not there yet is looked for again at the next decision.
         """
-        if not self.awaiting or now_ns < self._due_ns:
+        request = self._open
+        if request is None or self.gone or now_ns < request.due_ns:
             return None
-        wait = wait and bool(self._awaited)
+        wait = wait and request.given_up is None
         self._waiting_since = time.monotonic()
         try:
             delivery = await self._inbox.next(self._advice.timeout_s if wait else 0.0)
@@ -355,27 +380,53 @@ class Advice:
         finally:
             self._waiting_since = None
         if delivery is None:
-            late_ns = now_ns - self._due_ns
-            if self._awaited and (wait or late_ns >= self._advice.epoch_ns):
-                self._owed, self._awaited = self._awaited, ""
-                self._failed(now_ns, str(TimedOutError(f"no answer to {self._owed} in time: it is left alone")))
+            self._overdue(now_ns, request, waited=wait)
             return None
-        self._owed = ""
         if delivery.message is None:
+            self._settle(delivery.in_reply_to or None)
             self.proposals += 1
             self.refused += 1
             self.latest = Latest(f"refused: {delivery.refused}", False)
             self._note(ts=now_ns, direction="in", message_type="", body="", verdict="invalid", why=delivery.refused)
-            self._awaited = ""
             return None
         return await self._judge(now_ns, delivery.message, executor, ledger, mid2)
 
+    def _overdue(self, now_ns: int, request: Request, *, waited: bool) -> None:
+        """Give up a request whose answer is late, or count it as lost when that was long ago."""
+        advice = self._advice
+        if request.given_up is None:
+            if waited or now_ns - request.due_ns >= advice.epoch_ns:
+                request.given_up = (now_ns, time.monotonic())
+                self._failed(now_ns, str(TimedOutError(f"no answer to {request.name} in time: it is left alone")))
+            return
+        since_ns, since_s = request.given_up
+        patience = 2 ** len(self._lost)
+        elapsed_s = time.monotonic() - since_s
+        if now_ns - since_ns >= patience * advice.epoch_ns and elapsed_s >= patience * advice.timeout_s:
+            self._open = None
+            self._lost.append(request.name)
+            self._failed(now_ns, str(TimedOutError(f"{request.name} counts as lost: the next request is sent")))
+
+    def _settle(self, reply: str | None) -> None:
+        """Take note of what is answered; what does not say what it answers belongs to the oldest that is not."""
+        if reply is None and self._lost:
+            reply = self._lost[0]
+        if reply in self._lost:
+            del self._lost[: self._lost.index(reply) + 1]
+        elif self._open is not None and reply in (None, self._open.name):
+            self._open = None
+            self._lost.clear()
+
     async def _judge(self, now_ns: int, item: Message, executor: Tuned, ledger: Ledger, mid2: int) -> Verdict | None:
+        reply, request = getattr(item.data, "in_reply_to", None), self._open
         if item.target_agent != self.name:  # the late answer to a request of somebody else
             self._journal(now_ns, "in", item, "refused", f"stale: it is for {item.target_agent}, {self.name} has asked")
-            if getattr(item.data, "in_reply_to", None) == self._awaited:  # ours, wrongly addressed: no other will come
-                self._awaited = ""
+            if reply is not None:  # ours, wrongly addressed: no other will come
+                self._settle(reply)
             return None
+        awaited = request.name if request is not None and request.given_up is None else "nothing"
+        earlier = self._lost[0] if self._lost and reply is None else ""
+        self._settle(reply)
         stepped = await self._compare(now_ns, item, executor)
         if self.chair is not None:
             self.chair.heard(now_ns, item, self.staged(executor).held)
@@ -385,8 +436,6 @@ class Advice:
             self.errors += error
             self.latest = Latest(f"{item.data.state}: {item.data.reason}")
             self._journal(now_ns, "in", item, "error" if error else "", item.data.reason)
-            if item.data.in_reply_to in (None, self._awaited):
-                self._awaited = ""
             return None
         if not isinstance(item, ParameterUpdateMessage):
             self._journal(now_ns, "in", item, "refused", "an executor does not act on it")
@@ -402,9 +451,9 @@ class Advice:
             equity,
             mid,
             self._advice.threshold,
-            self._awaited or "nothing",
+            awaited,
             self._advice.gate,
-            "it was judged against parameters that have just been rolled back" if back else self._held(rollout),
+            self._held(rollout, back=back, earlier=earlier),
         )
         judged = verdict = judge(item.data, standing)
         if verdict.accepted and self.council is not None:
@@ -418,8 +467,6 @@ class Advice:
         word = "accepted" if verdict.accepted else "refused"
         self.latest = Latest(f"{word}: {'; '.join(verdict.reasons)}", verdict.accepted)
         self._journal(now_ns, "in", item, word, "; ".join(verdict.reasons))
-        if item.data.in_reply_to in (None, self._awaited):
-            self._awaited = ""
         name = item.data.proposal_id or item.data.in_reply_to or f"proposal-{now_ns}"
         told: dict[str, Any] = {
             "confidence_score": item.data.confidence_score,
@@ -435,7 +482,11 @@ class Advice:
             await self._tell(now_ns, {**data, **told}, "refused", item.source_agent)
         return verdict
 
-    def _held(self, rollout: Rollout) -> str:
+    def _held(self, rollout: Rollout, *, back: bool = False, earlier: str = "") -> str:
+        if earlier:
+            return f"stale: it does not say what it answers, and {earlier} was not answered before"
+        if back:
+            return "it was judged against parameters that have just been rolled back"
         return rollout.held or (self.chair.held if self.chair is not None else "")
 
     def take(self, now_ns: int, name: str, params: Mapping[str, float], why: str, executor: Tuned) -> None:

@@ -103,9 +103,9 @@ def _steps(
     difference, found = increments[:, 0] - increments[:, 1], []
     for first in range(0, len(difference), TOLD):
         part = difference[first : first + TOLD]
-        now = window.start_ns + (first + len(part)) * cycle_ns
+        since, now = (window.start_ns + count * cycle_ns for count in (first, first + len(part)))
         sums = block_sums(part, rollout.rules.block).tolist()
-        if rollout.observe(Comparison(rollout.proposal_id, now, len(part), sums), now) is not None:
+        if rollout.observe(Comparison(rollout.proposal_id, since, now, len(part), sums), now) is not None:
             found.append((now, rollout.trading(instrument, mid)))
         if rollout.stage == STEADY:
             break

@@ -69,8 +69,8 @@ class Comparison:
     ----------
     proposal_id
         The accepted proposal the new lane belongs to.
-    until_ns
-        End of the stretch, market time.
+    from_ns, until_ns
+        The stretch, market time.
     cycles
         Decisions in it.
     differences
@@ -78,9 +78,17 @@ class Comparison:
     """
 
     proposal_id: str
+    from_ns: int
     until_ns: int
     cycles: int
     differences: Sequence[float]
+
+    def follows(self, seen_ns: int) -> bool:
+        """Whether nothing of it is older than what was seen, so that no cycle counts twice, and something is newer.
+
+        Two requests may ask for the same stretch: the second is sent before a late answer to the first has come.
+        """
+        return self.from_ns >= seen_ns and self.until_ns > seen_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +181,8 @@ class Rollout:
         return step
 
     def note(self, seen: Comparison) -> bool:
-        """Take in a comparison; one of another proposal or of a stretch that was seen is ignored, and False."""
-        if self.stage == STEADY or seen.proposal_id != self.proposal_id or seen.until_ns <= self._seen_ns:
+        """Take in a comparison; one of another proposal, or with a stretch that was seen, is ignored, and False."""
+        if self.stage == STEADY or seen.proposal_id != self.proposal_id or not seen.follows(self._seen_ns):
             return False
         self._seen_ns = seen.until_ns
         self._cycles += seen.cycles
@@ -366,5 +374,9 @@ def comparison_of(data: Mapping[str, Any]) -> Comparison | None:
     if not isinstance(found, Mapping) or "differences" not in found:
         return None
     return Comparison(
-        str(found["proposal_id"]), int(found["until_ns"]), int(found["cycles"]), tuple(found["differences"])
+        str(found["proposal_id"]),
+        int(found["from_ns"]),
+        int(found["until_ns"]),
+        int(found["cycles"]),
+        tuple(found["differences"]),
     )

@@ -107,7 +107,13 @@ def comparison_of(data: Mapping[str, Any]) -> Comparison | None:
     told = data.get("challenge")
     if not isinstance(told, Mapping) or "differences" not in told:
         return None
-    return Comparison(str(told["challenge_id"]), int(told["until_ns"]), int(told["cycles"]), tuple(told["differences"]))
+    return Comparison(
+        str(told["challenge_id"]),
+        int(told["from_ns"]),
+        int(told["until_ns"]),
+        int(told["cycles"]),
+        tuple(told["differences"]),
+    )
 
 
 class Challenge:
@@ -162,8 +168,8 @@ class Challenge:
         return step
 
     def note(self, seen: Comparison) -> bool:
-        """Take in a comparison; one of another challenge or of a stretch that was seen is ignored, and False."""
-        if self.stage not in OPEN or seen.proposal_id != self.challenge_id or seen.until_ns <= self._seen_ns:
+        """Take in a comparison; one of another challenge, or with a stretch that was seen, is ignored, and False."""
+        if self.stage not in OPEN or seen.proposal_id != self.challenge_id or not seen.follows(self._seen_ns):
             return False
         self._seen_ns = seen.until_ns
         self._cycles += seen.cycles
