@@ -56,16 +56,17 @@ class FakeFeed:
 
 
 class FakeCycles:
-    """A lockstep beat of a given length; ``on_release(k)`` is what the market does in cycle k."""
+    """A beat of a given length, in lockstep or as fast as it goes; ``on_release(k)`` is what happens in cycle k."""
 
-    def __init__(self, cycles: int, on_release=lambda number: None) -> None:
+    def __init__(self, cycles: int, on_release=lambda number: None, pace: float | None = None) -> None:
+        self._pace = pace
         self.clock = ManualClock(START)
         self.released: list[int] = []
         self._cycles, self._on_release = cycles, on_release
         self._at = 0
 
     async def register(self, cycle_ns: int, start_ns: int | None) -> Registration:
-        return Registration(START, START + self._cycles * CYCLE, None, 50_000_000, 50_000_000, 0)
+        return Registration(START, START + self._cycles * CYCLE, self._pace, 50_000_000, 50_000_000, 0)
 
     async def next(self) -> Beat:
         ts = START + self._at * CYCLE
@@ -85,8 +86,8 @@ class Stage:
     """A session with its fakes."""
 
     def __init__(self, folder: Path, cycles: int = 10, on_release=lambda stage, number: None, **settings) -> None:
-        self.venue, self.feed = FakeVenue(), FakeFeed()
-        self.cycles = FakeCycles(cycles, lambda number: on_release(self, number))
+        self.venue, self.feed = settings.pop("venue", None) or FakeVenue(), FakeFeed()
+        self.cycles = FakeCycles(cycles, lambda number: on_release(self, number), settings.pop("pace", None))
         self.database = Database(folder / "session.db")
         self.seen: list[tuple[str, int, int]] = []
         options = {

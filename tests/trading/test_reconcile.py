@@ -42,7 +42,7 @@ def trade(venue: FakeVenue, database: Database, *quotes: Quote, send: bool = Tru
 
 def restart(venue: FakeVenue, database: Database, **options):
     manager = restore(database, "s", Ledger(INSTRUMENT, START))
-    return manager, asyncio.run(reconcile(venue, database, manager, 2, -1, **options))
+    return manager, asyncio.run(reconcile(venue, database, manager, 2, -1, **{"on_its_way_s": 0.0, **options}))
 
 
 def test_orders_sent_before_a_crash_are_adopted_and_their_fills_booked(venue, database):
@@ -57,6 +57,28 @@ def test_orders_sent_before_a_crash_are_adopted_and_their_fills_booked(venue, da
     again, second = restart(venue, database)
     assert second.missing_fills == []
     assert again.ledger.state == manager.ledger.state
+
+
+class SlowWay(FakeVenue):
+    """What the process before sent in its last moment arrives while the next one asks."""
+
+    def __init__(self, seconds: float, late: OrderRequest) -> None:
+        super().__init__()
+        self._seconds, self._late = seconds, late
+
+    async def order(self, client_order_id):
+        if self._late is not None:
+            asyncio.get_running_loop().call_later(self._seconds, self._place, self._late)
+            self._late = None
+        return await super().order(client_order_id)
+
+
+def test_an_order_still_on_its_way_when_the_process_died_is_found_and_adopted(database):
+    venue = SlowWay(0.05, OrderRequest("tw-s-1", BUY, BID, 100))
+    trade(venue, database, Quote(BUY, BID, 100), send=False)
+    manager, result = restart(venue, database, on_its_way_s=0.2)
+    assert (result.adopted, result.never_sent) == (["tw-s-1"], [])
+    assert str(manager.orders["tw-s-1"].state) == "NEW"
 
 
 def test_orders_written_but_never_sent_are_closed_and_numbers_go_on(venue, database):

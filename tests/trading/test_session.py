@@ -1,5 +1,6 @@
 import asyncio
 import json
+import time
 
 import numpy as np
 import pytest
@@ -123,21 +124,70 @@ def test_a_lost_answer_is_asked_about_and_the_books_balance(tmp_path):
     assert states["tw-s-5"] == "CANCELED"
 
 
-def test_an_order_that_may_still_be_on_its_way_is_not_settled_by_the_venue_not_knowing_it(tmp_path):
+def states_of(stage, name):
+    return [row["state"] for row in stage.database.rows(schema.orders, "s") if row["client_order_id"] == name]
+
+
+class SlowWay(FakeVenue):
+    """What is sent first arrives only after some seconds by the wall, and is not answered."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+
+    async def submit(self, cancels, orders):
+        if self.sent:
+            return await super().submit(cancels, orders)
+        self.sent.append("slowly")
+        for request in orders:
+            asyncio.get_running_loop().call_later(self._seconds, self._place, request)
+        return [Answer(order.client_order_id, Outcome.UNKNOWN, reason="time-out") for order in orders]
+
+
+@pytest.mark.parametrize("pace", [None, 1.0, 60.0])
+def test_an_order_that_arrives_late_is_not_settled_before_whatever_the_pace(tmp_path, pace):
+    def market(stage, number):
+        stage.feed.quote(stage.at(number) - 1, 5_999_000, 6_001_000)
+        if pace is not None:
+            time.sleep(0.02)
+
+    stage = Stage(tmp_path, cycles=16, on_release=market, on_its_way_s=0.25, venue=SlowWay(0.1), pace=pace)
+    session = stage.run()
+    assert session.now.stage == "ended"
+    assert states_of(stage, "tw-s-1") == ["CANCELED"], "it was found, and cancelled at the end"
+    assert asyncio.run(stage.venue.open_orders()) == []
+
+
+def test_in_lockstep_the_market_waits_until_an_order_can_have_been_lost(tmp_path):
     seen = []
 
     def market(stage, number):
         stage.feed.quote(stage.at(number) - 1, 5_999_000, 6_001_000)
-        seen.append({row["client_order_id"]: row["state"] for row in stage.database.rows(schema.orders, "s")})
+        seen.append((time.monotonic(), *states_of(stage, "tw-s-1"), *states_of(stage, "tw-s-2")))
 
-    stage = Stage(tmp_path, cycles=6, on_release=market, on_its_way_s=45.0)
+    stage = Stage(tmp_path, cycles=6, on_release=market, on_its_way_s=0.3)
     stage.venue.swallow.add("tw-s-1")
     stage.venue.lose_answers.add("tw-s-2")
-    session = stage.run()
-    assert session.now.stage == "ended"
-    states = [orders["tw-s-1"] for orders in seen if "tw-s-1" in orders]
-    assert states[:3] == ["PENDING_NEW", "UNKNOWN", "REJECTED"]  # believed after two cycles, 60 s, and not after one
-    assert [orders["tw-s-2"] for orders in seen if "tw-s-2" in orders][:2] == ["PENDING_NEW", "NEW"]  # known: at once
+    stage.run()
+    sent, settled = [row for row in seen if row[1:]][:2]
+    assert (sent[1:], settled[1:]) == (("PENDING_NEW", "PENDING_NEW"), ("REJECTED", "NEW")), "one cycle after the other"
+    assert settled[0] - sent[0] >= 0.3
+
+
+def test_at_a_pace_an_order_is_asked_about_each_cycle_until_it_can_have_been_lost(tmp_path):
+    seen = []
+
+    def market(stage, number):
+        stage.feed.quote(stage.at(number) - 1, 5_999_000, 6_001_000)
+        seen.append((time.monotonic(), *states_of(stage, "tw-s-1")))
+        time.sleep(0.02)
+
+    stage = Stage(tmp_path, cycles=30, on_release=market, on_its_way_s=0.2, pace=60.0)
+    stage.venue.swallow.add("tw-s-1")
+    stage.run()
+    since = {state: [at for at, *found in seen if found == [state]] for state in ("PENDING_NEW", "UNKNOWN", "REJECTED")}
+    assert len(since["UNKNOWN"]) > 3, "market minutes"
+    assert since["REJECTED"][0] - since["PENDING_NEW"][0] >= 0.2
 
 
 def test_a_hole_in_the_user_stream_is_filled_by_asking(tmp_path):

@@ -1,5 +1,6 @@
 """What a session hears up to each beat, market and own reports, and what it asks for when some were lost."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 
@@ -26,10 +27,12 @@ class Intake:
         The account's last trade before the session began.
     executions_from
         Newest report of the user stream before we listened: nobody may wait for it.
-    exact_receipts
+    lockstep
         Whether market time stands at each beat, so that the cycle a row came in is exactly when it was known.
     catch_up_s
         Wall seconds that market data and user stream may lag behind a beat.
+    on_its_way_s
+        Wall seconds for which an order that the venue does not know may still arrive there.
 
     Attributes
     ----------
@@ -50,14 +53,15 @@ class Intake:
         start_trade_id: int,
         executions_from: int,
         *,
-        exact_receipts: bool,
+        lockstep: bool,
         catch_up_s: float,
+        on_its_way_s: float,
     ) -> None:
         self._venue, self._feed, self._manager, self._tape = venue, feed, manager, tape
         self._start_trade = start_trade_id
         self._heard_of = max(start_trade_id, manager.newest_trade_id)
         self._executions_from = executions_from
-        self._exact_receipts, self._catch_up_s = exact_receipts, catch_up_s
+        self._lockstep, self._catch_up_s, self._on_its_way_s = lockstep, catch_up_s, on_its_way_s
         self._recorded_to = 0
         self._after_hole = tape.rows > 0
         self._stale = False
@@ -104,7 +108,7 @@ class Intake:
             self._keep(columns([(first, first, GAP, PACKET_END, 0, 0)]))
             self._after_hole = False
         # A row that came in this cycle was known after the last decision and by this one, whatever its own stamp.
-        if self._exact_receipts:
+        if self._lockstep:
             rows = rows._replace(ts_local=np.clip(rows.ts_local, since + 1, ts))
         self._keep(rows)
 
@@ -140,24 +144,36 @@ class Intake:
         self._stale = False
         self._executions_from = max(self._executions_from, beat.execution_id)
 
-    async def resolve(self, now: int, before: int, sent_before: int) -> None:
+    async def resolve(self, now: int, before: int) -> None:
         """Ask about orders whose outcome has been unknown since before a time.
 
-        ``sent_before``: one that has been unknown only since this time or later may still be on its way, so that the
-        venue does not know it says nothing.
+        That the venue does not know one says nothing while it may still be on its way. How long that may be goes by the
+        wall, whatever the pace: connections and the venue's bound on the age of a request do not run faster with the
+        market. In lockstep, where the market waits for us, it is waited for, so that what becomes of an order does not
+        depend on how fast the machine is; else the order is asked about again at the next cycle.
         """
         names = self._manager.unresolved(before)
         if not names:
             return
         try:
-            for name in names:
-                found = await self._venue.order(name)
-                if found is not None or self._manager.orders[name].unknown_since < sent_before:
-                    self._manager.resolve(name, found, now)
+            waits = {name: wait_s for name in names if (wait_s := await self._ask(name, now)) > 0.0}
+            if waits and self._lockstep:
+                await asyncio.sleep(max(waits.values()))
+                for name in waits:
+                    self._manager.resolve(name, await self._venue.order(name), now)
             await self.fetch_fills(now, self._start_trade)
         except (TimedOutError, VenueError) as error:
             self.errors += 1
             logger.warning("unknown orders could not be asked about (%s); trying again at the next cycle", error)
+
+    async def _ask(self, name: str, now: int) -> float:
+        """Settle an order by the venue's answer; else the wall seconds for which it may still be on its way."""
+        wait_s = self._on_its_way_s - self._manager.unknown_s(name)  # before the question, not when its answer is in
+        found = await self._venue.order(name)
+        if found is None and wait_s > 0.0:
+            return wait_s
+        self._manager.resolve(name, found, now)
+        return 0.0
 
     async def catch_up(self, now: int) -> bool:
         """Hear what the stream has brought, ask for fills that are lacking; whether none is now."""

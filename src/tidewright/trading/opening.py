@@ -176,7 +176,9 @@ async def open_again(
     ledger = Ledger(instrument, LedgerState(row["start_base"], row["start_quote"]))
     manager = restore(database, session, ledger)
     known = len(database.rows(schema.fills, session))
-    found = await reconcile(venue, database, manager, now_ns, start_trade, adopt=settings.adopt)
+    found = await reconcile(
+        venue, database, manager, now_ns, start_trade, adopt=settings.adopt, on_its_way_s=settings.on_its_way_s
+    )
     logger.info("session %s resumed: %s", session, found.text())
     decisions = database.rows(schema.decisions, session)
     orders = database.rows(schema.orders, session)

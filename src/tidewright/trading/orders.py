@@ -3,8 +3,10 @@
 It does no I/O. What it changes it marks, and the session writes the marked rows before anything is sent.
 """
 
+import math
+import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
@@ -42,6 +44,8 @@ class TrackedOrder:
     ----------
     cancel_sent
         Whether a cancel has ever been sent: such an order no longer counts as a wanted one.
+    unknown_since, unknown_since_s
+        When its outcome became unknown: market time, and seconds by the wall.
     missing_lots
         Quantity that the venue says is filled and whose fills have not come yet.
     """
@@ -61,6 +65,7 @@ class TrackedOrder:
     reason: str = ""
     cancel_sent: bool = False
     unknown_since: int = 0
+    unknown_since_s: float = -math.inf
 
     @property
     def leaves_lots(self) -> int:
@@ -121,6 +126,8 @@ class OrderManager:
         Where fills are booked.
     next_number
         Number of the next order.
+    elapsed_s
+        Seconds by the wall, counted from anywhere.
 
     Attributes
     ----------
@@ -130,10 +137,13 @@ class OrderManager:
         Balances as the user stream stated them last, free and locked together, 1e-8 units by asset.
     """
 
-    def __init__(self, session: str, ledger: Ledger, next_number: int = 1) -> None:
+    def __init__(
+        self, session: str, ledger: Ledger, next_number: int = 1, elapsed_s: Callable[[], float] = time.monotonic
+    ) -> None:
         self.session = session
         self.ledger = ledger
         self.next_number = next_number
+        self._elapsed_s = elapsed_s
         self.orders: dict[str, TrackedOrder] = {}
         self.placed = self.cancels_sent = self.rejected = 0
         self.new_fills: list[FillUpdate] = []  # booked since the last take_rows
@@ -367,6 +377,10 @@ class OrderManager:
             name for name, order in self._lacking.items() if order.updated_ns < before_ns and name not in unknown
         ]
 
+    def unknown_s(self, client_order_id: str) -> float:
+        """Wall seconds since an order's outcome became unknown."""
+        return self._elapsed_s() - self.orders[client_order_id].unknown_since_s
+
     # -- the store -----------------------------------------------------------------------------------------------------
 
     def take_rows(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -420,7 +434,7 @@ class OrderManager:
         order.state = step(before, event, order.client_order_id)
         if order.state is not before:
             if order.state is State.UNKNOWN:
-                order.unknown_since = now_ns
+                order.unknown_since, order.unknown_since_s = now_ns, self._elapsed_s()
             elif order.state.final:
                 self._live.pop(order.client_order_id, None)
                 self._ended.append((now_ns, order.client_order_id))

@@ -104,6 +104,7 @@ async def reconcile(
     start_trade_id: int,
     *,
     adopt: bool = True,
+    on_its_way_s: float,
 ) -> Reconciliation:
     """Bring store, books and venue together.
 
@@ -115,6 +116,9 @@ async def reconcile(
         The account's last trade before the session began.
     adopt
         Follow orders that are still open; ``False``: cancel them.
+    on_its_way_s
+        As of :class:`tidewright.trading.settings.SessionSettings`: an order that the venue does not know may have been
+        sent just before the process before died, so that it is asked about once more after so many seconds.
 
     Raises
     ------
@@ -125,7 +129,7 @@ async def reconcile(
     TimedOutError
         If the venue does not answer: nothing is known, so nothing is started.
     """
-    result = Reconciliation()
+    result, absent = Reconciliation(), list[str]()
     for order in manager.live():
         found = await venue.order(order.client_order_id)
         if found is None and order.state in (State.NEW, State.PARTIALLY_FILLED):
@@ -134,8 +138,16 @@ async def reconcile(
                 "account, or an exchange that was started anew; start with a new session directory"
             )
         if found is None:
-            result.never_sent.append(order.client_order_id)
-        _settle(manager, order.client_order_id, found, now_ns)
+            absent.append(order.client_order_id)
+        else:
+            _settle(manager, order.client_order_id, found, now_ns)
+    if absent:
+        await asyncio.sleep(on_its_way_s)
+    for name in absent:
+        found = await venue.order(name)
+        if found is None:
+            result.never_sent.append(name)
+        _settle(manager, name, found, now_ns)
     await _book_missing(venue, database, manager, start_trade_id, now_ns, result)
     ours = {order.client_order_id: order for order in manager.live()}
     for update in await venue.open_orders():

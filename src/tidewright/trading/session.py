@@ -13,7 +13,7 @@ import orjson
 from tidewright.agents.executor.executor import AccountNow, Decision, MarketNow
 from tidewright.coordination.messages import encode, message
 from tidewright.coordination.patterns.opinion import Outcome as Voted
-from tidewright.market.clock import HOUR, SECOND, Clock
+from tidewright.market.clock import HOUR, Clock
 from tidewright.market.instrument import Instrument
 from tidewright.market.tape import TapeWriter
 from tidewright.store import schema
@@ -232,8 +232,9 @@ class Session:
             self._tape,
             opened.start_trade_id,
             max(self._registration.execution_id, beat.execution_id),
-            exact_receipts=self._registration.pace is None,
+            lockstep=self._registration.pace is None,
             catch_up_s=settings.catch_up_s,
+            on_its_way_s=settings.on_its_way_s,
         )
         self._book = self._ears.book
         self._executor = take_seats(
@@ -340,8 +341,7 @@ class Session:
     async def _cycle(self, beat: Beat, ending: bool) -> None:
         parts = self._parts
         await self._ears.hear(beat)
-        on_its_way_ns = round(self._settings.on_its_way_s * SECOND)
-        await self._ears.resolve(beat.ts, beat.ts - self._settings.cycle_ns + 1, beat.ts - on_its_way_ns + 1)
+        await self._ears.resolve(beat.ts, beat.ts - self._settings.cycle_ns + 1)
         if self._desk is not None:
             await self._check()
         market = self._book.now()

@@ -223,9 +223,8 @@ class SessionSettings:
     catch_up_s
         Wall seconds that market data and user stream may lag behind a barrier.
     on_its_way_s
-        Seconds for which an order that the venue does not know may still arrive there: no less than the age at which
-        the venue refuses requests (ccxt's recvWindow on Binance). By the wall's clock at the end of a session; before,
-        by the market's, and a cycle at least.
+        Wall seconds for which an order that the venue does not know may still arrive there: no less than the age at
+        which the venue refuses requests (ccxt's recvWindow on Binance), which goes by the wall at a paper exchange too.
     coordination
         Pattern in which the agents decide together, one of
         :data:`tidewright.coordination.agent_payloads.PATTERNS`.
