@@ -6,7 +6,6 @@ rename of ``meta.json``: a reader may open a tape while it grows and never sees 
 """
 
 import os
-import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +16,7 @@ import numpy.typing as npt
 import orjson
 
 from tidewright.market.codes import PACKET_END
+from tidewright.market.draft import Draft
 from tidewright.market.errors import DataError, NotFoundError, UsageError
 from tidewright.market.instrument import Instrument
 
@@ -189,7 +189,9 @@ class TapeWriter:
         Where the rows come from, for people.
     growing
         ``False``: the folder appears under its name only when the writer closes without an error, so that a failed
-        import leaves nothing. ``True``: it is there from the first :meth:`publish`, for readers beside the writer.
+        import leaves nothing; what one that was killed has left is removed by the next of the same name
+        (:mod:`tidewright.market.draft`). ``True``: it is there from the first :meth:`publish`, for readers beside the
+        writer.
     resume
         Continue a growing tape: rows after the published count are cut off.
 
@@ -210,7 +212,6 @@ class TapeWriter:
         resume: bool = False,
     ) -> None:
         self.path = Path(path)
-        self._growing = growing
         self._rows = 0
         self._last_ts = 0
         self.notes: dict[str, Any] = {}
@@ -220,8 +221,9 @@ class TapeWriter:
             self._rows, self._last_ts, self.notes = len(tape), tape.end_ns, dict(tape.meta["notes"])
         elif self.path.exists():
             raise UsageError(f"{self.path} already exists; choose another name or delete it")
-        self._folder = self.path if growing else self.path.with_name(f".{self.path.name}.partial-{os.getpid()}")
         self._head = {"detail": detail, "source": source, "instrument": instrument.to_json()}
+        self._draft = None if growing else Draft(self.path, {*COLUMN_TYPES, "meta.json", "meta.json.new"})
+        self._folder = self.path if self._draft is None else self._draft.folder
         self._folder.mkdir(parents=True, exist_ok=True)
         self._files = {name: open(self._folder / name, "ab") for name in COLUMN_TYPES}
         for name, dtype in COLUMN_TYPES.items():
@@ -269,17 +271,30 @@ class TapeWriter:
         temporary.replace(self._folder / "meta.json")
 
     def close(self) -> None:
-        """Publish and close; a tape that was not growing gets its name now."""
+        """Publish and close; a tape that was not growing gets its name now.
+
+        Raises
+        ------
+        UsageError
+            If somebody else has taken the name meanwhile; nothing is left then.
+        """
         self.publish()
         self._close_files()
-        if not self._growing:
-            self._folder.rename(self.path)
+        if self._draft is None:
+            return
+        try:
+            self._draft.publish()
+        except OSError:
+            self._draft.remove()
+            if self.path.exists():
+                raise UsageError(f"{self.path} exists by now; choose another name or delete it") from None
+            raise
 
     def abandon(self) -> None:
         """Close after an error: a growing tape keeps what was published, any other leaves nothing."""
         self._close_files()
-        if not self._growing:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        if self._draft is not None:
+            self._draft.remove()
 
     def _close_files(self) -> None:
         for file in self._files.values():
