@@ -8,7 +8,7 @@ import pytest
 from tests.trading.fake_venue import INSTRUMENT
 from tests.trading.hostile import Levels, Memory
 from tidewright.agents.executor.executor import AccountNow, MarketNow
-from tidewright.market.codes import ASK, BID, PACKET_END, RESET, SNAPSHOT
+from tidewright.market.codes import ASK, BID, GAP, PACKET_END, RESET, SNAPSHOT
 from tidewright.market.errors import UsageError
 from tidewright.market.tape import TapeWriter, columns
 from tidewright.risk.limits import Limits
@@ -110,6 +110,73 @@ def test_a_lost_correlation_tightens_the_limits_and_is_told(tmp_path) -> None:
     assert any(data["rule"] == "correlation" and "has been lost" in data["cause"] for data in told)
     assert any(data["event"] == "tightened" and "1 correlation lost" in data["cause"] for data in told)
     assert guard.now().correlations[0]["alarm"] == "lost"
+    tapes.writer.close()
+
+
+def followed(tapes: Tapes, told: list, moves: np.ndarray) -> tuple[OtherMarkets, list[tuple[int, int]]]:
+    """A session's look at the other market at each decision, and what it writes down of its own."""
+    markets = OtherMarkets("BTC", {"ETH": str(tapes.path)}, CYCLE, lambda now, data: told.append(data))
+    decisions = []
+    for step, (own, other) in enumerate(np.exp(np.cumsum(moves, axis=0)), 1):
+        now = START + step * CYCLE
+        if step % 40 == 20:  # a hole in the recording, for one cycle
+            tapes.writer.append(columns([(now, now, GAP, PACKET_END, 0, 0)]))
+            tapes.writer.publish()
+        elif not 60 < step < 66:  # nothing is recorded: the mid goes stale
+            tapes.quote(now, round(3_000_00 * other))
+        decisions.append((now, 0 if step == 50 else round(6_000_000 * own) * 2))
+        markets.look(*decisions[-1])
+    return markets, decisions
+
+
+def test_a_restart_reads_from_the_tapes_what_had_been_measured_and_nothing_more(tmp_path) -> None:
+    tapes, told, again = Tapes(tmp_path), [], []
+    before, decisions = followed(tapes, told, np.concatenate([pairs(120, 0.95, 1), pairs(60, -0.8, 2)]))
+    assert before.correlations.now and told
+    names = ("BTC", "ETH")
+    after = OtherMarkets("BTC", {"ETH": str(tapes.path)}, CYCLE, lambda now, data: again.append(data))
+    after.recall(decisions)
+    assert np.array_equal(after.returns(names), before.returns(names)) and len(after.returns(names)) > 140
+    assert after.correlations.now == before.correlations.now and again == [], "what was told is not told again"
+    now = decisions[-1][0] + CYCLE
+    tapes.quote(now, 2_900_00)
+    for markets in (before, after):
+        markets.look(now, 12_100_000)
+    assert np.array_equal(after.returns(names), before.returns(names))
+    assert after.price("ETH") == before.price("ETH") == 2_900.0
+    tapes.writer.close()
+
+
+def test_the_time_that_a_session_stood_still_is_not_a_cycles_return(tmp_path) -> None:
+    tapes, told = Tapes(tmp_path), []
+    _, decisions = followed(tapes, told, pairs(49, 0.9, 1))
+    markets = OtherMarkets("BTC", {"ETH": str(tapes.path)}, CYCLE, lambda now, data: None)
+    markets.recall(decisions)
+    known, hour = len(markets.returns(("BTC", "ETH"))), decisions[-1][0] + 120 * CYCLE
+    for step, mid in enumerate((2_000_00, 2_001_00)):
+        tapes.quote(hour + step * CYCLE, mid)
+        markets.look(hour + step * CYCLE, 9_000_000 + step)
+        assert len(markets.returns(("BTC", "ETH"))) == known + step
+    assert abs(markets.returns(("BTC", "ETH"))).max() < 0.01
+    tapes.writer.close()
+
+
+def test_with_holdings_the_value_at_risk_is_known_at_once_after_a_restart_and_unknown_without_a_tape(tmp_path) -> None:
+    tapes = Tapes(tmp_path)
+    _, decisions = followed(tapes, [], pairs(59, 0.9, 1))
+    shown = []
+    for path in (tapes.path, tmp_path / "nothing"):
+        settings = RiskSettings(PortfolioLimits(value_at_risk=0.5), others={"ETH": str(path)}, holdings={"ETH": 1.0})
+        guard = Guard(INSTRUMENT, Limits(), settings, Memory(), "a", CYCLE, lambda *_: None)
+        guard.recall(decisions)
+        now, mid2 = decisions[-1][0] + CYCLE, decisions[-1][1]
+        market = MarketNow(True, mid2 // 2 - 1, mid2 // 2 + 1, 10, 10)
+        guard.watch(market, 1e-4)
+        guard.look(now, market)
+        guard.begin(now, AccountNow(1_000, 1_000, 100_000.0, 60_000.0), [], 0, Levels())
+        shown.append(guard.now().value_at_risk)
+    assert shown[0] is not None and shown[0] > 0.0
+    assert shown[1] is None
     tapes.writer.close()
 
 

@@ -148,9 +148,9 @@ def test_without_a_price_the_portfolio_allows_nothing():
 
 def test_a_guard_that_recalls_measures_what_it_would_have_measured():
     made = [Guard(INSTRUMENT, Limits(), RiskSettings(), Memory(), "a", CYCLE, lambda *_: None) for _ in range(2)]
-    mids = [12_000_000 + 1000 * k * (-1) ** k for k in range(40)]
+    mids = [(k * CYCLE, 12_000_000 + 1000 * k * (-1) ** k) for k in range(40)]
     made[0].recall(mids)
     made[1].recall(mids[:20])
     made[1].recall(mids[20:])
     assert list(made[0]._returns) == list(made[1]._returns) and len(made[0]._returns) == 39
-    assert made[0]._mid == mids[-1] / 2 * 0.01 and made[0].volatility > 0
+    assert made[0]._mid == mids[-1][1] / 2 * 0.01 and made[0].volatility > 0

@@ -2,13 +2,13 @@
 
 Other instruments are read from their tapes, also such that another session or a recorder still writes. The session's
 own mid and theirs are taken at each decision time; two of them that raise an alarm are a risk event, told once when it
-begins and once when it is over.
+begins and once when it is over. After a restart the steps before it are read from the tapes again.
 """
 
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -87,6 +87,13 @@ class Correlations:
             cause = f"correlation of {first} and {second}: the alarm '{kind}' is over"
             self._tell(now_ns, {"event": "lifted", "rule": "correlation", "cause": cause})
 
+    def recall(self, steps: Iterable[Mapping[str, float]]) -> None:
+        """Take in steps of before a restart: alarms that they raise were told then."""
+        rows = ([step.get(name, math.nan) for name in self.names] for step in steps)
+        self._rows.extend(row for row in rows if all(map(math.isfinite, row)))
+        if len(self._rows) >= _LEAST:
+            self.now = alarms(np.array(self._rows), self.names, self._watch)
+
     def rows(self) -> list[dict[str, Any]]:
         """Pairs and their correlation now, for screens; none before there is anything to measure."""
         if len(self._rows) < _LEAST:
@@ -111,6 +118,21 @@ class _Other:
         self.wrong = ""
         self.price = math.nan  # the last known, however old: what is held does not vanish; NaN: there has been none
 
+    def recall(self, times: Sequence[int], stale_ns: int) -> list[int]:
+        """What :meth:`mid2` would have told at times of the past, rising; before anything else is asked."""
+        tape = self._open()
+        if tape is None or not times:
+            return [0] * len(times)
+        fold, found = BookFold(), []
+        for now_ns in times:
+            fold.advance(tape.data, now_ns)
+            known = int(np.searchsorted(tape.data.ts, now_ns, side="right"))
+            whole = 0 < known == fold.row  # else a gap is open: the fold stays before it
+            found.append(fold.mid2() if whole and now_ns - int(tape.data.ts[known - 1]) <= stale_ns else 0)
+        self._book.apply(fold.snapshot())
+        self._row = fold.row
+        return found
+
     def mid2(self, now_ns: int, stale_ns: int) -> int:
         """Twice the mid known at a time, ticks; 0 where it is not known, or older than allowed."""
         found = self._mid2(now_ns, stale_ns)
@@ -118,15 +140,21 @@ class _Other:
             self.price = self._book.last_mid2 * 0.5 * self._tick
         return found
 
-    def _mid2(self, now_ns: int, stale_ns: int) -> int:
+    def _open(self) -> Tape | None:
         try:
             tape = Tape.open(self._path)
         except (TidewrightError, OSError) as error:
             if not self.wrong:
                 logger.warning("correlations: %s", error)
             self.wrong = str(error)
-            return 0
+            return None
         self.wrong, self._tick = "", float(tape.instrument.tick)
+        return tape
+
+    def _mid2(self, now_ns: int, stale_ns: int) -> int:
+        tape = self._open()
+        if tape is None:
+            return 0
         if self._row < 0:  # all of the past at once
             fold = BookFold()
             fold.advance(tape.data, now_ns)
@@ -159,6 +187,7 @@ class OtherMarkets:
         self._others = {name: _Other(Path(path)) for name, path in tapes.items()}
         self._stale_ns = _STALE_CYCLES * cycle_ns
         self._last: dict[str, int] = {}
+        self._last_ns = 0
         self.correlations = Correlations((own, *self._others), tell, watch)
 
     def price(self, name: str) -> float:
@@ -170,6 +199,19 @@ class OtherMarkets:
         columns = [self.correlations.names.index(name) for name in names]
         return self.correlations.matrix()[:, columns]
 
+    def recall(self, own: Sequence[tuple[int, int]]) -> None:
+        """Take in decision times before a restart, oldest first, as :meth:`look` would have.
+
+        What a tape does not tell of them stays unknown.
+        """
+        own = own[-_KEPT - 1 :]
+        times = [now_ns for now_ns, _ in own]
+        others = {name: other.recall(times, self._stale_ns) for name, other in self._others.items()}
+        steps = []
+        for i, (now_ns, mid2) in enumerate(own):
+            steps.append(self._step(now_ns, {self._own: mid2} | {name: found[i] for name, found in others.items()}))
+        self.correlations.recall(steps)
+
     def look(self, now_ns: int, mid2: int) -> None:
         """Take in the mids at a decision time.
 
@@ -179,8 +221,10 @@ class OtherMarkets:
             Of the session's own instrument, ticks; 0 where it is not known.
         """
         mids = {self._own: mid2} | {name: other.mid2(now_ns, self._stale_ns) for name, other in self._others.items()}
-        returns = {
-            name: math.log(mid / self._last[name]) for name, mid in mids.items() if mid > 0 and self._last.get(name)
-        }
-        self._last = mids
-        self.correlations.add(now_ns, returns)
+        self.correlations.add(now_ns, self._step(now_ns, mids))
+
+    def _step(self, now_ns: int, mids: dict[str, int]) -> dict[str, float]:
+        """Returns since the last mids, of those that are known; none where these are too old, as after a standstill."""
+        last = self._last if now_ns - self._last_ns <= self._stale_ns else {}
+        self._last, self._last_ns = mids, now_ns
+        return {name: math.log(mid / last[name]) for name, mid in mids.items() if mid > 0 and last.get(name)}

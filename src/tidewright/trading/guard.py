@@ -6,7 +6,7 @@ The session asks it three things a cycle: what the limits are (:meth:`Guard.begi
 
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -153,10 +153,20 @@ class Guard:
 
     # -- the market ----------------------------------------------------------------------------------------------------
 
-    def recall(self, mids2: Iterable[int]) -> None:
-        """Take in the mids of decisions before a restart, twice in ticks: nothing is measured anew that was known."""
+    def recall(self, decisions: Sequence[tuple[int, int]]) -> None:
+        """Take in decisions before a restart: nothing is measured anew that was known.
+
+        Parameters
+        ----------
+        decisions
+            Time and twice the mid in ticks, 0 where it was not known; oldest first.
+        """
+        if self._others is not None:
+            self._others.recall(decisions)
         state = features.new_state()
-        for mid2 in mids2:
+        for _, mid2 in decisions:
+            if not mid2:
+                continue
             _, volatility = features.observe_mid(state, mid2)
             self.watch(MarketNow(True, mid2 // 2, mid2 - mid2 // 2, 0, 0), float(volatility))
 

@@ -251,7 +251,7 @@ class Session:
             settings.cycle_ns,
             self._tell_risk,
         )
-        self._guard.recall(row.mid2 for row in opened.recalled if row.mid2)
+        self._guard.recall([(row.now_ns, row.mid2) for row in opened.recalled])
         self.now.risk = self._guard.now
         if parts.advice is not None and settings.advice is not None:
             self._advice = await parts.advice(self._instrument, self._registration, self._note, parts.cycles.clock)

@@ -61,6 +61,13 @@ class BookFold:
         self._fold(part)
         self.row = stop
 
+    def mid2(self) -> int:
+        """Twice the mid of the levels, ticks; 0 where a side is missing or they cross."""
+        bids, asks = self._price[~self._ask], self._price[self._ask]
+        if len(bids) == 0 or len(asks) == 0 or bids.max() > asks.min():
+            return 0
+        return int(bids.max() + asks.min())
+
     def snapshot(self) -> Columns:
         """The levels as one snapshot packet with the time of the last folded row; empty if nothing was folded."""
         count = len(self._price)
