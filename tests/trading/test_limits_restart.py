@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.trading.fake_session import CYCLE as BEAT
 from tests.trading.fake_session import Stage
 from tests.trading.hostile import CYCLE, INSTRUMENT, Levels, Memory
 from tests.trading.test_rollout_restart import Killed, Scripted, staged
@@ -55,6 +56,27 @@ def test_the_first_decision_after_a_restart_has_the_portfolios_limits(tmp_path):
     _, rows = killed_and_resumed(tmp_path, quiet, limits=OFF, risk=risk)
     assert {number: row["placed"] for number, row in rows.items()} == dict.fromkeys(range(1, 11), 0)
     assert "portfolio limit (concentration" in rows[8]["why"]
+
+
+@pytest.mark.parametrize("dies", [30, 45])
+def test_what_the_warm_up_has_shown_is_known_after_a_restart_too(dies, tmp_path):
+    def moves(stage, number):
+        if number % 7:  # a market that is quiet at times
+            mid = 6_000_000 + 37_000 * (number % 5) - 11_000 * (number % 3)
+            stage.feed.quote(stage.at(number) - 2, mid - 500, mid + 500, snapshot=True)
+
+    settings = {"warmup_ns": 40 * BEAT + BEAT // 3, "limits": OFF}
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    whole = Stage(tmp_path / "whole", dies + 15, moves, **settings)
+    whole.run()
+    resumed, _ = killed_and_resumed(tmp_path / "killed", moves, dies, 15, **settings)
+    expected, found = (list(stage.session._guard._returns) for stage in (whole, resumed))
+    assert len(found) == len(expected) == dies + 15
+    cut = slice(dies - 1, dies + 1)  # the price at which the feed begins anew
+    del expected[cut], found[cut]
+    assert found == expected
+    assert resumed.session._executor.volatility == pytest.approx(whole.session._executor.volatility, rel=0.05)
 
 
 def test_limits_over_instruments_are_measured_at_the_prices_of_the_decision(tmp_path):

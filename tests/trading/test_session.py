@@ -82,6 +82,18 @@ def test_the_warm_up_is_recorded_and_nothing_is_traded_in_it(tmp_path):
     assert stage.database.rows(schema.decisions, "s")[0]["ts"] == START + 4 * CYCLE
 
 
+def test_a_kill_in_the_warm_up_or_at_its_end_leaves_what_was_recorded(tmp_path):
+    published = []
+
+    def market(stage, number):
+        stage.feed.trade(stage.at(number) - 1)
+        published.append(len(Tape.open(tmp_path / "tape")))
+
+    Stage(tmp_path, cycles=60, on_release=market, warmup_ns=55 * CYCLE).run()
+    assert (published[18], published[19], published[39]) == (0, 3 + 19, 3 + 39), "every twenty beats"
+    assert published[54:56] == [3 + 39, 3 + 55], "and at the first beat of trading"
+
+
 def test_receipts_on_the_tape_say_in_which_cycle_a_row_was_known(tmp_path):
     def market(stage, number):
         if number > 1:

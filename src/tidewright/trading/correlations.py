@@ -20,6 +20,7 @@ from tidewright.market.errors import TidewrightError
 from tidewright.market.tape import Tape
 from tidewright.risk.correlation import Alarm, Watch, alarms, correlations, ewma_covariance
 from tidewright.trading.book import Book
+from tidewright.trading.past import mids2
 
 logger = logging.getLogger(__name__)
 
@@ -123,12 +124,8 @@ class _Other:
         tape = self._open()
         if tape is None or not times:
             return [0] * len(times)
-        fold, found = BookFold(), []
-        for now_ns in times:
-            fold.advance(tape.data, now_ns)
-            known = int(np.searchsorted(tape.data.ts, now_ns, side="right"))
-            whole = 0 < known == fold.row  # else a gap is open: the fold stays before it
-            found.append(fold.mid2() if whole and now_ns - int(tape.data.ts[known - 1]) <= stale_ns else 0)
+        fold = BookFold()
+        found = mids2(tape.data, times, stale_ns, fold)
         self._book.apply(fold.snapshot())
         self._row = fold.row
         return found

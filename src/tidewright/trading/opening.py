@@ -3,14 +3,17 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import orjson
 
 from tidewright.agents.executor.canary import CanaryRules, Rollout, comparison_of, transition_of
+from tidewright.agents.optimizer.fold import BookFold
 from tidewright.market.codes import UNIT
 from tidewright.market.errors import DataError
 from tidewright.market.instrument import Instrument
+from tidewright.market.tape import Tape
 from tidewright.store import schema
 from tidewright.store.database import Database, Row
 from tidewright.trading.advice import Before, calibration_of
@@ -18,18 +21,20 @@ from tidewright.trading.control import last_pattern, was_paused
 from tidewright.trading.cycles import Registration
 from tidewright.trading.ledger import Ledger, LedgerState
 from tidewright.trading.orders import OrderManager
+from tidewright.trading.past import mids2
 from tidewright.trading.reconcile import Reconciliation, begin, reconcile, restore
 from tidewright.trading.settings import SessionSettings
 from tidewright.venues.interface import TradingVenue
 
 logger = logging.getLogger(__name__)
 EXECUTOR: Final = "executor"
+_MOST: Final = 1_000  # newest times of a warm-up that are recalled
 VOTED: Final = "voted"
 """Verdict on a ``decision`` of the message table whose parameters agents have voted, and no optimizer tries first."""
 
 
 class Recalled(NamedTuple):
-    """A decision time before a restart, as :meth:`tidewright.agents.executor.executor.Executor.recall` takes it.
+    """A time of the beat before a restart, as :meth:`tidewright.agents.executor.executor.Executor.recall` takes it.
 
     Attributes
     ----------
@@ -62,7 +67,7 @@ class Opened:
     advice
         What its optimizer's advice had come to.
     recalled
-        Decision times before the restart, oldest first.
+        Times of the beat before the restart, oldest first.
     """
 
     session: str
@@ -210,6 +215,14 @@ async def open_again(
         last_pattern(messages),
         _recalled(equity, decisions, int(row["started_ns"])),
     )
+
+
+def warm_up(tape: Path, opened: Opened, settings: SessionSettings, now_ns: int) -> list[Recalled]:
+    """The warm-up before a restart, from the session's tape: nothing was held or decided, and nothing written down."""
+    began = opened.started_ns - settings.warmup_ns
+    times = range(began, min(opened.started_ns, now_ns), settings.cycle_ns)[-_MOST:]
+    found = mids2(Tape.open(tape).data, times, settings.warmup_ns, BookFold())  # a quiet market's mid does not grow old
+    return [Recalled(now_ns, 0, 0.0, mid2) for now_ns, mid2 in zip(times, found, strict=True)]
 
 
 def _recalled(equity: list[Row], decisions: list[Row], started_ns: int) -> list[Recalled]:

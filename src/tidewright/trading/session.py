@@ -31,7 +31,7 @@ from tidewright.trading.intake import Intake
 from tidewright.trading.leaning import leaned
 from tidewright.trading.lease import ENDING
 from tidewright.trading.now import Now, Observer
-from tidewright.trading.opening import VOTED, Opened, grid_ns, open_again, open_new, unfinished
+from tidewright.trading.opening import VOTED, Opened, grid_ns, open_again, open_new, unfinished, warm_up
 from tidewright.trading.orders import Plan
 from tidewright.trading.planning import planned
 from tidewright.trading.reconcile import Reconciliation, write
@@ -185,6 +185,7 @@ class Session:
             )
         else:
             opened = await open_again(parts.venue, parts.database, resumed, self._settings, self._instrument, beat.ts)
+            opened.recalled = [*warm_up(self._tape.path, opened, self._settings, beat.ts), *opened.recalled]
         await self._trade(beat, opened)
 
     async def close(self) -> None:
@@ -279,13 +280,16 @@ class Session:
 
     async def _warm_up(self, beat: Beat) -> Beat:
         self._from_ns = min(beat.ts, self._started_ns - self._settings.warmup_ns)
-        self.now.stage = "warm-up"
+        self.now.stage, beats = "warm-up", 0
         while beat.ts < self._started_ns and not beat.done and not self.stop.is_set():
             await self._ears.hear(beat)
             market = self._book.now()
             self._executor.watch(market)
             self._watch(beat, market)
             self._show(beat, market, None)
+            beats += 1
+            if beats % _PUBLISH_CYCLES == 0:  # what a kill in the warm-up leaves
+                self._tape.publish()
             await self._parts.cycles.release(beat)
             beat = await self._next_or_stop(beat)
         return beat
@@ -335,6 +339,7 @@ class Session:
         self._write_equity(beat.ts)
         self._begin_chair(beat.ts)
         self._parts.database.commit()
+        self._tape.publish()  # a restart finds the warm-up on it
         await self._ask(beat.ts)
         self._show(beat, market, None)
 

@@ -38,8 +38,9 @@ def take_seats(
         alone = Executor(
             instrument, opened.started_ns, settings.cycle_ns, settings.strategy, opened.params, settings.limits
         )
-        for row in () if settings.seat.used else opened.recalled:  # a chair takes it in, with what its policy did
-            alone.recall(*row)
+        for row in opened.recalled:
+            if not settings.seat.used or row.now_ns < opened.started_ns:  # a chair takes in what its policy decided on
+                alone.recall(*row)
         return alone
     sitters = _sitters(settings, instrument)
     desk = open_desk(
