@@ -39,7 +39,8 @@ class AdviceSettings:
     candidates, generations, seed
         Size of the search and its seed, passed on.
     timeout_s
-        Wall seconds to wait for an answer that is due, in lockstep.
+        Wall seconds to wait for an answer that is due, in lockstep; and the least, at every pace, after which a request
+        that was given up counts as lost.
     idle
         With real money: whether the optimizer's process runs only while nothing else wants the core.
     still_before_ns
