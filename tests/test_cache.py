@@ -10,6 +10,7 @@ def _package(root: Path) -> Path:
         "codes.py": "BUY = 1\n",
         "kernel.py": "from numba import njit\n\nfrom tidewright.rules import (\n    first,\n)\n",
         "rules.py": "from tidewright import codes\n",
+        "small.py": "from tidewright.market.inner import inner\n",
         "report.py": "from tidewright.kernel import run\n",
     }
     for name, text in files.items():
@@ -19,7 +20,7 @@ def _package(root: Path) -> Path:
 
 def test_a_constant_that_a_kernel_reaches_through_another_module_is_part_of_the_key(tmp_path: Path) -> None:
     root = _package(tmp_path)
-    assert [path.name for path in kernel_sources(root)] == ["codes.py", "kernel.py", "rules.py"]
+    assert [path.name for path in kernel_sources(root)] == ["codes.py", "kernel.py", "rules.py", "small.py"]
     before = source_hash(root)
     (root / "codes.py").write_text("BUY = 2\n")
     assert source_hash(root) != before

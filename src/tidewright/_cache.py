@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent.name
-_USES_NUMBA = re.compile(r"^\s*(?:import|from) numba\b", re.MULTILINE)
+_USES_NUMBA = re.compile(rf"^\s*(?:import|from) (?:numba|{_PACKAGE}\.market\.inner)\b", re.MULTILINE)
 _IMPORT = re.compile(
     rf"^\s*(?:from ({_PACKAGE}[\w.]*) import (\([^)]*\)|[^\n]*)|import ({_PACKAGE}[\w.]*))", re.MULTILINE
 )
@@ -30,8 +30,8 @@ def kernel_sources(root: Path) -> list[Path]:
     Returns
     -------
     list of Path
-        Every file that imports numba, and all that these import of the package, directly or not: constants are
-        compiled in as well as functions.
+        Every file that imports numba or makes inner functions, and all that these import of the package, directly or
+        not: constants are compiled in as well as functions.
     """
     texts = {path: path.read_text("utf-8") for path in root.rglob("*.py")}
     waiting = [path for path, text in texts.items() if _USES_NUMBA.search(text)]

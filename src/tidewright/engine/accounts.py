@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from numba import int64, njit, uint64
+from numba import int64, uint64
 
 from tidewright.engine.layout import (
     CFG_F_FEE_PRICE,
@@ -63,9 +63,10 @@ from tidewright.engine.layout import (
 from tidewright.engine.prefetch import fetch
 from tidewright.engine.slots import lane_of, release, side_of, state_of
 from tidewright.market.hints import few
+from tidewright.market.inner import inlined, inner
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def share_of(amount: int, rate: int, per: int) -> int:
     """``amount * rate / per`` truncated towards zero, for amount >= 0, in products that stay within 64 bits."""
     size = abs(rate)
@@ -75,7 +76,7 @@ def share_of(amount: int, rate: int, per: int) -> int:
     return result if rate >= 0 else -result
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def commission(state: State, side: int, price: int, qty: int, maker: int) -> tuple[int, int]:
     """Commission of a fill, 1e-8 units: in base; in quote, or in the third asset where it is paid in one."""
     cfg = state.cfg
@@ -90,14 +91,14 @@ def commission(state: State, side: int, price: int, qty: int, maker: int) -> tup
     return int64(0), share_of(paid, rate, cfg[CFG_QUOTE_DEN] * 100_000_000)
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def in_other(state: State, fee: int) -> int:
     """Units of the third asset for a commission in quote units, truncated towards zero."""
     units = share_of(abs(fee), state.cfg[CFG_FEE_NUM], state.cfg[CFG_FEE_DEN])
     return units if fee >= 0 else -units
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def worth(state: State, lane: int, first: int, mid2: int) -> float:
     """Equity in quote currency at twice a mid: of the true state (``first`` = 0) or the known one (L_KNOWN)."""
     cfg = state.cfg
@@ -115,7 +116,7 @@ def worth(state: State, lane: int, first: int, mid2: int) -> float:
     return (quote + np.float64(base) * (np.float64(mid2) * (0.5 * state.cfg_f[CFG_F_TICK]))) / 1e8
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def worth_less_other(state: State, lane: int, first: int, mid2: int) -> float:
     """The same where fees are paid in a third asset: less their value at its stated price."""
     cfg = state.cfg
@@ -126,7 +127,7 @@ def worth_less_other(state: State, lane: int, first: int, mid2: int) -> float:
     return (quote + base * (np.float64(mid2) * (0.5 * state.cfg_f[CFG_F_TICK]))) / 1e8
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def book_fill(state: State, lane: int, side: int, price: int, qty: int, fee_base: int, fee_quote: int, ts: int) -> None:
     """Enter a fill into the true state and the sums of a lane."""
     row = state.lane[lane]
@@ -181,7 +182,7 @@ def book_fill(state: State, lane: int, side: int, price: int, qty: int, fee_base
         sums[F_ENTRY] += opening * np.float64(ts - state.reg[START])
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def know_death(state: State, slot: int) -> None:
     """A lane learns that its order is dead; the slot stays while a cancel is on its way to it."""
     row = 2 * lane_of(state, slot) + side_of(state, slot)
@@ -198,7 +199,7 @@ def know_death(state: State, slot: int) -> None:
             return
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def know(state: State, lane: int, slot: int, qty: int, price: int, fee_base: int, fee_quote: int) -> None:
     """Enter a fill (``qty`` signed, 0: none) and a death (``slot``, -1: none) into what a lane knows."""
     row = state.lane[lane]
@@ -219,7 +220,7 @@ def know(state: State, lane: int, slot: int, qty: int, price: int, fee_base: int
         know_death(state, slot)
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def catch_up_knowledge(state: State, lane: int, now: int) -> None:
     """Let a lane know everything that is known at a time."""
     known = state.known
@@ -245,7 +246,7 @@ def catch_up_knowledge(state: State, lane: int, now: int) -> None:
     state.lane[lane, L_KNOWN_FIRST] = each
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def tell(state: State, lane: int, time: int, slot: int, qty: int, price: int, fee_base: int, fee_quote: int) -> None:
     """Let a lane know of a fill (signed ``qty``, 0: none) or a death (``slot``, -1: none) at a time."""
     if state.cfg[CFG_STRATEGY] < 0:

@@ -1,6 +1,6 @@
 """What reaches the venue at one instant: cancels, orders that waited for the end of a gap, then new orders."""
 
-from numba import int64, njit
+from numba import int64
 
 from tidewright.engine.checks import refusal, slots_of
 from tidewright.engine.latency import response_at
@@ -65,10 +65,11 @@ from tidewright.market.codes import (
     REJECTED,
     WOULD_TRIGGER,
 )
+from tidewright.market.inner import inlined, inner
 from tidewright.market.ladder import BEST, WIDTH, Ladder, index_of, next_level
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def arrive(state: State, slot: int, now: int) -> None:
     """A new order reaches the venue outside a gap."""
     lane = lane_of(state, slot)
@@ -93,7 +94,7 @@ def arrive(state: State, slot: int, now: int) -> None:
         rest(state, slot, lane, side, index)
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def arrive_or_wait(state: State, slot: int, now: int) -> None:
     """A new order reaches the venue; in a gap it waits."""
     if state.reg[IN_GAP] == 0:
@@ -102,7 +103,7 @@ def arrive_or_wait(state: State, slot: int, now: int) -> None:
         wait(state, slot, int64(WAITING))
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def admit_waiting(state: State, now: int) -> None:
     """The gap or the instant is over: orders that waited arrive, in the order they came."""
     count = state.reg[WAIT_COUNT]
@@ -118,7 +119,7 @@ def admit_waiting(state: State, now: int) -> None:
             go_off(state, slot, now)
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def push(state: State, message: int) -> None:
     """Append to the ring of messages under way: an order's slot, or ``~slot`` for its cancel."""
     tail = state.reg[MSG_TAIL]
@@ -127,7 +128,7 @@ def push(state: State, message: int) -> None:
     state.reg[MSG_TAIL] = tail if tail < len(state.msg) else int64(0)
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def deliver_messages(state: State, now: int) -> int:
     """Let what the strategies sent for this instant arrive; GROW_... and nothing has happened if there is no room."""
     reg = state.reg
@@ -166,7 +167,7 @@ def deliver_messages(state: State, now: int) -> int:
     return DONE
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def room_for_takers(state: State, first: int, end: int, waiting: bool) -> int:
     """Whether the pools can hold what those of some messages may cause that take; see :func:`room_for_lots`."""
     lots = int64(0)
@@ -187,7 +188,7 @@ def room_for_takers(state: State, first: int, end: int, waiting: bool) -> int:
     return DONE if takers == 0 else room_for_lots(state, lots, takers, 2 * orders)
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def cancels_first(state: State, first: int, end: int, now: int) -> None:
     """Let the cancels among some messages act before all orders; one of an order among them is noted, see LATE."""
     while first != end:
@@ -199,7 +200,7 @@ def cancels_first(state: State, first: int, end: int, now: int) -> None:
         first = (first + 1) % len(state.msg)
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def room_for(state: State, reports: int, taken: int) -> int:
     """DONE if the pools hold this many more entries, else which of them has to grow."""
     reg = state.reg
@@ -212,7 +213,7 @@ def room_for(state: State, reports: int, taken: int) -> int:
     return DONE
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def deliver_calls(state: State, now: int) -> int:
     """Let what was sent from outside for this instant arrive.
 
@@ -254,7 +255,7 @@ def deliver_calls(state: State, now: int) -> int:
     return DONE
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def change_call(state: State, i: int, now: int) -> None:
     """A cancel or amendment from outside acts, or is rejected because there is no such order any more."""
     lane = state.call[i, C_LANE]
@@ -269,7 +270,7 @@ def change_call(state: State, i: int, now: int) -> None:
         amend(state, slot, qty, now)
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def find_order(state: State, lane: int, number: int) -> int:
     """Slot of a lane's living order, -1 if there is none."""
     first, last = slots_of(state, lane)
@@ -283,7 +284,7 @@ def find_order(state: State, lane: int, number: int) -> int:
     return int64(-1)
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def room_for_calls(state: State, first: int, end: int, waiting: bool) -> int:
     """Whether the pools can hold all that an instant's calls may cause; see :func:`room_for_lots`."""
     lots = int64(0)
@@ -298,7 +299,7 @@ def room_for_calls(state: State, first: int, end: int, waiting: bool) -> int:
     return room_for_lots(state, lots, orders, int64(0))
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def room_for_lots(state: State, lots: int, orders: int, reports: int) -> int:
     """Whether the pools can hold what orders of so many lots in all may cause, beside some reports.
 

@@ -1,6 +1,6 @@
 """The tape's book as the engine follows it: gaps, the moving window, packet ends."""
 
-from numba import int64, njit
+from numba import int64
 
 from tidewright.engine.impact import measure_return
 from tidewright.engine.latency import response_at
@@ -44,6 +44,7 @@ from tidewright.engine.nodes import rejoin, requeue
 from tidewright.engine.prints import touch, touch_room, touch_whole
 from tidewright.engine.taken import correct_taken, forget_all
 from tidewright.market.codes import ASK, BEST_ASK, BEST_BID, BID, PACKET_END, RESET
+from tidewright.market.inner import inlined, inner
 from tidewright.market.ladder import (
     BEST,
     LOW,
@@ -60,7 +61,7 @@ from tidewright.market.ladder import (
 from tidewright.market.tape import I64, U8
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def change_level(state: State, side: int, index: int, qty: int) -> None:
     """Apply a level row inside the window to the book and to what hangs on the level."""
     position = side * state.reg[WIDTH] + index
@@ -72,7 +73,7 @@ def change_level(state: State, side: int, index: int, qty: int) -> None:
         state.reg[TOUCHING] = 1
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def tell_level(state: State, position: int, old: int, qty: int) -> None:
     """Let what hangs on a level hear of its row: the queue, and what was taken of it."""
     if state.mark[position] & 1:
@@ -81,7 +82,7 @@ def tell_level(state: State, position: int, old: int, qty: int) -> None:
         correct_taken(state, position, max(int64(0), old), qty)
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def miss_level(state: State, side: int, index: int, qty: int, price: int) -> None:
     """A level row outside the window is remembered only in case its side turns out empty."""
     reg = state.reg
@@ -94,7 +95,7 @@ def miss_level(state: State, side: int, index: int, qty: int, price: int) -> Non
         reg[LOST_PRICE + side] = price
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def best_row(state: State, side: int, index: int, qty: int, price: int) -> None:
     """A best-bid/ask row empties the better levels of its side and sets its own."""
     while state.reg[BEST + side] > max(index, int64(-1)):
@@ -109,7 +110,7 @@ def best_row(state: State, side: int, index: int, qty: int, price: int) -> None:
         miss_level(state, side, index, qty, price)
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def cross(state: State, side: int, index: int) -> None:
     """Parity: a level set to more than 0 fills the own orders it reaches and empties the opposite levels it crosses.
 
@@ -124,7 +125,7 @@ def cross(state: State, side: int, index: int) -> None:
         set_level(Ladder(state.qty, state.reg), other, reg[BEST + other], int64(0))
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def hear_of_better(state: State, side: int, first: int) -> None:
     """Unknown levels at or better than an index are known to be empty: nothing is better than the best."""
     base = side * state.reg[WIDTH]
@@ -134,7 +135,7 @@ def hear_of_better(state: State, side: int, first: int) -> None:
     state.reg[KNOWN_FROM + side] = min(first, state.reg[KNOWN_FROM + side])
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def hide_behind(state: State, side: int, best: int) -> None:
     """The levels behind the best are unknown: on a tape of best quotes nobody says what stands there.
 
@@ -156,7 +157,7 @@ def hide_behind(state: State, side: int, best: int) -> None:
     reg[KNOWN_FROM + side] = stop
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def start_gap(state: State, reset: bool) -> None:
     """A gap begins; a reset empties the book besides."""
     reg = state.reg
@@ -173,7 +174,7 @@ def start_gap(state: State, reset: bool) -> None:
         clear(Ladder(state.qty, state.reg))
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def place_window(state: State, kind: U8, price: I64, qty: I64, flags: U8, start: int) -> int:
     """Before the rows of an empty book: MOVE if the best levels that the rest of the packet brings are off centre."""
     bid = int64(-1)
@@ -194,7 +195,7 @@ def place_window(state: State, kind: U8, price: I64, qty: I64, flags: U8, start:
     return recentre(state, (bid + ask) // 2 if bid >= 0 and ask >= 0 else max(bid, ask))
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def recentre(state: State, centre: int) -> int:
     """MOVE if a price is off the window's middle half."""
     if off_centre(Ladder(state.qty, state.reg), centre):
@@ -202,14 +203,14 @@ def recentre(state: State, centre: int) -> int:
     return DONE
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def ask_to_move(state: State, centre: int) -> int:
     """Let the kernel's caller move the window to be around a price."""
     state.reg[MOVE_TO] = centre - state.reg[WIDTH] // 2
     return MOVE
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def change_market_state(state: State, ts: int) -> None:
     """Share out the time since the market's state last changed."""
     reg = state.reg
@@ -230,7 +231,7 @@ def change_market_state(state: State, ts: int) -> None:
         reg[MARKET_STATE] = now
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def end_packet(state: State) -> int:
     """Close a packet; GROW_... and nothing has happened if there is no room for what it may fill.
 
@@ -268,7 +269,7 @@ def end_packet(state: State) -> int:
     return DONE
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def window_after_packet(state: State) -> int:
     """At a packet end: MOVE if the window no longer suits the book; to be asked again until it does."""
     reg = state.reg
@@ -287,7 +288,7 @@ def window_after_packet(state: State) -> int:
     return DONE
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def remember_updates(state: State, kind: U8, price: I64, qty: I64, last: int) -> None:
     """The book is not fit for touches: mark the packet's updates for the next packet end that is.
 

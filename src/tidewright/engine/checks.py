@@ -1,6 +1,6 @@
 """What a venue checks when an order arrives: filters, balance, post-only. In this order."""
 
-from numba import int64, njit
+from numba import int64
 
 from tidewright.engine.impact import impact_ticks
 from tidewright.engine.layout import (
@@ -50,10 +50,11 @@ from tidewright.market.codes import (
     POST_ONLY,
     WOULD_TAKE,
 )
+from tidewright.market.inner import inlined, inner
 from tidewright.market.ladder import BEST, PLACED, WIDTH, Ladder, next_level, price_at
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def refusal(state: State, lane: int, side: int, kind: int, tif: int, price: int, qty: int, index: int, now: int) -> int:
     """Why the venue refuses an arriving order: NO_REASON if it does not. Filters, balance, post-only."""
     cfg = state.cfg
@@ -78,7 +79,7 @@ def refusal(state: State, lane: int, side: int, kind: int, tif: int, price: int,
     return int64(NO_REASON)
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def would_take(state: State, lane: int, side: int, price: int, index: int) -> bool:
     """Whether a post-only order meets the tape net of what its lane has taken, or an own order."""
     reg = state.reg
@@ -93,7 +94,7 @@ def would_take(state: State, lane: int, side: int, price: int, index: int) -> bo
     return best >= key
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def meets_tape(state: State, lane: int, other: int, reach: int) -> bool:
     """Whether the tape holds anything at or better than an index of a side that the lane has not taken."""
     if state.lane[lane, L_TAKEN] < 0:
@@ -107,7 +108,7 @@ def meets_tape(state: State, lane: int, other: int, reach: int) -> bool:
     return False
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def best_own_key(state: State, lane: int, side: int) -> int:
     """Best resting price of a lane's side (asks negated, so that greater is better); -NEVER: none."""
     best = int64(-NEVER)
@@ -119,7 +120,7 @@ def best_own_key(state: State, lane: int, side: int) -> int:
     return best
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def slots_of(state: State, lane: int) -> tuple[int, int]:
     """Range of slots that holds all of a lane's orders (and, once it grew, others' too)."""
     if state.lane[lane, L_GREW] == 1:
@@ -128,7 +129,7 @@ def slots_of(state: State, lane: int) -> tuple[int, int]:
     return first, first + state.cfg[CFG_SLOTS]
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def affordable(state: State, lane: int, side: int, market: bool, price: int, qty: int, now: int) -> bool:
     """Whether the free balance covers an order; commissions are not reserved."""
     cfg = state.cfg
@@ -142,7 +143,7 @@ def affordable(state: State, lane: int, side: int, market: bool, price: int, qty
     return (row[L_QUOTE_START] - fees) * cfg[CFG_QUOTE_DEN] + spent >= 0
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def locked(state: State, lane: int, side: int) -> int:
     """What a lane has locked: tick*lots of bids, lots of asks; a stop that buys at market locks nothing."""
     total = int64(0)
@@ -154,7 +155,7 @@ def locked(state: State, lane: int, side: int) -> int:
     return total
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def walk_cost(state: State, lane: int, qty: int, now: int) -> int:
     """tick*lots a market buy would pay for what the net book holds."""
     reg = state.reg

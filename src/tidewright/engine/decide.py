@@ -6,7 +6,7 @@ nobody looks: a lane knows the same then, and is visited once instead of three t
 
 from typing import Final
 
-from numba import int64, njit
+from numba import int64
 
 from tidewright.engine.latency import entry_at
 from tidewright.engine.layout import (
@@ -50,12 +50,13 @@ from tidewright.engine.layout import (
 from tidewright.engine.requote import act
 from tidewright.engine.sampling import value_capital
 from tidewright.market.features import observe_mid
+from tidewright.market.inner import inlined, inner
 from tidewright.market.ladder import BEST, LOW, WIDTH
 
 DAY_NS: Final = 86_400_000_000_000
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def capture_views(state: State, before: int) -> int:
     """Keep the view of all decisions before a time: the next packet is known no earlier, so the view is complete."""
     reg = state.reg
@@ -85,7 +86,7 @@ def capture_views(state: State, before: int) -> int:
     return DONE
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def decide(state: State, now: int) -> int:
     """Take the decision of all lanes; GROW_... and nothing has happened if there is no room.
 
@@ -119,7 +120,7 @@ def decide(state: State, now: int) -> int:
     return DONE
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def arrives_with(state: State, at: int) -> bool:
     """Whether messages of an earlier decision arrive at the same time."""
     reg = state.reg

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 import numpy as np
-from numba import int64, njit
+from numba import int64
 
 from tidewright.engine.layout import (
     CFG_F_IMPACT,
@@ -29,6 +29,7 @@ from tidewright.engine.layout import (
     State,
 )
 from tidewright.market.errors import UsageError
+from tidewright.market.inner import inner
 
 DAY_NS: Final = 86_400_000_000_000
 MINUTE_NS: Final = 60_000_000_000
@@ -79,7 +80,7 @@ class Impact:
         )
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def impact_ticks(state: State, lots: int, now: int) -> int:
     """By how many ticks a taker of some lots pays more, or gets less; 0 as long as nothing has been measured."""
     if state.cfg[CFG_IMPACT] == IMPACT_NONE or lots <= 0:
@@ -98,7 +99,7 @@ def impact_ticks(state: State, lots: int, now: int) -> int:
     return int64(math.ceil(np.float64(reg[MID2]) / 2.0 * min(share, 1.0)))
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def measure_return(state: State, ts: int) -> None:
     """Count the return of the mid since it was last looked at, if that is a minute ago."""
     reg = state.reg

@@ -95,6 +95,7 @@ from tidewright.market.codes import (
     TRADE_BUY,
     TRADE_UNKNOWN,
 )
+from tidewright.market.inner import inlined, inner
 from tidewright.market.ladder import BEST, LOW, WIDTH, Ladder, index_of
 from tidewright.market.tape import I64, U8
 
@@ -185,7 +186,7 @@ def run(
     return DONE, rows
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def check_time(state: State, ts: int) -> int:
     """BAD_TIME if a packet's time is in the past; the first packet's time begins the run."""
     reg = state.reg
@@ -199,7 +200,7 @@ def check_time(state: State, ts: int) -> int:
     return DONE
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def open_packet(state: State, ts: int, receipt: int, row: int) -> None:
     """Begin a packet."""
     reg = state.reg
@@ -213,7 +214,7 @@ def open_packet(state: State, ts: int, receipt: int, row: int) -> None:
     reg[BEFORE + 1] = reg[BEST + 1]
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def set_start(state: State, start: int) -> None:
     """Fix when decisions begin."""
     reg = state.reg
@@ -224,7 +225,7 @@ def set_start(state: State, start: int) -> None:
         reg[DUE] = min(reg[DUE], reg[NEXT_DECISION])
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def catch_up(state: State, before: int, receipt: int) -> int:
     """Let everything before a time happen; the next packet is received at ``receipt``."""
     reg = state.reg
@@ -239,7 +240,7 @@ def catch_up(state: State, before: int, receipt: int) -> int:
     return DONE
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def instant(state: State, now: int) -> int:
     """All that is due at one time, after its packets: arrivals, the decision, and what it sends without latency."""
     status = deliver(state, now)
@@ -260,7 +261,7 @@ def instant(state: State, now: int) -> int:
     return DONE
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def deliver(state: State, now: int) -> int:
     """What was sent for this time arrives."""
     reg = state.reg
@@ -277,7 +278,7 @@ def deliver(state: State, now: int) -> int:
     return deliver_messages(state, now)
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def find_due(state: State) -> None:
     """The earliest time at which something is to happen."""
     reg = state.reg
@@ -289,7 +290,7 @@ def find_due(state: State) -> None:
     reg[DUE] = due
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def apply_row(state: State, code: int, flag: int, price: int, qty: int) -> int:
     """Apply one row; GROW_... and nothing has happened if there is no room for its fills."""
     reg = state.reg
@@ -331,7 +332,7 @@ def apply_row(state: State, code: int, flag: int, price: int, qty: int) -> int:
     return DONE
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def apply_print(state: State, code: int, price: int, qty: int) -> int:
     """Let a print meet resting orders: buys meet asks, sells meet bids."""
     reg = state.reg

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-from numba import int64, njit
+from numba import int64
 
 from tidewright.engine.layout import (
     CFG_ENTRY,
@@ -29,6 +29,7 @@ from tidewright.engine.layout import (
     State,
 )
 from tidewright.market.errors import UsageError
+from tidewright.market.inner import inlined, inner
 from tidewright.market.tape import I64
 
 WIDEST: Final = 4.0  # standard deviations at which the body of a sampled latency is cut
@@ -153,7 +154,7 @@ def latency_rows(latency: Latency | None) -> I64:
     return np.zeros((0, LATENCY_FIELDS), np.int64)
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def entry_at(state: State, ts: int) -> int:
     """Latency of what is sent at a time, ns."""
     if state.cfg[CFG_LATENCY] == LATENCY_CONSTANT:
@@ -161,7 +162,7 @@ def entry_at(state: State, ts: int) -> int:
     return varied(state, ts, int64(0))
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def response_at(state: State, ts: int) -> int:
     """Latency of the answer to what happens at the venue at a time, ns."""
     if state.cfg[CFG_LATENCY] == LATENCY_CONSTANT:
@@ -169,7 +170,7 @@ def response_at(state: State, ts: int) -> int:
     return varied(state, ts, int64(1))
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def varied(state: State, ts: int, which: int) -> int:
     """A latency that is not constant; ``which`` 0: entry, 1: response."""
     if state.cfg[CFG_LATENCY] == LATENCY_TABLE:
@@ -186,7 +187,7 @@ def varied(state: State, ts: int, which: int) -> int:
     )
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def interpolated(rows: I64, ts: int, which: int) -> int:
     """Latency at a time by the rows around it: ``floor(before + (after - before) * share)`` in float64."""
     column = LATENCY_ENTRY + which
@@ -207,7 +208,7 @@ def interpolated(rows: I64, ts: int, which: int) -> int:
     return int64(math.floor(before + (np.float64(rows[high, column]) - before) * share))
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def sampled(median: float, sigma: float, spike: float, odds: float, seed: int, ts: int, which: int) -> int:
     """A latency drawn for a time, see :class:`SampledLatency`; the normal variate is Box and Muller's."""
     drawn = mixed(mixed(int(seed) + 2 * int(which) + 1) + int(ts))
@@ -219,7 +220,7 @@ def sampled(median: float, sigma: float, spike: float, odds: float, seed: int, t
     return int64(body)
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def mixed(word: int) -> int:
     """62 bits that look random, one for one: a Feistel network of six rounds over two halves."""
     left = (word >> 31) & _HALF
@@ -229,7 +230,7 @@ def mixed(word: int) -> int:
     return (left << 31) | right
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def share_of_one(word: int) -> float:
     """A number in (0, 1) from 62 bits, the 52 upper ones of them."""
     return (np.float64(word >> 10) + 0.5) / 4503599627370496.0

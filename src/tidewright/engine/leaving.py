@@ -1,6 +1,6 @@
 """What limits ask of a lane beyond its quotes: its order rate, and leaving by taking what nobody takes from it."""
 
-from numba import int64, njit
+from numba import int64
 
 from tidewright.engine.arrivals import push
 from tidewright.engine.latency import response_at
@@ -31,13 +31,14 @@ from tidewright.engine.replacing import fit_slots
 from tidewright.engine.slots import whose, write_order
 from tidewright.market.clock import MINUTE
 from tidewright.market.codes import IOC, LIMIT
+from tidewright.market.inner import inner
 from tidewright.risk.escape import taking
 from tidewright.risk.gate import Exposure, Standing, admit_side, must_leave
 from tidewright.risk.limits import LimitValues
 from tidewright.strategies.view import View
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def forget_sent(state: State, lane: int, now: int) -> None:
     """Take out of a lane's count the orders that are 60 s old."""
     recent = state.recent[lane]
@@ -50,7 +51,7 @@ def forget_sent(state: State, lane: int, now: int) -> None:
         recent[RECENT_USED] -= 1
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def note_sent(state: State, lane: int, now: int, orders: int) -> None:
     """Count new orders of a decision, 1 at least."""
     recent = state.recent[lane]
@@ -61,7 +62,7 @@ def note_sent(state: State, lane: int, now: int, orders: int) -> None:
     state.lane[lane, L_SENT] += orders
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def leave(
     state: State, lane: int, view: View, exposure: Exposure, limits: LimitValues, bids: int, asks: int, sent: int
 ) -> tuple[int, int, int]:
@@ -115,7 +116,7 @@ def leave(
     return (int64(-1), side, after - exposure.sent) if kept == 1 else nothing
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def settled(state: State, lane: int, now: int) -> bool:
     """Whether a lane has heard what became of everything it sent: nothing of it can still fill."""
     row = state.lane[lane]
@@ -129,7 +130,7 @@ def settled(state: State, lane: int, now: int) -> bool:
     return True
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def send_taking(state: State, lane: int, side: int) -> None:
     """Send the order of :func:`leave`. It goes the way of a message: what it may cause needs room first."""
     fit_slots(state, lane, side, int64(0), int64(1))

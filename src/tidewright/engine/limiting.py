@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from numba import int64, njit, uint64
+from numba import int64, uint64
 
 from tidewright.engine.layout import (
     CFG_F_LIMITS,
@@ -24,12 +24,13 @@ from tidewright.engine.layout import (
 )
 from tidewright.engine.leaving import forget_sent, leave, note_sent
 from tidewright.market.hints import few
+from tidewright.market.inner import inlined, inner
 from tidewright.risk.gate import Exposure, Standing, gate, halted, latched, stopped_out
 from tidewright.risk.limits import LimitValues
 from tidewright.strategies.view import View
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def limit_values(state: State) -> LimitValues:
     """The limits of a run."""
     f = state.cfg_f
@@ -51,7 +52,7 @@ def limit_values(state: State) -> LimitValues:
     )
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def exposure_of(state: State, lane: int, view: View, least: int) -> Exposure:
     """What the limits look at, by what a lane knows; ``least``: the smallest position that counts as one."""
     row = state.lane[lane]
@@ -82,7 +83,7 @@ def exposure_of(state: State, lane: int, view: View, least: int) -> Exposure:
     )
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def far_from_limits(state: State, lane: int, exposure: Exposure, values: LimitValues, bids: int, asks: int) -> bool:
     """Whether the gate would obviously leave all quotes as they are: True only if it would.
 
@@ -99,7 +100,7 @@ def far_from_limits(state: State, lane: int, exposure: Exposure, values: LimitVa
     )
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def side_is_far(state: State, lane: int, side: int, exposure: Exposure, values: LimitValues, count: int) -> bool:
     """:func:`far_from_limits` of the targets of a side."""
     if count == 0:
@@ -128,7 +129,7 @@ def side_is_far(state: State, lane: int, side: int, exposure: Exposure, values: 
     return little > 0 and not (dear or heavy or wide)
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def limit(
     state: State, lane: int, view: View, exposure: Exposure, values: LimitValues, bids: int, asks: int
 ) -> tuple[int, int]:
@@ -161,7 +162,7 @@ def limit(
     return kept_bids, kept_asks
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def standing(state: State, lane: int, side: int) -> Standing:
     """The orders of a side that the lane believes alive, their whole quantities, in the buffer behind the targets."""
     price = state.target[4 + 2 * side]

@@ -7,7 +7,7 @@ best index with a node is kept for each side, so that most rows need one compari
 
 from typing import Final
 
-from numba import int64, njit, uint64
+from numba import int64, uint64
 
 from tidewright.engine.layout import (
     CFG_F_POWER,
@@ -35,6 +35,7 @@ from tidewright.engine.prefetch import fetch
 from tidewright.engine.queues import ahead_after_level, ahead_on_arrival
 from tidewright.engine.slots import state_of
 from tidewright.market.hints import last_marked
+from tidewright.market.inner import inlined, inner
 from tidewright.market.ladder import WIDTH
 
 NODE_BITS: Final = (1 << TAIL_COLUMN) - 1
@@ -43,31 +44,31 @@ NODE_SHIFT: Final = NODE_FIELDS.bit_length() - 1
 assert NODE_FIELDS == 1 << NODE_SHIFT
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def youngest(state: State, position: int) -> int:
     """Youngest node of a price, -1: none."""
     return (state.tail[position] & NODE_BITS) - 1
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def open_tail(packet: int) -> int:
     """Upper half of the word of a price whose youngest node is of a packet and has room; no such word is 0."""
     return (2 * packet + 1) << TAIL_OPEN
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def stands(state: State, slot: int, each: int, column: int) -> bool:
     """Whether the order that joined at a column of a node still rests there: slots are used again, columns are not."""
     return state.place[slot, P_SPOT] == each * NODE_FIELDS + column and state_of(state, slot) == RESTING_STATE
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def node_of(state: State, slot: int) -> int:
     """Node that an order rests in."""
     return state.place[slot, P_SPOT] >> NODE_SHIFT  # a division would ask for its sign
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def join(state: State, slot: int, side: int, position: int, opened: int) -> None:
     """Let an order join the back of a price inside the window; ``opened``: :func:`open_tail` of the packet.
 
@@ -84,7 +85,7 @@ def join(state: State, slot: int, side: int, position: int, opened: int) -> None
     state.place[slot, P_SPOT] = found * NODE_FIELDS + column
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def hang(state: State, side: int, position: int) -> int:
     """Hang a fresh node at the back of a price: it is the youngest. The lower half of the price's word."""
     reg = state.reg
@@ -108,7 +109,7 @@ def hang(state: State, side: int, position: int) -> int:
     return int64(N_FIRST) << TAIL_COLUMN | (found + 1)
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def leave(state: State, slot: int) -> None:
     """Take an order out of its queue; its node goes with the last one."""
     found = int64(node_of(state, slot))
@@ -118,7 +119,7 @@ def leave(state: State, slot: int) -> None:
         drop(state, found)
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def leave_later(state: State, slot: int, count: int, does: int) -> int:
     """Take an order out of its queue, as one of many: no jump depends on whether it was the last of its node.
 
@@ -132,7 +133,7 @@ def leave_later(state: State, slot: int, count: int, does: int) -> int:
     return count + (does & int64(left == 0))
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def drop_emptied(state: State) -> None:
     """Give the nodes back that were left for good."""
     count = state.reg[EMPTIED]
@@ -148,7 +149,7 @@ def drop_emptied(state: State) -> None:
     state.reg[EMPTIED] = 0
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def drop(state: State, found: int) -> None:
     """Give a node back in which no order rests."""
     node = state.node
@@ -177,7 +178,7 @@ def drop(state: State, found: int) -> None:
     reg[NODE_FREE] = found
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def list_nodes(state: State, position: int) -> int:
     """Write the nodes of a price into the buffer, the youngest first; how many there are."""
     count = int64(0)
@@ -189,7 +190,7 @@ def list_nodes(state: State, position: int) -> int:
     return count
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def next_own(state: State, side: int, index: int) -> int:
     """Best index at or worse than one that has a node; -1: none."""
     base = side * state.reg[WIDTH]
@@ -206,7 +207,7 @@ def next_own(state: State, side: int, index: int) -> int:
     return -1
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def count_orders(state: State, side: int, worst: int) -> int:
     """How many orders of a side rest at an index or better."""
     count = int64(0)
@@ -220,7 +221,7 @@ def count_orders(state: State, side: int, worst: int) -> int:
     return count
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def requeue(state: State, position: int, old: int, new: int) -> None:
     """Apply a level's row to the nodes of its price."""
     node_q = state.node_q
@@ -233,7 +234,7 @@ def requeue(state: State, position: int, old: int, new: int) -> None:
         each = int64(state.node[each, N_OLDER])
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def rejoin(state: State) -> None:
     """After a gap: the orders of each price go to its back, in their order of arrival."""
     for side in range(2):
@@ -243,7 +244,7 @@ def rejoin(state: State) -> None:
             index = next_own(state, side, index - 1)
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def rejoin_price(state: State, position: int) -> None:
     """Put the nodes of one price at its back, as if all had been hung just now."""
     each = youngest(state, position)

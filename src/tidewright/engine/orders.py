@@ -1,6 +1,6 @@
 """The life of an order at the venue: resting, fills, death, and the reports of them."""
 
-from numba import int64, njit
+from numba import int64
 
 from tidewright.engine.accounts import book_fill, commission, tell
 from tidewright.engine.latency import response_at
@@ -44,10 +44,11 @@ from tidewright.market.codes import (
     REJECTED,
     UNKNOWN_ORDER,
 )
+from tidewright.market.inner import inlined, inner
 from tidewright.market.ladder import WIDTH
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def write_report(
     state: State, what: int, slot: int, ts: int, known: int, price: int, qty: int, maker: int, fee: int, reason: int
 ) -> None:
@@ -76,13 +77,13 @@ def write_report(
     row[14] = reason
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def write_message(state: State, what: int, slot: int, ts: int, known: int, price: int, qty: int, reason: int) -> None:
     """Append one report that is not of a fill."""
     write_report(state, what, slot, ts, known, price, qty, int64(0), int64(0), reason)
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def fill(state: State, slot: int, qty: int, price: int, maker: int, ts: int, known: int) -> None:
     """Fill an order; a resting one leaves the queue with its last lot."""
     lane = lane_of(state, slot)
@@ -100,7 +101,7 @@ def fill(state: State, slot: int, qty: int, price: int, maker: int, ts: int, kno
     tell(state, lane, known, slot, signed, price, fee_base, fee_quote)
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def rest(state: State, slot: int, lane: int, side: int, index: int) -> None:
     """Put what is left of an order into the queue of its price."""
     set_state(state, slot, RESTING_STATE)
@@ -113,7 +114,7 @@ def rest(state: State, slot: int, lane: int, side: int, index: int) -> None:
     join(state, slot, side, side * state.reg[WIDTH] + index, open_tail(state.reg[PACKET]))
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def end_order(state: State, slot: int, lane: int) -> None:
     """An order is dead; if it rested, it leaves its queue. The list of stop orders forgets it when it is next read."""
     before = state_of(state, slot)
@@ -125,7 +126,7 @@ def end_order(state: State, slot: int, lane: int) -> None:
         state.reg[RESTING] -= 1
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def die(state: State, slot: int, what: int, now: int, reason: int) -> None:
     """End an order that expires or is rejected."""
     lane = lane_of(state, slot)
@@ -139,7 +140,7 @@ def die(state: State, slot: int, what: int, now: int, reason: int) -> None:
     tell(state, lane, known, slot, int64(0), int64(0), int64(0), int64(0))
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def reject_unknown(state: State, what: int, lane: int, number: int, now: int) -> None:
     """Report a cancel or an amendment that found no order."""
     if state.cfg[CFG_RECORD] < 2:
@@ -159,7 +160,7 @@ def reject_unknown(state: State, what: int, lane: int, number: int, now: int) ->
     row[14] = UNKNOWN_ORDER
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def cancel(state: State, slot: int, now: int) -> None:
     """A cancel reaches an order that rests, waits, or is dead without its lane knowing."""
     if state_of(state, slot) != DEAD:
@@ -173,7 +174,7 @@ def cancel(state: State, slot: int, now: int) -> None:
     release(state, slot)
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def amend(state: State, slot: int, qty: int, now: int) -> None:
     """An amendment reaches a living order: its quantity falls to ``qty`` lots in all, and it keeps its place.
 

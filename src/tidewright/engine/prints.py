@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from numba import int64, njit, uint64
+from numba import int64, uint64
 
 from tidewright.engine.arrivals import room_for
 from tidewright.engine.layout import (
@@ -34,10 +34,11 @@ from tidewright.engine.orders import fill
 from tidewright.engine.prefetch import fetch
 from tidewright.engine.slots import lane_of
 from tidewright.engine.taken import take_from, taken_of
+from tidewright.market.inner import inlined, inner
 from tidewright.market.ladder import BEST, WIDTH, Ladder, next_level
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def on_print(state: State, side: int, index: int, qty: int, ts: int, known: int) -> None:
     """Let a print meet the resting orders of a side, best price first, each lane by itself.
 
@@ -63,7 +64,7 @@ def on_print(state: State, side: int, index: int, qty: int, ts: int, known: int)
         fill_price(state, base + own, qty, own > index, ts, known)
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def fill_price(state: State, position: int, qty: int, beyond: bool, ts: int, known: int) -> None:
     """Let a print of some lots reach the orders of one price; ``beyond``: the print's price is worse than theirs."""
     for i in range(list_nodes(state, position) - 1, -1, -1):  # the oldest first
@@ -78,7 +79,7 @@ def fill_price(state: State, position: int, qty: int, beyond: bool, ts: int, kno
             fill_node(state, each, qty - int64(math.ceil(ahead)), ts, known)
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def fill_node(state: State, each: int, available: int, ts: int, known: int) -> None:
     """Give each lane in a node what a print has left for it."""
     node = state.node
@@ -102,7 +103,7 @@ def fill_node(state: State, each: int, available: int, ts: int, known: int) -> N
             fill(state, slot, lots, order[slot, O_PRICE], int64(1), ts, known)
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def fetch_lanes(state: State, each: int) -> None:
     """Fetch what the fills of a node's orders will touch: orders first, then their lanes."""
     for column in range(N_FIRST, NODE_FIELDS):
@@ -124,7 +125,7 @@ def fetch_lanes(state: State, each: int) -> None:
             fetch(state.lane_f, lane, F_WIN)
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def touch_room(state: State) -> int:
     """Whether the pools can hold the fills of the touches at a packet end; see ``room_for``."""
     bids, asks = levels_touching(state, int64(0)), levels_touching(state, int64(1))
@@ -137,7 +138,7 @@ def touch_room(state: State) -> int:
     return room_for(state, fills, fills)
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def levels_touching(state: State, side: int) -> int:
     """How many levels of the other side stand at or through the best own order of a side."""
     if state.reg[OWN + side] < 0:
@@ -151,7 +152,7 @@ def levels_touching(state: State, side: int) -> int:
     return count
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def touch(state: State, ts: int, known: int) -> None:
     """Fill own orders that a renewed opposite level reaches, at their price, from the best price and level outwards."""
     reg = state.reg
@@ -167,7 +168,7 @@ def touch(state: State, ts: int, known: int) -> None:
             level = next_level(Ladder(state.qty, state.reg), other, level - 1)
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def touch_level(state: State, side: int, level_position: int, reach: int, ts: int, known: int) -> None:
     """Let one opposite level fill own orders at or through its price, index ``reach`` of their side."""
     node = state.node
@@ -192,7 +193,7 @@ def touch_level(state: State, side: int, level_position: int, reach: int, ts: in
         own = next_own(state, side, own - 1)
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def touch_whole(state: State, side: int, reach: int, ts: int, known: int) -> None:
     """Fill every own order of a side at or better than an index as a whole: parity's touch by one row."""
     node = state.node

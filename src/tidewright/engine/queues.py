@@ -3,12 +3,13 @@
 import math
 
 import numpy as np
-from numba import float64, njit
+from numba import float64
 
 from tidewright.engine.layout import QUEUE_FRONT, QUEUE_PROB, QUEUE_PROB_LOG, QUEUE_UNKNOWN
+from tidewright.market.inner import inlined, inner
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def ahead_on_arrival(model: int, level: int) -> float:
     """Lots ahead of an order that joins a level; a level not heard of (< 0) is an unknown queue."""
     if level < 0:
@@ -18,7 +19,7 @@ def ahead_on_arrival(model: int, level: int) -> float:
     return np.float64(level)
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def ahead_after_level(model: int, power: float, ahead: float, traded: float, old: int, new: int) -> float:
     """Lots ahead after a row set the level from ``old`` to ``new`` lots.
 

@@ -6,8 +6,6 @@ costs neither, and arrays without an owner need no reference counts. The table m
 engine's owner holds it with the arrays.
 """
 
-from collections.abc import Callable
-from inspect import signature
 from typing import Any, Final
 
 import numpy as np
@@ -163,12 +161,3 @@ def _lower(name: str) -> None:
 
 for _name in _ARRAYS:
     _lower(_name)
-
-
-def compile_kernels(*kernels: Callable[..., Any]) -> None:
-    """Compile kernels that take a state and whole numbers, with all that they call."""
-    kinds = {State: STATE_TYPE, int: types.int64}
-    for each in kernels:
-        dispatcher: Any = each
-        wanted = signature(dispatcher.py_func).parameters.values()
-        dispatcher.compile(tuple(kinds[one.annotation] for one in wanted))

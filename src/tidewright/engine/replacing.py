@@ -3,7 +3,7 @@
 from typing import Final
 
 import numpy as np
-from numba import int64, njit, uint64
+from numba import int64, uint64
 
 from tidewright.engine.arrivals import arrive_or_wait, push
 from tidewright.engine.layout import (
@@ -46,13 +46,14 @@ from tidewright.engine.prefetch import fetch
 from tidewright.engine.slots import state_of, whose, write_order
 from tidewright.market.codes import LIMIT, POST_ONLY
 from tidewright.market.hints import among_four, few
+from tidewright.market.inner import inlined, inner
 from tidewright.market.ladder import BEST, LOW, PLACED, WIDTH
 
 FETCHED: Final = 8  # orders of a lane and side that are asked for ahead of time
 LARGEST: Final = 9e18  # a product below it is an int64
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def find_room(state: State) -> None:
     """Note between which prices a post-only order of a side passes the price filter and the book."""
     reg = state.reg
@@ -73,7 +74,7 @@ def find_room(state: State) -> None:
         reg[REST_LAST + 1] = -1
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def fetch_orders(state: State, lane: int) -> None:
     """Fetch the orders that a lane believes alive, and the first of what it will come to know."""
     for side in range(2):
@@ -86,7 +87,7 @@ def fetch_orders(state: State, lane: int) -> None:
     fetch(state.known, state.lane[lane, L_KNOWN_FIRST], 0)
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def fetch_targets(state: State, side: int, count: int) -> None:
     """Fetch what is known of the prices of a side's targets."""
     price = state.target[2 * side]
@@ -99,7 +100,7 @@ def fetch_targets(state: State, side: int, count: int) -> None:
         fetch(state.qty, position, 0)
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def replace(state: State, lane: int, bids: int, asks: int, arrived: int, at: int) -> None:
     """Send the difference between the targets of a lane and what it believes alive.
 
@@ -121,7 +122,7 @@ def replace(state: State, lane: int, bids: int, asks: int, arrived: int, at: int
         send_missing(state, lane, int64(1), asks, asks_there, ask_slots, arrived, at)
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def swap(state: State, lane: int, bids: int, asks: int) -> bool:
     """Replace all orders of a lane at once if none of them is wanted and all new ones may rest, as is most usual.
 
@@ -150,7 +151,7 @@ def swap(state: State, lane: int, bids: int, asks: int) -> bool:
     return True
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def best_passing(state: State, side: int, count: int) -> int:
     """Best key of a side's targets (asks negated) if all obviously pass the filters and the book on arrival.
 
@@ -174,7 +175,7 @@ def best_passing(state: State, side: int, count: int) -> int:
     return sign * best if passing else int64(NEVER)
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def wanted(state: State, lane: int, side: int, count: int) -> int:
     """0 if all orders of a side that a lane believes alive rest, and none is at the price of a target."""
     price = state.target[2 * side]
@@ -196,7 +197,7 @@ def wanted(state: State, lane: int, side: int, count: int) -> int:
     return odd
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def swap_side(state: State, lane: int, side: int, count: int) -> None:
     """Let the resting orders of a lane's side leave, and new ones join."""
     reg = state.reg
@@ -218,7 +219,7 @@ def swap_side(state: State, lane: int, side: int, count: int) -> None:
     rest_missing(state, lane, side, count, int64(0), int64(0))
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def fit_slots(state: State, lane: int, side: int, held: int, count: int) -> None:
     """Give a side as many slots as it is to have orders: more from the lane's pool, or those beyond back to it."""
     row = state.lane[lane]
@@ -239,7 +240,7 @@ def fit_slots(state: State, lane: int, side: int, held: int, count: int) -> None
     row[L_ALIVE + side] = count
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def merge(state: State, lane: int, side: int, count: int) -> int:
     """Make a lane's targets on one tick one, at the place of the first, quantities added; how many are left."""
     price = state.target[2 * side]
@@ -268,7 +269,7 @@ def merge(state: State, lane: int, side: int, count: int) -> int:
     return kept
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def keep_wanted(state: State, lane: int, side: int, count: int, arrived: int, at: int) -> tuple[int, int]:
     """Cancel the orders of a side that are not wanted.
 
@@ -325,7 +326,7 @@ def keep_wanted(state: State, lane: int, side: int, count: int, arrived: int, at
     return there, left
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def send_missing(state: State, lane: int, side: int, count: int, there: int, left: int, arrived: int, at: int) -> None:
     """Send new post-only orders for the targets that are not there.
 
@@ -351,7 +352,7 @@ def send_missing(state: State, lane: int, side: int, count: int, there: int, lef
         send_each(state, lane, side, count, there, held, arrived, at)
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def may_rest(state: State, side: int, low: int, high: int, little: int, much: int) -> bool:
     """Whether orders within some prices and quantities all obviously pass the filters and the book on arrival."""
     cfg = state.cfg
@@ -366,14 +367,14 @@ def may_rest(state: State, side: int, low: int, high: int, little: int, much: in
     )
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def first_price(state: State, side: int) -> int:
     """What is to be taken from a price (asks: negated) to get its position."""
     reg = state.reg
     return reg[LOW] if side == 0 else -reg[LOW] - 2 * reg[WIDTH] + 1
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def rest_missing(state: State, lane: int, side: int, count: int, there: int, held: int) -> None:
     """Put new orders into the queues of the targets that are not there.
 
@@ -400,7 +401,7 @@ def rest_missing(state: State, lane: int, side: int, count: int, there: int, hel
     reg[NUMBER] = number
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def send_each(state: State, lane: int, side: int, count: int, there: int, held: int, arrived: int, at: int) -> None:
     """Send new orders for the targets that are not there one by one, in the lane's slots from ``held`` on."""
     for i in range(count):

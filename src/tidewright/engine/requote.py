@@ -3,7 +3,7 @@
 import math
 from typing import Final
 
-from numba import int64, njit
+from numba import int64
 
 from tidewright.engine.accounts import catch_up_knowledge, worth
 from tidewright.engine.layout import (
@@ -60,6 +60,7 @@ from tidewright.engine.nodes import drop_emptied
 from tidewright.engine.replacing import fetch_orders, find_room, replace
 from tidewright.engine.sampling import sample
 from tidewright.market.features import PRICE_CHANGE, VARIANCE, imbalance
+from tidewright.market.inner import inlined, inner
 from tidewright.risk.gate import DAILY_LOSS, least_position
 from tidewright.risk.limits import LimitValues
 from tidewright.strategies.dispatch import looks_at_mid_only, quote
@@ -68,14 +69,14 @@ from tidewright.strategies.view import Quotes, View
 MANY_EMPTIED: Final = 32  # nodes that are given back together: few jumps, and still in the processor's cache
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def room_to_act(state: State) -> int:
     """DONE if the pool holds all that lanes may come to know of the arrivals of a decision, else GROW_KNOWN."""
     # Each new order may be rejected, and none takes; half of the slots are for orders that are being cancelled.
     return GROW_KNOWN if 2 * state.reg[KNOWN_ROOM] < state.reg[SLOTS] else DONE
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def act(state: State, arrived: int) -> None:
     """Let every lane act on the pending decision.
 
@@ -155,7 +156,7 @@ def act(state: State, arrived: int) -> None:
     reg[ACT_AT] = NEVER
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def is_still(state: State, mid2: int, volatility: float, values: LimitValues) -> bool:
     """Whether a lane that has heard nothing and was not limited wants what it wanted at the decision before.
 
@@ -170,7 +171,7 @@ def is_still(state: State, mid2: int, volatility: float, values: LimitValues) ->
     return bool(cfg[CFG_LIMITED] == 0 or quiet)
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def knows_nothing_new(state: State, lane: int) -> bool:
     """Whether a lane has heard nothing since its newest decision, at which no limit cut anything.
 
@@ -182,7 +183,7 @@ def knows_nothing_new(state: State, lane: int) -> bool:
     return bool(row[L_KNOWN_FIRST] < 0)
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def send_batch(state: State, at: int) -> None:
     """Note when the messages of a decision arrive: with those before, if they do so together."""
     reg = state.reg
@@ -198,7 +199,7 @@ def send_batch(state: State, at: int) -> None:
     reg[BATCH_TAIL] = (reg[BATCH_TAIL] + 1) % len(batch)
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def ask(state: State, lane: int, view: View, values: LimitValues, least: int) -> tuple[int, int]:
     """Ask a lane's strategy and apply the limits: how many bids and asks it wants; bids < 0: see
     :func:`tidewright.engine.leaving.leave`.

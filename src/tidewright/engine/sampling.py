@@ -2,7 +2,7 @@
 
 import math
 
-from numba import int64, njit
+from numba import int64
 
 from tidewright.engine.accounts import worth
 from tidewright.engine.layout import (
@@ -22,9 +22,10 @@ from tidewright.engine.layout import (
     SAMPLES,
     State,
 )
+from tidewright.market.inner import inlined, inner
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def value_capital(state: State, mid2: int) -> None:
     """The first mid of the view: what a lane started with is worth this much, and was all the time."""
     for lane in range(state.reg[LANES]):
@@ -40,7 +41,7 @@ def value_capital(state: State, mid2: int) -> None:
                 state.curve[i, lane] = capital
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def sample(state: State, lane: int, equity: float) -> None:
     """Take a lane's equity sample; the one before goes into the sums, the newest may still be replaced at the end."""
     if state.reg[SAMPLES] > 0:
@@ -48,7 +49,7 @@ def sample(state: State, lane: int, equity: float) -> None:
     state.lane_f[lane, F_NEWEST] = equity
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def settle(state: State, lane: int) -> None:
     """Enter the newest sample into the sums of returns and the drawdown."""
     sums = state.lane_f

@@ -7,7 +7,7 @@ Then the levels go into the book in a loop that asks nothing but what depends on
 
 from typing import Final
 
-from numba import int64, njit, uint64
+from numba import int64, uint64
 
 from tidewright.engine.book import tell_level
 from tidewright.engine.layout import (
@@ -41,6 +41,7 @@ from tidewright.engine.layout import (
 )
 from tidewright.engine.reference import state_at
 from tidewright.market.codes import ASK, BEST_BID, PACKET_END, SNAPSHOT, TRADE_BUY, TRADE_SELL
+from tidewright.market.inner import inlined, inner
 from tidewright.market.ladder import BEST, LOW, STRANGE, WIDTH, WORST, Ladder, next_level
 from tidewright.market.tape import I64, U8
 
@@ -50,7 +51,7 @@ PLAIN: Final = 0b0001111  # kinds by bit: levels and prints of known side
 PLAIN_WITH_BEST: Final = 0b1101111  # the same with best-bid/ask rows
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def is_quiet(state: State) -> bool:
     """Whether the book is as :func:`skim` needs it: whole, in place, between packets or in one's rows."""
     reg = state.reg
@@ -67,7 +68,7 @@ def is_quiet(state: State) -> bool:
     )
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def skim(address: int, ts: I64, ts_local: I64, kind: U8, flags: U8, price: I64, qty: I64, start: int) -> int:
     """Read on from a row; the row that the caller must look at.
 
@@ -112,7 +113,7 @@ def skim(address: int, ts: I64, ts_local: I64, kind: U8, flags: U8, price: I64, 
     return close(state, flags, start, i, opened, changed, reg[PACKET] != packets)
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def close(state: State, flags: U8, start: int, stop: int, opened: bool, changed: int, fresh: bool) -> int:
     """Leave the registers of packets as if rows had been read one by one; the row to go on with.
 
@@ -153,20 +154,20 @@ def close(state: State, flags: U8, start: int, stop: int, opened: bool, changed:
     return stop - 1
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def ends_at(flags: U8, row: int) -> bool:
     """Whether a row ends its packet."""
     return flags[uint64(row)] & PACKET_END != 0
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def is_uncrossed(state: State) -> bool:
     """Whether both sides of the book are there, and apart."""
     reg = state.reg
     return reg[BEST] >= 0 and reg[BEST + 1] >= 0 and reg[BEST] + reg[BEST + 1] < reg[WIDTH] - 1
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def may_go_on(state: State) -> bool:
     """Whether a packet may end with the book as it is and ask for nothing: no touches, and no move of the window."""
     reg = state.reg
@@ -175,7 +176,7 @@ def may_go_on(state: State) -> bool:
     return reg[TOUCHING] == 0 and is_uncrossed(state) and 2 * quarter <= middle < 6 * quarter
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def plain_until(state: State, kind: U8, flags: U8, first: int, stop: int) -> int:
     """First row of a block that is not a level or print of known side, or is part of a snapshot; its end: none is.
 
@@ -194,7 +195,7 @@ def plain_until(state: State, kind: U8, flags: U8, first: int, stop: int) -> int
     return int64(row)
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def count_ends(flags: U8, first: int, stop: int) -> int:
     """How many packets end in some rows."""
     count = int64(0)
@@ -203,7 +204,7 @@ def count_ends(flags: U8, first: int, stop: int) -> int:
     return count
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def survey(
     state: State, ts: I64, ts_local: I64, flags: U8, first: int, stop: int, earliest: int, opened: bool
 ) -> tuple[bool, int]:
@@ -236,7 +237,7 @@ def survey(
     return wrong == 0 and now <= state.reg[DUE] and latest <= state.reg[NEXT_CAPTURE], latest
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def apply_levels(
     address: int, kind: U8, flags: U8, price: I64, qty: I64, start: int, stop: int, changed: int
 ) -> tuple[int, int]:
@@ -305,7 +306,7 @@ def apply_levels(
     return i, changed
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def barriers(state: State, parity: bool) -> tuple[int, int]:
     """Index on each side that no row of the other may reach: the best own order's; in parity also the best level's."""
     reg = state.reg
@@ -315,7 +316,7 @@ def barriers(state: State, parity: bool) -> tuple[int, int]:
     return bids, asks
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def any_end(flags: U8, first: int, stop: int) -> bool:
     """Whether a packet ends in some rows; the newest are looked at first."""
     i = stop - 1
@@ -326,7 +327,7 @@ def any_end(flags: U8, first: int, stop: int) -> bool:
     return False
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def after_packet(flags: U8, row: int, stop: int) -> int:
     """The row after a row's packet, or the end of the block."""
     while row < stop - 1 and not ends_at(flags, row):

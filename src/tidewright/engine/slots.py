@@ -1,7 +1,5 @@
 """Order slots: whose they are, in which state, and giving them back."""
 
-from numba import njit
-
 from tidewright.engine.layout import (
     FREE,
     L_SLOT_FREE,
@@ -16,15 +14,16 @@ from tidewright.engine.layout import (
     STOPPED,
     State,
 )
+from tidewright.market.inner import inlined
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def whose(lane: int, state: int, side: int, kind: int, tif: int) -> int:
     """The word of a slot that says whose order it holds and in which state."""
     return lane * 256 + state * 32 + side * 16 + kind * 8 + tif
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def write_order(state: State, slot: int, price: int, qty: int, number: int) -> None:
     """Put what is ordered into a slot."""
     order = state.order
@@ -34,31 +33,31 @@ def write_order(state: State, slot: int, price: int, qty: int, number: int) -> N
     order[slot, O_NUMBER] = number
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def lane_of(state: State, slot: int) -> int:
     """Lane of an order."""
     return state.place[slot, P_WHOSE] >> 8
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def state_of(state: State, slot: int) -> int:
     """FREE, SENT, WAITING, RESTING_STATE, DEAD, STOPPED or SET_OFF."""
     return (state.place[slot, P_WHOSE] >> 5) & 7
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def set_state(state: State, slot: int, new: int) -> None:
     """Put an order into a state."""
     state.place[slot, P_WHOSE] = (state.place[slot, P_WHOSE] & ~224) | (new << 5)
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def rests(state: State, slot: int, lane: int, side: int) -> bool:
     """Whether a slot holds a resting order of a lane's side."""
     return state.place[slot, P_WHOSE] >> 4 == lane * 16 + 6 + side
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def holds_funds(state: State, slot: int, lane: int, side: int) -> bool:
     """Whether a slot holds an order of a lane's side that locks balances: a resting one, or a stop order."""
     how = state_of(state, slot)
@@ -66,25 +65,25 @@ def holds_funds(state: State, slot: int, lane: int, side: int) -> bool:
     return mine and (how == RESTING_STATE or how == STOPPED or how == SET_OFF)
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def side_of(state: State, slot: int) -> int:
     """Side of an order."""
     return (state.place[slot, P_WHOSE] >> 4) & 1
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def kind_of(state: State, slot: int) -> int:
     """LIMIT or MARKET."""
     return (state.place[slot, P_WHOSE] >> 3) & 1
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def tif_of(state: State, slot: int) -> int:
     """Time in force of an order."""
     return state.place[slot, P_WHOSE] & 7
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def release(state: State, slot: int) -> None:
     """Put a slot of which its lane has no more use into the lane's pool."""
     lane = lane_of(state, slot)

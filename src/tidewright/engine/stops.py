@@ -1,6 +1,6 @@
 """Stop orders: they sleep until a print reaches their price, then wait for the end of the instant, or of the gap."""
 
-from numba import int64, njit
+from numba import int64
 
 from tidewright.engine.checks import affordable
 from tidewright.engine.latency import response_at
@@ -42,17 +42,18 @@ from tidewright.market.codes import (
     RISES,
     TRIGGERED,
 )
+from tidewright.market.inner import inlined, inner
 from tidewright.market.ladder import WIDTH, Ladder, index_of
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def set_off_by(state: State, slot: int, price: int) -> bool:
     """Whether a print at a price (0: there was none) sets a stop order off."""
     stop, way = state.tag[slot, STOP_PRICE], state.tag[slot, STOP_WAY]
     return price > 0 and ((way == RISES and price >= stop) or (way == FALLS and price <= stop))
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def hold(state: State, slot: int) -> None:
     """Put a stop order on the list of those whose price has not printed."""
     reg = state.reg
@@ -66,7 +67,7 @@ def hold(state: State, slot: int) -> None:
     reg[RESTING] += 1
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def watch_stops(state: State, price: int) -> None:
     """Set off the stop orders that a print reaches (price 0: none), and forget the dead."""
     reg = state.reg
@@ -87,7 +88,7 @@ def watch_stops(state: State, price: int) -> None:
     reg[STOP_COUNT] = kept
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def go_off(state: State, slot: int, now: int) -> None:
     """A stop order that was set off becomes the order it holds; filters were tested and funds locked when it came."""
     lane = lane_of(state, slot)
@@ -112,7 +113,7 @@ def go_off(state: State, slot: int, now: int) -> None:
         rest(state, slot, lane, side, index)
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def wait(state: State, slot: int, how: int) -> None:
     """Let an order wait for the end of a gap (WAITING), or of the instant that set it off (SET_OFF)."""
     if state.reg[WAIT_COUNT] == len(state.waiting):
@@ -124,13 +125,13 @@ def wait(state: State, slot: int, how: int) -> None:
     set_state(state, slot, how)
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def waits(state: State, slot: int) -> bool:
     """Whether an order waits for the end of a gap or of an instant."""
     return state_of(state, slot) == WAITING or state_of(state, slot) == SET_OFF
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def forget_dead_waiting(state: State) -> None:
     """Close the ranks after cancels of waiting orders; there are never more living ones than slots."""
     kept = int64(0)

@@ -3,7 +3,7 @@
 An entry hangs in two lists: its lane's, to be found, and its level's, to be corrected by the level's rows.
 """
 
-from numba import int64, njit
+from numba import int64
 
 from tidewright.engine.layout import (
     L_TAKEN,
@@ -19,9 +19,10 @@ from tidewright.engine.layout import (
     TAKEN_TOP,
     State,
 )
+from tidewright.market.inner import inner
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def taken_of(state: State, lane: int, position: int) -> int:
     """Lots a lane has taken of a level."""
     each = state.lane[lane, L_TAKEN]
@@ -32,7 +33,7 @@ def taken_of(state: State, lane: int, position: int) -> int:
     return int64(0)
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def take_from(state: State, lane: int, position: int, qty: int) -> None:
     """Remember that a lane took from a level. There must be room."""
     taken = state.taken
@@ -65,7 +66,7 @@ def take_from(state: State, lane: int, position: int, qty: int) -> None:
     state.taken_head[position] = each + 1
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def forget(state: State, each: int) -> None:
     """Remove an entry."""
     taken = state.taken
@@ -94,7 +95,7 @@ def forget(state: State, each: int) -> None:
     state.reg[TAKEN_ROOM] += 1
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def correct_taken(state: State, position: int, old: int, new: int) -> None:
     """A row that raises a level forgives as much as it adds; never more counts as taken than there is."""
     each = int64(state.taken_head[position]) - 1
@@ -111,7 +112,7 @@ def correct_taken(state: State, position: int, old: int, new: int) -> None:
         each = after
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def forget_all(state: State) -> None:
     """After a reset or gap nothing counts as taken."""
     if state.reg[TAKEN_ROOM] == len(state.taken):

@@ -2,7 +2,7 @@
 
 import math
 
-from numba import int64, njit
+from numba import int64
 
 from tidewright.engine.checks import slots_of
 from tidewright.engine.impact import impact_ticks
@@ -29,10 +29,11 @@ from tidewright.engine.orders import die, fill
 from tidewright.engine.slots import kind_of, lane_of, rests, side_of, tif_of
 from tidewright.engine.taken import take_from, taken_of
 from tidewright.market.codes import EXPIRED, FOK, FOK_UNFILLED, IOC, MARKET, NO_LIQUIDITY, SELF_TRADE
+from tidewright.market.inner import inlined, inner
 from tidewright.market.ladder import BEST, WIDTH, Ladder, index_of, next_level, price_at
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def take(state: State, slot: int, index: int, now: int) -> bool:
     """Let an arriving order that is not post-only take; whether a remainder rests."""
     order = state.order
@@ -61,7 +62,7 @@ def take(state: State, slot: int, index: int, now: int) -> bool:
     return True
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def take_whole(state: State, slot: int, other: int, reach: int, now: int) -> bool:
     """Parity's taking: all of it at the best opposite price, however little stands there; whether it rests instead."""
     best = state.reg[BEST + other]
@@ -76,7 +77,7 @@ def take_whole(state: State, slot: int, other: int, reach: int, now: int) -> boo
     return True
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def reachable(state: State, slot: int, other: int, reach: int) -> int:
     """Lots the order could take from the tape, counted until they suffice."""
     lane = lane_of(state, slot)
@@ -89,7 +90,7 @@ def reachable(state: State, slot: int, other: int, reach: int) -> int:
     return total
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def walk(state: State, slot: int, other: int, reach: int, extra: int, now: int) -> None:
     """Take level by level, best first. An own resting order in the way lets the walk have what stands ahead of it,
     expires, and lets the walk go on.
@@ -122,7 +123,7 @@ def walk(state: State, slot: int, other: int, reach: int, extra: int, now: int) 
             level = int64(-NEVER)
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def expire_stray(state: State, lane: int, side: int, index: int, now: int) -> None:
     """Let a lane's orders at a price outside the window expire, in order of arrival: there is nothing ahead to take."""
     first, last = slots_of(state, lane)
@@ -140,13 +141,13 @@ def expire_stray(state: State, lane: int, side: int, index: int, now: int) -> No
         die(state, own_in_node(state, lane, int64(node_of(state, found))), int64(EXPIRED), now, int64(SELF_TRADE))
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def turn_of(state: State, slot: int) -> float:
     """How early the node of a resting order was made."""
     return state.node_q[node_of(state, slot), Q_TURN]
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def pass_own(state: State, slot: int, position: int, extra: int, now: int) -> None:
     """Take what lies ahead of each own order of a price, then let it expire if the incoming order wants more."""
     lane = lane_of(state, slot)
@@ -160,7 +161,7 @@ def pass_own(state: State, slot: int, position: int, extra: int, now: int) -> No
             each = next_own_at(state, lane, position, int64(-1))
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def take_level(state: State, slot: int, position: int, most: int, extra: int, now: int) -> None:
     """Take from one level, at most ``most`` lots, at its price, worse by ``extra`` ticks but within the limit."""
     lane = lane_of(state, slot)
@@ -177,7 +178,7 @@ def take_level(state: State, slot: int, position: int, most: int, extra: int, no
     fill(state, slot, lots, price, int64(0), now, now + response_at(state, now))
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def paid_price(state: State, slot: int, price: int, extra: int) -> int:
     """A level's price moved against the taker, not beyond its limit, nor below a tick."""
     limited = kind_of(state, slot) != MARKET
@@ -187,7 +188,7 @@ def paid_price(state: State, slot: int, price: int, extra: int) -> int:
     return max(price - extra, limit if limited else int64(1))
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def own_in_node(state: State, lane: int, each: int) -> int:
     """First order of a lane in a node, -1: none."""
     for column in range(N_FIRST, NODE_FIELDS):
@@ -199,7 +200,7 @@ def own_in_node(state: State, lane: int, each: int) -> int:
     return int64(-1)
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def next_own_at(state: State, lane: int, position: int, after: int) -> int:
     """First order of a lane in the queue of a price, -1: none."""
     first = after
@@ -212,7 +213,7 @@ def next_own_at(state: State, lane: int, position: int, after: int) -> int:
     return first
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def best_own_index(state: State, lane: int, side: int, index: int) -> int:
     """Best index, at or worse than one, where a lane has a resting order; may lie outside the window; -NEVER: none."""
     best = int64(-NEVER)

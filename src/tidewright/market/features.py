@@ -4,8 +4,8 @@ import math
 from typing import Final
 
 import numpy as np
-from numba import njit
 
+from tidewright.market.inner import inlined
 from tidewright.market.tape import F64
 
 DECAY: Final = 0.06  # weight of the newest squared return in the variance (RiskMetrics 1996 takes 0.94 for the rest)
@@ -23,7 +23,7 @@ def new_state() -> F64:
     return np.zeros(STATE, np.float64)
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def observe_mid(state: F64, mid2: int) -> tuple[float, float]:
     """Take in the mid of a decision with a whole view.
 
@@ -54,7 +54,7 @@ def observe_mid(state: F64, mid2: int) -> tuple[float, float]:
     return state[PRICE_CHANGE], math.sqrt(state[VARIANCE])
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def imbalance(bid_qty: int, ask_qty: int) -> float:
     """(bid - ask) / (bid + ask) of two quantities, -1..1; 0 if both are 0."""
     total = np.float64(bid_qty + ask_qty)

@@ -9,9 +9,9 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from tidewright.market.hints import last_held
+from tidewright.market.inner import inlined, inner
 from tidewright.market.tape import I64
 from tidewright.market.zeros import zeros
 
@@ -59,7 +59,7 @@ def new_ladder(width: int, reg: I64 | None = None) -> Ladder:
     return Ladder(zeros((2 * width,), np.int64), registers)
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def index_of(ladder: Ladder, side: int, price: int) -> int:
     """Index of a price on a side; outside the window: < 0 or >= width, still in the order of goodness."""
     offset = price - ladder.reg[LOW]
@@ -68,7 +68,7 @@ def index_of(ladder: Ladder, side: int, price: int) -> int:
     return ladder.reg[WIDTH] - 1 - offset
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def price_at(ladder: Ladder, side: int, index: int) -> int:
     """Price of an index of a side, ticks."""
     if side == 0:
@@ -76,7 +76,7 @@ def price_at(ladder: Ladder, side: int, index: int) -> int:
     return ladder.reg[LOW] + ladder.reg[WIDTH] - 1 - index
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def set_level(ladder: Ladder, side: int, index: int, qty: int) -> int:
     """Set a level inside the window; its quantity before, UNKNOWN included."""
     reg = ladder.reg
@@ -94,7 +94,7 @@ def set_level(ladder: Ladder, side: int, index: int, qty: int) -> int:
     return old
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def next_level(ladder: Ladder, side: int, index: int) -> int:
     """Index of the best level at or worse than an index that holds something; -1: none."""
     base = side * ladder.reg[WIDTH]
@@ -113,7 +113,7 @@ def next_level(ladder: Ladder, side: int, index: int) -> int:
     return -1
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def clear(ladder: Ladder) -> None:
     """Empty the book; every level is known to hold nothing."""
     reg = ladder.reg
@@ -165,7 +165,7 @@ def move_window(ladder: Ladder, low: int) -> None:
         reg[WORST + side] = held[0] if len(held) else width
 
 
-@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
+@inlined
 def off_centre(ladder: Ladder, price: int) -> bool:
     """Whether a price lies outside the window's middle half, or the window has no place yet."""
     reg = ladder.reg

@@ -8,13 +8,14 @@ immediate-or-cancel orders. Pure; a session and the engine's lanes call the same
 
 import math
 
-from numba import int64, njit
+from numba import int64
 
 from tidewright.market.codes import BUY, SELL
+from tidewright.market.inner import inner
 from tidewright.risk.limits import LimitValues
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def taking(
     limits: LimitValues,
     waited: int,

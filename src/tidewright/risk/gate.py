@@ -8,8 +8,9 @@ import math
 from typing import Final, NamedTuple
 
 import numpy as np
-from numba import int64, njit
+from numba import int64
 
+from tidewright.market.inner import inner
 from tidewright.market.tape import I64
 from tidewright.risk.limits import LimitValues
 
@@ -98,7 +99,7 @@ class Standing(NamedTuple):
     orders: int
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def halted(exposure: Exposure, limits: LimitValues) -> int:
     """Limits that forbid any quote now: a mask of DAILY_LOSS, VOLATILITY_CUTOFF and DRAWDOWN."""
     mask = exposure.halts
@@ -111,13 +112,13 @@ def halted(exposure: Exposure, limits: LimitValues) -> int:
     return mask
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def latched(mask: int, limits: LimitValues) -> int:
     """The part of a mask that halts until it is released (drawdown) or the day ends (daily loss, if strict)."""
     return mask & (20 if limits.strict > 0.0 else 16)
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def least_position(limits: LimitValues, mid2: int, min_qty: int, min_notional: int) -> int:
     """The smallest position that counts as one, lots: no order could leave a smaller one, so no limit waits for that.
 
@@ -133,7 +134,7 @@ def least_position(limits: LimitValues, mid2: int, min_qty: int, min_notional: i
     return least
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def stopped_out(exposure: Exposure, limits: LimitValues) -> bool:
     """Whether the position's unrealised loss is beyond the stop loss, as a share of its entry value."""
     if abs(exposure.position) < exposure.least or exposure.entry_price <= 0.0:
@@ -143,7 +144,7 @@ def stopped_out(exposure: Exposure, limits: LimitValues) -> bool:
     return loss > limits.stop_loss
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def admit_side(
     exposure: Exposure, limits: LimitValues, sign: int, price: I64, qty: I64, count: int, standing: Standing, sent: int
 ) -> tuple[int, int, int]:
@@ -211,7 +212,7 @@ def admit_side(
     return kept, mask, sent
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def must_leave(exposure: Exposure, limits: LimitValues) -> bool:
     """Whether a breach has to flatten now: stop loss, daily loss or drawdown; not while volatility alone halts."""
     if limits.flatten <= 0.0 or abs(exposure.position) < exposure.least:
@@ -222,7 +223,7 @@ def must_leave(exposure: Exposure, limits: LimitValues) -> bool:
     return stopped_out(exposure, limits)
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def way_out(exposure: Exposure, price: I64, qty: I64) -> int:
     """Write the one quote that leaves the position: all of it, one tick inside the opposite best; how many: 0 or 1."""
     if exposure.position == 0:
@@ -232,7 +233,7 @@ def way_out(exposure: Exposure, price: I64, qty: I64) -> int:
     return 1 if price[0] > 0 else 0
 
 
-@njit(cache=True, _nrt=False)  # type: ignore[misc]
+@inner
 def gate(
     exposure: Exposure,
     limits: LimitValues,

@@ -1,0 +1,239 @@
+"""Functions that only kernels call: typed once, and compiled as a part of each kernel that needs them.
+
+numba compiles every jitted function by itself: optimises it together with all that it calls, emits machine code, and
+makes it callable from Python. Nearly all functions of the engine are called by other kernels only, so nearly all of
+that is thrown away. An inner function is lowered into the module of the kernel that calls it instead, which is
+optimised and emitted once.
+"""
+
+from collections.abc import Callable
+from functools import cached_property, update_wrapper
+from inspect import signature
+from typing import Any, Final
+
+from numba import config, njit, types
+from numba.core import cgutils, typing
+from numba.core.compiler import CompilerBase, Flags
+from numba.core.compiler_machinery import LoweringPass, PassManager, register_pass
+from numba.core.funcdesc import PythonFunctionDescriptor
+from numba.core.imputils import lower_constant
+from numba.core.lowering import Lower
+from numba.core.registry import cpu_target
+from numba.core.targetconfig import ConfigStack
+from numba.core.typed_passes import (
+    IRLegalization,
+    NoPythonSupportedFeatureValidation,
+    NopythonTypeInference,
+    PreLowerStripPhis,
+)
+from numba.core.untyped_passes import (
+    FixupArgs,
+    GenericRewrites,
+    InlineInlinables,
+    IRProcessing,
+    ReconstructSSA,
+    TranslateByteCode,
+)
+from numba.extending import lower_builtin, models, register_model, typeof_impl
+
+
+def inner(function: Callable[..., Any]) -> Any:
+    """Make a function one that kernels can call; from Python it can be called too, and is compiled for that."""
+    return function if config.DISABLE_JIT else _Inner(function, False)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """The same for a function whose code is to stand where it is called."""
+    return function if config.DISABLE_JIT else _Inner(function, True)
+
+
+class _Inner:
+    """An inner function and what it is for the types it was called with."""
+
+    def __init__(self, function: Callable[..., Any], inlined: bool) -> None:
+        update_wrapper(self, function)
+        self.py_func = function
+        self.signature = signature(function)
+        self.inlined = inlined
+        self.kind = _InnerType(self)
+        self.typed: dict[tuple[Any, ...], Any] = {}
+        lower_builtin(self, types.VarArg(types.Any))(self.call)
+
+    @cached_property
+    def alone(self) -> Any:
+        """The function as a kernel of its own."""
+        return njit(cache=True, _nrt=False)(self.py_func)
+
+    def __call__(self, *values: Any) -> Any:
+        return self.alone(*values)
+
+    def restype(self, context: Any, kinds: tuple[Any, ...]) -> Any:
+        """Type of the result for types of arguments."""
+        if kinds not in self.typed:
+            flags = _Flags()
+            cpu_target.options.parse_as_flags(flags, {"nopython": True, "_nrt": False, "boundscheck": None})
+            pipeline = _Typing(_remembering(context), cpu_target.target_context, None, kinds, None, flags, {})
+            self.typed[kinds] = pipeline.compile_extra(self.py_func)
+        return self.typed[kinds].return_type
+
+    def call(self, context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        """Write a call into the function that is being lowered; before the first of its module, the function itself."""
+        state = self.typed[signature.args]
+        described = state.described
+        callee = context.declare_function(builder.module, described)
+        if callee.is_declaration:
+            library = context.active_code_library
+            with ConfigStack().enter(state.flags.copy()), state.targetctx.push_code_library(library):
+                lower = _LowerInto(state.targetctx, library, described, state.func_ir, state.metadata)
+                lower.into(builder.module, self.inlined)
+        status, result = context.call_conv.call_function(
+            builder, callee, described.restype, described.argtypes, arguments
+        )
+        with cgutils.if_unlikely(builder, status.is_error):
+            context.call_conv.return_status_propagate(builder, status)
+        return result
+
+
+class _InnerType(types.Callable, types.Opaque):  # type: ignore[misc]
+    """numba's type of an inner function."""
+
+    def __init__(self, function: _Inner) -> None:
+        self.function = function
+        super().__init__(f"inner({function.py_func.__module__}.{function.py_func.__qualname__})")
+
+    def get_call_type(self, context: Any, args: Any, kws: Any) -> Any:
+        """Signature of a call. A number in the source is one like others: it asks for no code of its own."""
+        positional = self.function.signature.bind(*args, **kws).args
+        kinds = tuple(types.unliteral(each) for each in positional)
+        return typing.signature(self.function.restype(context, kinds), *kinds).replace(pysig=self.function.signature)
+
+    def get_call_signatures(self) -> tuple[list[Any], bool]:
+        """Signatures known: any may come."""
+        return [], True
+
+    def get_impl_key(self, sig: Any) -> Any:
+        """What the code is registered under."""
+        return self.function
+
+
+register_model(_InnerType)(models.OpaqueModel)
+
+
+@typeof_impl.register(_Inner)  # type: ignore[misc]
+def _typeof(value: Any, context: Any) -> Any:
+    return value.kind
+
+
+@lower_constant(_InnerType)  # type: ignore[misc]
+def _no_value(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+    return context.get_dummy_value()
+
+
+class _Flags(Flags):  # type: ignore[misc]
+    """All inner functions have the same flags; numba asks whether two are the same a hundred thousand times."""
+
+    def __hash__(self) -> int:
+        return 1
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Flags) or super().__eq__(other)
+
+
+class _Remembering(typing.Context):  # type: ignore[misc]
+    """A typing context that is asked once which signature fits an operation of some types: numba tries all it knows."""
+
+    def __init__(self, context: Any) -> None:
+        self.__dict__.update(context.__dict__)  # its tables are the same ones
+        self.known: dict[tuple[Any, ...], Any] = {}
+
+    def resolve_function_type(self, func: Any, args: Any, kws: Any) -> Any:
+        """Signature of a call."""
+        if kws or (isinstance(func, types.Type) and not isinstance(func, types.Function)):
+            return super().resolve_function_type(func, args, kws)
+        found = self.known.get((func, args))
+        if found is None:
+            found = super().resolve_function_type(func, args, kws)
+            if found is not None:
+                self.known[func, args] = found
+        return found
+
+
+_contexts: list[_Remembering] = []
+
+
+def _remembering(context: Any) -> _Remembering:
+    if not _contexts:
+        _contexts.append(_Remembering(context))
+    return _contexts[0]
+
+
+@register_pass(mutates_CFG=False, analysis_only=False)
+class _Describe(LoweringPass):  # type: ignore[misc]
+    """The last pass: what is known of the function is kept until a call of it is lowered."""
+
+    _name = "describe_inner"
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def run_pass(self, state: Any) -> bool:
+        """Keep the state as the result of the compilation."""
+        state.described = PythonFunctionDescriptor.from_specialized_function(
+            state.func_ir,
+            state.typemap,
+            state.return_type,
+            state.calltypes,
+            mangler=state.targetctx.mangler,
+            inline=False,
+            noalias=False,
+            abi_tags=[state.flags.get_mangle_string()],
+        )
+        state.cr = state
+        return False
+
+
+_PASSES: Final = (  # numba's own, but for those that seek what no kernel has: closures, contexts, vector expressions
+    TranslateByteCode,
+    FixupArgs,
+    IRProcessing,
+    GenericRewrites,
+    InlineInlinables,
+    ReconstructSSA,
+    NopythonTypeInference,
+    PreLowerStripPhis,
+    NoPythonSupportedFeatureValidation,
+    IRLegalization,
+    _Describe,
+)
+
+
+class _Typing(CompilerBase):  # type: ignore[misc]
+    """numba's compiler as far as types."""
+
+    def define_pipelines(self) -> list[Any]:
+        """The passes."""
+        passes = PassManager("inner")
+        for each in _PASSES:
+            passes.add_pass(each, each.__name__)
+        passes.finalize()
+        return [passes]
+
+
+class _LowerInto(Lower):  # type: ignore[misc]
+    """Lowers a function into another one's module, seen by nobody else."""
+
+    inlined = False
+
+    def into(self, module: Any, inlined: bool) -> None:
+        """Lower into a module."""
+        self.module = module
+        self.inlined = inlined
+        self.emit_environment_object()
+        self.lower_normal_function(self.fndesc)
+
+    def setup_function(self, fndesc: Any) -> None:
+        """Begin the function."""
+        super().setup_function(fndesc)
+        self.function.linkage = "internal"
+        if self.inlined:
+            self.function.attributes.add("alwaysinline")
