@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numba
@@ -100,6 +101,30 @@ try:
 except ZeroDivisionError:
     print(sum(kept_kernels.entry.stats.cache_hits.values()), len(getattr(kept_kernels.more, "typed", ())))
 """
+
+
+@compiled
+def test_a_call_with_too_few_arguments_names_what_is_missing() -> None:
+    with pytest.raises(numba.TypingError, match=r"share: missing a required argument: 'whole'"):
+
+        @njit("int64(int64)")  # type: ignore[misc]
+        def kernel(value: int) -> int:
+            return share(value)
+
+
+def test_functions_of_one_name_are_different_ones() -> None:
+    def adding(number: int) -> Callable[[int], int]:
+        @inner
+        def add(value: int) -> int:
+            return value + number
+
+        @njit  # type: ignore[misc]
+        def kernel(value: int) -> int:
+            return add(value)
+
+        return kernel
+
+    assert [adding(number)(10) for number in (1, 2)] == [11, 12]
 
 
 @compiled

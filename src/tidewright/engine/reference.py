@@ -6,6 +6,7 @@ costs neither, and arrays without an owner need no reference counts. The table m
 engine's owner holds it with the arrays.
 """
 
+from functools import partial, reduce
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +15,6 @@ from numba import config, types
 from numba.core.imputils import lower_getattr
 from numba.core.typing.templates import AttributeTemplate
 from numba.extending import infer_getattr, intrinsic, models, register_model
-from numba.np.arrayobj import make_array, populate_array
 
 from tidewright.engine import layout as at
 from tidewright.engine.layout import State
@@ -129,6 +129,32 @@ class _StateAttributes(AttributeTemplate):  # type: ignore[misc]
         return types.Array(element, dimensions, "C")
 
 
+def _product(builder: Any, one: Any, other: Any) -> Any:
+    """Product of two int64 of the code or numbers known now."""
+    if isinstance(one, int) and isinstance(other, int):
+        return one * other
+    one, other = (ir.Constant(ir.IntType(64), each) if isinstance(each, int) else each for each in (one, other))
+    return builder.mul(one, other)
+
+
+def _pack(builder: Any, kind: Any, parts: list[Any]) -> Any:
+    """A struct or array of parts: a constant, but for those that are not known now."""
+    values = [
+        _pack(builder, each, part)
+        if isinstance(part, list)
+        else ir.Constant(each, part)
+        if part is None or isinstance(part, int)
+        else part
+        for each, part in zip(kind.elements, parts, strict=True)
+    ]
+    known = [value if isinstance(value, ir.Constant) else ir.Constant(value.type, ir.Undefined) for value in values]
+    whole = ir.Constant(kind, known)
+    for place, value in enumerate(values):
+        if not isinstance(value, ir.Constant):
+            whole = builder.insert_value(whole, value, place)
+    return whole
+
+
 def _lower(name: str) -> None:
     element, dimensions, inner = _ARRAYS[name]
     array_type = types.Array(element, dimensions, "C")
@@ -145,18 +171,15 @@ def _lower(name: str) -> None:
             loaded.set_metadata("invariant.load", builder.module.add_metadata([]))
             return loaded
 
-        outer = dimensions - len(inner)
-        shape = [entry(1 + i) for i in range(outer)] + [ir.Constant(word, size) for size in inner]
         item = context.get_abi_sizeof(context.get_data_type(element))
-        strides = [ir.Constant(word, item)]
+        outer = range(dimensions - len(inner))
+        shape: list[Any] = [0 if i == 0 and name in _UNSIZED else entry(1 + i) for i in outer] + list(inner)
+        strides: list[Any] = [item]
         for size in reversed(shape[1:]):
-            strides.insert(0, builder.mul(strides[0], size))
-        if name in _UNSIZED:
-            shape[0] = ir.Constant(word, 0)
-        array = make_array(array_type)(context, builder)
+            strides.insert(0, _product(builder, strides[0], size))
+        count = reduce(partial(_product, builder), shape)
         pointer = builder.inttoptr(entry(0), context.get_data_type(element).as_pointer())
-        populate_array(array, pointer, shape, strides, ir.Constant(word, item), None)
-        return array._getvalue()
+        return _pack(builder, context.get_value_type(array_type), [None, None, count, item, pointer, shape, strides])
 
 
 for _name in _ARRAYS:

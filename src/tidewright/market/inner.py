@@ -7,7 +7,7 @@ optimised and emitted once.
 """
 
 from collections.abc import Callable
-from functools import cached_property, update_wrapper
+from functools import cache, cached_property, update_wrapper
 from inspect import signature
 from typing import Any, Final
 
@@ -15,6 +15,8 @@ from numba import config, njit, types
 from numba.core import cgutils, typing
 from numba.core.compiler import CompilerBase, Flags
 from numba.core.compiler_machinery import LoweringPass, PassManager, register_pass
+from numba.core.cpu import CPUContext
+from numba.core.errors import TypingError
 from numba.core.funcdesc import PythonFunctionDescriptor
 from numba.core.imputils import lower_constant
 from numba.core.lowering import Lower
@@ -67,12 +69,12 @@ class _Inner:
     def __call__(self, *values: Any) -> Any:
         return self.alone(*values)
 
-    def restype(self, context: Any, kinds: tuple[Any, ...]) -> Any:
+    def restype(self, kinds: tuple[Any, ...]) -> Any:
         """Type of the result for types of arguments."""
         if kinds not in self.typed:
             flags = _Flags()
             cpu_target.options.parse_as_flags(flags, {"nopython": True, "_nrt": False, "boundscheck": None})
-            pipeline = _Typing(_remembering(context), cpu_target.target_context, None, kinds, None, flags, {})
+            pipeline = _Typing(*_contexts(), None, kinds, None, flags, {})
             self.typed[kinds] = pipeline.compile_extra(self.py_func)
         return self.typed[kinds].return_type
 
@@ -101,11 +103,19 @@ class _InnerType(types.Callable, types.Opaque):  # type: ignore[misc]
         self.function = function
         super().__init__(f"inner({function.py_func.__module__}.{function.py_func.__qualname__})")
 
+    @property
+    def key(self) -> Any:
+        """What tells it from others, which may have its name."""
+        return self.function
+
     def get_call_type(self, context: Any, args: Any, kws: Any) -> Any:
         """Signature of a call. A number in the source is one like others: it asks for no code of its own."""
-        positional = self.function.signature.bind(*args, **kws).args
+        try:
+            positional = self.function.signature.bind(*args, **kws).args
+        except TypeError as error:
+            raise TypingError(f"{self.function.py_func.__name__}: {error}") from None
         kinds = tuple(types.unliteral(each) for each in positional)
-        return typing.signature(self.function.restype(context, kinds), *kinds).replace(pysig=self.function.signature)
+        return typing.signature(self.function.restype(kinds), *kinds).replace(pysig=self.function.signature)
 
     def get_call_signatures(self) -> tuple[list[Any], bool]:
         """Signatures known: any may come."""
@@ -158,13 +168,29 @@ class _Remembering(typing.Context):  # type: ignore[misc]
         return found
 
 
-_contexts: list[_Remembering] = []
+class _Target(CPUContext):  # type: ignore[misc]
+    """A target context that is asked once for code that it has not: numba looks through all its registries again."""
+
+    def __init__(self, context: Any) -> None:
+        self.__dict__.update(context.__dict__)
+        self.missing: set[tuple[Any, ...]] = set()
+
+    def get_function(self, fn: Any, sig: Any, _firstcall: bool = True) -> Any:
+        """Code of an operation."""
+        key = fn, sig.args
+        if key in self.missing:
+            raise NotImplementedError(f"No definition for lowering {fn}{sig}")
+        try:
+            return super().get_function(fn, sig, _firstcall)
+        except NotImplementedError:
+            self.missing.add(key)
+            raise
 
 
-def _remembering(context: Any) -> _Remembering:
-    if not _contexts:
-        _contexts.append(_Remembering(context))
-    return _contexts[0]
+@cache
+def _contexts() -> tuple[_Remembering, _Target]:
+    """The contexts of all inner functions."""
+    return _Remembering(cpu_target.typing_context), _Target(cpu_target.target_context)
 
 
 @register_pass(mutates_CFG=False, analysis_only=False)
