@@ -49,6 +49,9 @@ def evolve(
     widening: Annotated[
         float, typer.Option(help="How the first policy's spread follows volatility, a power; 0: it is the base rule's.")
     ] = 0.0,
+    spacing: Annotated[
+        float, typer.Option(help="Distance of the first policy's further levels, in half spreads.")
+    ] = 0.5,
     ignore: Annotated[
         str, typer.Option(help="Numbers of the state it does not look at, separated by commas.")
     ] = "portfolio_balance,price,performance_score",
@@ -81,12 +84,12 @@ def evolve(
         **steered(strategy, setting or []),
     )
     ignored = tuple(part for part in ignore.split(",") if part)
-    settings = EvolutionSettings(generations, lanes, stretches, sigma, rate, hidden, ignored, frames, widening)
+    settings = EvolutionSettings(generations, lanes, stretches, sigma, rate, hidden, ignored, frames, widening, spacing)
     words: dict[str, Any] = {
         "--generations": generations, "--lanes": lanes, "--stretches": stretches, "--episode": episode,
         "--sigma": sigma, "--rate": rate, "--hidden": hidden, "--frames": frames, "--ignore": ignore,
-        "--widening": f"{widening:g}", "--seed": seed, "--cycle": cycle, "--latency": latency,
-        "--fees": fees, "--queues": queues, "--capital": f"{capital:g}", "--risk": risk,
+        "--widening": f"{widening:g}", "--spacing": f"{spacing:g}", "--seed": seed, "--cycle": cycle,
+        "--latency": latency, "--fees": fees, "--queues": queues, "--capital": f"{capital:g}", "--risk": risk,
     }  # fmt: skip
     source, steering = source_words(tape, hours, markets), steered_words(strategy, setting or [])
     command = shlex.join(["tidewright", "evolve", "--out", out.name, *source, *option_words(words), *steering])

@@ -11,6 +11,7 @@ from tidewright.agents.executor.canary import CanaryRules, Rollout
 from tidewright.agents.executor.proposals import Gate, gate_reasons
 from tidewright.agents.optimizer.judge import Settings, ShadowJudge
 from tidewright.agents.optimizer.memory import Memory
+from tidewright.agents.optimizer.objective import Objective
 from tidewright.agents.optimizer.space import Space, of_strategy
 from tidewright.agents.optimizer.steered import SteeredLanes
 from tidewright.agents.optimizer.study import Findings, Plan, complete, study
@@ -75,6 +76,7 @@ class History:
         memory: Memory,
         space: Space | None = None,
         runner: Runner | None = None,
+        objective: Objective | None = None,
     ) -> Findings:
         """Breed parameters in sample and judge the best out of sample, both before the window.
 
@@ -84,6 +86,8 @@ class History:
             What is searched; ``None``: :func:`searched`.
         runner
             Where lanes run: under a policy, say.
+        objective
+            What better means; ``None``: what it means to a session's optimizer.
         """
         settings = self.settings
         parts = split(self.from_ns, self.until_ns, settings.cycle_ns, settings.entry_ns + settings.response_ns)
@@ -97,6 +101,7 @@ class History:
             candidates=self.effort.candidates,
             generations=self.effort.generations,
             seed=self.effort.seed,
+            objective=objective or Objective(),
         )
         judge = ShadowJudge(self.tape, self.rows, strategy, settings, parts.inside.start_ns, runner=runner)
         return study(judge, plan, memory)
@@ -159,7 +164,13 @@ class Fixed:
 
 @dataclass(slots=True)
 class Tuned:
-    """Parameters found by one search before the first window, then kept."""
+    """Parameters found by one search before the first window, then kept.
+
+    Attributes
+    ----------
+    objective
+        What better means, in the search and when its finds are held against the given parameters out of sample.
+    """
 
     name: str
     strategy: str
@@ -168,6 +179,7 @@ class Tuned:
     trials: int = 0
     runner: SteeredLanes | None = None
     rollout: Rollout | None = None
+    objective: Objective = field(default_factory=Objective)
     _found: dict[str, float] = field(default_factory=dict)
 
     def parameters(self, history: History) -> dict[str, float]:
@@ -175,9 +187,9 @@ class Tuned:
         if not self._found:
             memory = Memory()
             incumbent = complete(self.strategy, {**self.params, **history.sizes})
-            found = history.search(self.strategy, incumbent, memory)
-            keep = found.chosen < 0 or bool(found.reason)
-            self._found = incumbent if keep else dict(found.inside[found.chosen].params)
+            found = history.search(self.strategy, incumbent, memory, objective=self.objective)
+            better = found.chosen >= 0 and found.outside[found.chosen].score > found.outside[-1].score
+            self._found = dict(found.inside[found.chosen].params) if better else incumbent
             self.trials = memory.trials
         return self._found
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from tidewright.agents.comparison.contenders import Adaptive, Contender, History, Tuned, rules
 from tidewright.agents.executor.canary import Rollout
+from tidewright.agents.executor.environment_kernel import SPACING, WIDEST
 from tidewright.agents.executor.environment_tape import STRATEGY, Randomisation, TapeSettings
 from tidewright.agents.executor.learning.evolution import Evolution, EvolutionSettings, evolve
 from tidewright.agents.executor.policy import Policy
@@ -27,15 +28,15 @@ from tidewright.market.errors import UsageError
 from tidewright.market.tape import F64, Tape
 
 SEARCHED: Final = Space(tuple(Dimension(name, ends["low"], ends["high"], "log") for name, ends in TUNED.items()))
-# The base rule it begins with: half a spread of 10 basis points, leaning by a tenth of that an order where volatility
-# is 1.2 basis points over the root of a second.
-BASE: Final = {"kappa": 0.1, "gamma": 3e-3}
+# Two standard errors and the drawdown off what was earned: of hundreds that half a day ranks by profit, the first was
+# mostly lucky.
+CAUTION: Final = Objective(risk_aversion=2.0, drawdown_aversion=1.0)
 ASIDE: Final = {"base_quantity": 0.0}
 EPISODE: Final = 120  # cycles of a stretch it learns on, at most
 SHARE: Final = 0.25  # of what it learns on that one such stretch may take
 RISK: Final = 0.05  # weight of what is held, in the reward
 # Gently and with few weights: half a day of market tells little, and larger steps forget what the start was good for.
-TEACHING: Final = EvolutionSettings(1, 128, 6, sigma=0.05, rate=0.03, hidden=6, widening=0.9)
+TEACHING: Final = EvolutionSettings(1, 128, 6, sigma=0.05, rate=0.03, hidden=6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Sitting:
 def choose(history: History, sitters: Sequence[Sitting]) -> Sitting | None:
     """Of those that earned in a history whoever did best on its newest part; ``None``: nobody did, so stand aside.
 
-    Best by the weights of the optimizer's :class:`~tidewright.agents.optimizer.objective.Objective`.
+    Best by :data:`CAUTION`.
     """
     parts, settings = _parts(history), history.settings
     whole, newest = Window(parts.inside.start_ns, history.until_ns), parts.outside.cycles(settings.cycle_ns)
@@ -78,7 +79,7 @@ class Taught:
     policies
         Lanes under the policy that learning began with, and under the one that came out.
     trials
-        Policies tried.
+        Parameter sets and policies tried.
     """
 
     params: dict[str, float]
@@ -91,28 +92,36 @@ class Taught:
 
 
 def _score(earned: F64) -> float:
-    """Profit less its standard error and drawdown as the objective weighs them, of changes of equity a cycle."""
+    """Profit less its standard error and drawdown as :data:`CAUTION` weighs them, of changes of equity a cycle."""
     curve = np.concatenate([[0.0], np.cumsum(earned)])
     drawdown = (np.maximum.accumulate(curve) - curve).max()
-    return float(Objective().less_risk(curve[-1], earned.std() * np.sqrt(len(earned)), drawdown))
+    return float(CAUTION.less_risk(curve[-1], earned.std() * np.sqrt(len(earned)), drawdown))
 
 
 @dataclass(slots=True)
 class School:
     """Teaches one policy before the first window; whoever asks again is given the same.
 
-    It begins with a policy that widens its base rule's quotes with volatility, and evolves from there on the older part
-    of the history, with the fee, latency, queue model, sizes and limits of the contest. The newer part is there to
-    choose by.
+    It begins with a policy that quotes as a rule does which was tuned with :data:`CAUTION`, and evolves from there on
+    the older part of the history, with the fee, latency, queue model, sizes and limits of the contest. The newer part
+    is there to choose by.
 
     Attributes
     ----------
     policy
         A policy that is seated as it is, over the base rule it learned with; ``None``: one is evolved.
+    rule
+        The rule, tuned once, before the first window.
     """
 
     policy: Policy | None = None
+    rule: Tuned = field(default_factory=lambda: Tuned("", "glft", objective=CAUTION))
     _taught: Taught | None = None
+
+    @property
+    def trials(self) -> int:
+        """Parameter sets and policies tried so far."""
+        return 0 if self._taught is None else self._taught.trials
 
     def teach(self, history: History) -> Taught:
         """What is learned from a history; the first one counts."""
@@ -126,15 +135,17 @@ class School:
             params = complete(STRATEGY, {"gamma": learned.gamma, "kappa": learned.kappa, **history.sizes})
             trading = replace(_trading(history, params), levels=learned.levels)
             return Taught(params, (SteeredLanes(self.policy, trading),), 0)
-        params = complete(STRATEGY, {**BASE, **history.sizes})
-        trading, known = _trading(history, params), history.tape
+        rule = self.rule.parameters(history)
+        params = complete(STRATEGY, {**{name: rule[name] for name in SEARCHED.names}, **history.sizes})
+        levels, spacing = int(rule["levels"]), float(np.clip(rule["level_spacing"], SPACING / WIDEST, SPACING * WIDEST))
+        trading, known = replace(_trading(history, params), levels=levels), history.tape
         rows = int(np.searchsorted(known.data.ts, _parts(history).inside.end_ns, side="right"))
         older = Tape(known.path, known.instrument, known.meta, known.data.rows(0, rows))
-        settings = replace(TEACHING, generations=history.effort.learning)
+        settings = replace(TEACHING, generations=history.effort.learning, spacing=spacing)
         evolution = Evolution([older], trading, settings, history.effort.seed)
         policies = evolution.policy(), evolve(evolution)
         lanes = tuple(SteeredLanes(policy, trading) for policy in policies)
-        return Taught(params, lanes, settings.generations * settings.lanes)
+        return Taught(params, lanes, settings.generations * settings.lanes + self.rule.trials)
 
 
 def _parts(history: History) -> Split:
@@ -196,18 +207,17 @@ class Learned:
 class LearnedAdaptive(Adaptive):
     """Before every window it is chosen anew who sits: that policy, what it began with, a tuned rule, or nobody.
 
-    Where a policy sits, the optimizer then searches the base rule's parameters under it. The rule is tuned once, before
-    the first window. A policy that is given sits always.
+    Where a policy sits, the optimizer then searches the base rule's parameters under it. The rule is the one that
+    learning began with. A policy that is given sits always.
     """
 
     school: School = field(default_factory=School)
-    rule: Tuned = field(default_factory=lambda: Tuned("", "glft"))
     _kept: Rollout | None = None  # while no policy sits
 
     @property
     def trials(self) -> int:
         """Parameter sets and policies tried so far."""
-        return self._memory.trials + self.rule.trials
+        return self._memory.trials + self.school.trials
 
     def parameters(self, history: History) -> dict[str, float]:
         """What the optimizer would have the base rule quote by, or the rule that sits."""
@@ -217,7 +227,9 @@ class LearnedAdaptive(Adaptive):
         sitters = taught.sitters(rollout.params)
         found: Sitting | None = sitters[0]
         if self.school.policy is None:
-            found = choose(history, [*sitters, Sitting(self.rule.strategy, self.rule.parameters(history))])
+            found = choose(
+                history, [*sitters, Sitting(self.school.rule.strategy, self.school.rule.parameters(history))]
+            )
         self.runner = None if found is None else found.runner
         if self.runner is not None:
             return Adaptive.parameters(self, history)

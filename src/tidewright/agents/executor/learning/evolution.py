@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from tidewright.agents.executor.environment import F32, I64, Spaces
-from tidewright.agents.executor.environment_kernel import STANCES, WIDEST
+from tidewright.agents.executor.environment_kernel import SPACING, STANCES, WIDEST
 from tidewright.agents.executor.environment_tape import HOLD, Cohort, TapeSettings, starts
 from tidewright.agents.executor.policy import Frames, Network, Policy
 from tidewright.agents.executor.state import NAMES
@@ -33,6 +33,7 @@ from tidewright.market.tape import F64, Tape
 CONTINUOUS: Final = 3
 SPREAD: Final = 0  # of them
 SKEW: Final = 1
+APART: Final = 2
 ODD: Final = ("price", "price_change", "order_imbalance", "risk_exposure")  # have another sign in the mirror
 SURE: Final = 2.0  # logit of the base rule's own levels and stance at first
 _LOOKS: Final = 4  # stretches on which the usual size of what is seen is measured
@@ -66,6 +67,8 @@ class EvolutionSettings:
     widening
         What the first policy does beside what its base rule does: at twice the usual volatility its spread is about
         ``2 ** widening`` times as wide. 0: nothing.
+    spacing
+        Distance of further levels of the first policy, in half spreads; what a policy can say lies in [0.125, 2].
     ignored
         Numbers of the state that the policy does not look at. By default those that drift with a session's age, its
         inventory from before, and the price: what held in the few markets it learned on holds in no other.
@@ -80,6 +83,7 @@ class EvolutionSettings:
     ignored: tuple[str, ...] = ("portfolio_balance", "price", "performance_score")
     frames: int = 1
     widening: float = 0.0
+    spacing: float = SPACING
 
     def __post_init__(self) -> None:
         for name in ("generations", "stretches", "frames"):
@@ -94,6 +98,10 @@ class EvolutionSettings:
             raise UsageError(f"hidden must be >= 1, was {self.hidden}")
         if not 0.0 <= self.widening <= 2.0:
             raise UsageError(f"widening must be within [0, 2], was {self.widening:g}")
+        if not SPACING / WIDEST <= self.spacing <= SPACING * WIDEST:
+            raise UsageError(
+                f"spacing must be within [{SPACING / WIDEST:g}, {SPACING * WIDEST:g}], was {self.spacing:g}"
+            )
         if self.widening and ("volatility" in self.ignored or self.hidden < len(_BENDS)):
             raise UsageError(
                 f"widening needs a policy that looks at volatility with at least {len(_BENDS)} hidden units"
@@ -201,6 +209,7 @@ class Evolution:
     def _first(self) -> F64:
         seen, units = self._inputs, self.settings.hidden
         bias = np.zeros(self._outputs)
+        bias[APART] = np.log(self.settings.spacing / SPACING) / np.log(WIDEST)
         bias[CONTINUOUS + self.trading.levels] = SURE
         bias[CONTINUOUS + self.trading.levels + 1 + HOLD] = SURE
         inputs = self._random.normal(0.0, np.sqrt(1.0 / seen), (units, seen))
