@@ -97,20 +97,14 @@ def recorded_jobs(tape: Tape, market: str, sampled: int) -> list[Job]:
 
 
 def thread_jobs(market: str, long: bool) -> list[Job]:
-    """Two threads beside one, 1,024 lanes."""
-    sweep = spread_out(0.004, 0.08, LANES)
-    cycles = (30 * SECOND, SECOND) if long else (30 * SECOND,)
-    return [
-        Job(
-            f"levels, grid 4+4 each {cycle // SECOND} s, 1,024 lanes, 2 threads",
-            market,
-            sweep,
-            cycle_ns=cycle,
-            threads=2,
-            sample=take(sweep, 3),
-        )
-        for cycle in cycles
-    ]
+    """Two threads beside one: what both read, the tape and its prices, weighs less the more lanes there are."""
+    sizes = [(LANES, 30 * SECOND), (MANY, 30 * SECOND), *([(LANES, SECOND)] if long else [])]
+    return [_threads(market, spread_out(0.004, 0.08, lanes), cycle) for lanes, cycle in sizes]
+
+
+def _threads(market: str, sweep: tuple[float, ...], cycle: int) -> Job:
+    name = f"levels, grid 4+4 each {cycle // SECOND} s, {len(sweep):,} lanes, 2 threads"
+    return Job(name, market, sweep, cycle_ns=cycle, threads=2, sample=take(sweep, 3))
 
 
 def platform_jobs(market: str) -> list[Job]:
