@@ -10,6 +10,8 @@ from tidewright.agents.comparison.learned import Learned, LearnedAdaptive, Schoo
 from tidewright.agents.executor.policy import Policy
 from tidewright.agents.executor.policy_run import settings_of
 from tidewright.agents.executor.proposals import Gate
+from tidewright.agents.optimizer.judge import ShadowJudge
+from tidewright.agents.optimizer.windows import Window
 from tidewright.cli.seat_option import shipped
 from tidewright.market.clock import SECOND
 from tidewright.market.errors import UsageError
@@ -108,6 +110,27 @@ def test_a_policy_learns_once_and_the_optimizer_tunes_the_rule_under_it(tape):
     lanes = taught[0][0]
     assert lanes.settings.random.maker_fees == (20_000,)
     assert (lanes.settings.gamma, lanes.settings.kappa) == (taught[0][1]["gamma"], taught[0][1]["kappa"])
+
+
+def test_learning_begins_with_what_the_tuned_rule_does(tape):
+    school, seen = School(), []
+
+    class Watching(Learned):
+        def parameters(self, history: History) -> dict[str, float]:
+            params = super().parameters(history)
+            rule = school.rule
+            for one in (school.teach(history).sitters()[0], Sitting(rule.strategy, rule.parameters(history))):
+                terms = (history.tape, history.rows, one.strategy, history.settings, history.from_ns)
+                columns = {name: np.array([value]) for name, value in one.params.items()}
+                judge = ShadowJudge(*terms, runner=one.runner)
+                seen.append(judge.evaluate(Window(history.from_ns, history.until_ns), columns, 1, record=True))
+            return params
+
+    row = compare([tape], lambda: [Watching("w", school)], fees_bp=(0.0,), window="35m", effort=SMALL).heats[0].rows[0]
+    first, rule = seen[:2]
+    assert int(rule.statistics["n_fills"][0]) > 20
+    assert first.increments == pytest.approx(rule.increments, abs=1e-9)
+    assert row.trials == school.trials > school.rule.trials > 0, "sets tried for the rule count, and policies"
 
 
 def test_what_never_earned_before_stands_aside_and_what_did_sits(tape):

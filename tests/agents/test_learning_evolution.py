@@ -9,12 +9,14 @@ import pytest
 
 from tests.agents.test_learning_environment import SETTINGS
 from tests.engine.example import market
+from tidewright.agents.executor import environment_kernel
 from tidewright.agents.executor.environment_tape import HOLD
 from tidewright.agents.executor.learning.evolution import Evolution, EvolutionSettings, evolve
 from tidewright.agents.executor.policy import Policy
 from tidewright.cli.evolve import evolve as command
 from tidewright.market.errors import DataError, UsageError
 from tidewright.market.tape import TapeWriter
+from tidewright.strategies.shaped import LEVEL_SPACING
 
 TRADING = replace(SETTINGS, decisions=20)
 SMALL = EvolutionSettings(generations=4, lanes=8, stretches=1, hidden=4)
@@ -161,6 +163,14 @@ def test_generations_raise_the_reward_on_the_market_they_are_made_on():
     assert np.mean(gain[-4:]) > 0.3 * abs(np.mean([one.base for one in done]))
 
 
+def test_the_first_policy_spaces_its_levels_as_it_is_told():
+    for spacing in (0.125, 0.5, 1.3, 2.0):
+        continuous, _ = evolution(replace(SMALL, spacing=spacing)).policy().act(states(1))
+        row = np.zeros(12)
+        environment_kernel.shape(row, continuous[0], np.array([3, 2]), 3)
+        assert row[LEVEL_SPACING] == pytest.approx(spacing, rel=1e-6)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -171,6 +181,8 @@ def test_generations_raise_the_reward_on_the_market_they_are_made_on():
         {"rate": 0.0},
         {"hidden": 0},
         {"ignored": ("x",)},
+        {"spacing": 0.1},
+        {"spacing": 2.1},
     ],
 )
 def test_settings_out_of_range_are_refused(wrong):
