@@ -21,7 +21,8 @@ from tidewright.market.codes import (
     TRADE_UNKNOWN,
 )
 from tidewright.market.instrument import Instrument
-from tidewright.market.tape import Columns, Tape, TapeWriter, effective_receipt
+from tidewright.market.tape import Columns, Tape, effective_receipt
+from tidewright.market.tape_writer import TapeWriter
 
 FEED_NS: Final = 2_000_000  # both engines know a row 2 ms after it happened
 INSTRUMENT: Final = Instrument(

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 import tidewright as tw
-from tidewright.market.tape import TapeWriter
+from tidewright.market.tape_writer import TapeWriter
 
 
 def repeat(tape: tw.Tape, out: Path, rows: int) -> tw.Tape:

@@ -21,7 +21,8 @@ from tidewright.coordination.signing import Keyring
 from tidewright.market.clock import SECOND, Clock
 from tidewright.market.errors import ConfigError, UsageError
 from tidewright.market.instrument import Instrument
-from tidewright.market.tape import Columns, TapeWriter
+from tidewright.market.tape import Columns
+from tidewright.market.tape_writer import TapeWriter
 from tidewright.store.database import Database
 from tidewright.strategies.custom import is_reference
 from tidewright.trading.advice import EXECUTOR, OPTIMIZER, Advice, Inbox

@@ -15,7 +15,7 @@ from tidewright.agents.executor.learning.evolution import Evolution, EvolutionSe
 from tidewright.agents.executor.policy import Policy
 from tidewright.cli.evolve import evolve as command
 from tidewright.market.errors import DataError, UsageError
-from tidewright.market.tape import TapeWriter
+from tidewright.market.tape_writer import TapeWriter
 from tidewright.strategies.shaped import LEVEL_SPACING
 
 TRADING = replace(SETTINGS, decisions=20)

@@ -19,7 +19,7 @@ from tidewright.coordination.messages import OptimizeRequestMessage, message
 from tidewright.engine.config import ReplayConfig
 from tidewright.engine.sweep import Job, Rows, Threads
 from tidewright.market.errors import DataError, UsageError
-from tidewright.market.tape import TapeWriter
+from tidewright.market.tape_writer import TapeWriter
 
 CANDIDATES = {"kappa": np.array([0.5, 1.0, 2.0]), "gamma": np.array([0.01, 0.02, 0.01])}
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.interface.facts_markets import independent
 from tidewright.cli.main import main
-from tidewright.market.tape import TapeWriter
+from tidewright.market.tape_writer import TapeWriter
 
 FEW = ("--orders", "2000", "--lanes", "12")
 

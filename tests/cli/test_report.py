@@ -14,7 +14,8 @@ from tidewright.market.clock import SECOND
 from tidewright.market.codes import ASK, BID, BUY, GTC, LIMIT, PACKET_END, SELL, SNAPSHOT, UNIT
 from tidewright.market.errors import DataError, NotFoundError
 from tidewright.market.instrument import Instrument
-from tidewright.market.tape import TapeWriter, columns
+from tidewright.market.tape import columns
+from tidewright.market.tape_writer import TapeWriter
 from tidewright.measure.report import summarise
 from tidewright.store import schema
 from tidewright.store.database import Database

@@ -17,7 +17,7 @@ from tidewright.agents.executor.seat import STRATEGY, Seat, Sitter
 from tidewright.cli import demo, seat_option
 from tidewright.market.clock import SECOND
 from tidewright.market.errors import ConfigError, UsageError
-from tidewright.market.tape import TapeWriter
+from tidewright.market.tape_writer import TapeWriter
 from tidewright.trading.settings import SessionSettings
 
 CANARY = CanaryRules()

@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numba
@@ -11,9 +13,11 @@ from tests.engine.example import SECOND, last_print, market, packet_ends
 from tidewright.engine import kernel
 from tidewright.engine.replay import Replay, ReplayConfig
 from tidewright.market.codes import GTC, LIMIT
-from tidewright.market.tape import Tape, TapeWriter
+from tidewright.market.tape import Tape
+from tidewright.market.tape_writer import TapeWriter
 from tidewright.risk.limits import Limits
 
+INSTALLED = ("engine", "strategies", "executor", "risk")  # the floors whose kernels the installation compiles
 RUNS = (
     ("grid", {"spread_percentage": 0.02}, {"queue": "risk_averse"}),
     ("grid", {"spread_percentage": [0.01, 0.02, 0.05], "levels": [1, 2, 6]}, {"queue": "prob", "record_fills": 2}),
@@ -21,6 +25,20 @@ RUNS = (
     ("avellaneda_stoikov", {}, {"queue": "front", "record_equity": 1, "entry_ns": SECOND, "window_ticks": 4096}),
     (None, {}, {"feed_ns": 5}),
 )
+
+USES = """
+import numpy as np
+
+from tests.engine.example import market
+from tidewright.agents.executor.environment_tape import TapeEnvironment
+from tidewright.engine.backtest import backtest
+
+tape = market(hours=2.5, seed=2)
+backtest(tape)
+training = TapeEnvironment([tape], 2, 1)
+training.reset(1)
+training.step(np.zeros((2, 3), np.float32), np.zeros((2, 2), np.int64))
+"""
 
 
 def test_compiled_code_is_kept_where_it_cannot_be_stale_though_numba_was_imported_first() -> None:
@@ -52,10 +70,23 @@ def test_every_entry_kernel_has_one_signature(tmp_path: Path) -> None:
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
 def test_no_kernel_is_compiled_twice_for_a_number_in_the_source() -> None:
     """Each costs every user a second; and two processes may compile into one cache as each kernel has one signature."""
+    indexes = [path for part in INSTALLED for path in Path(numba.config.CACHE_DIR).glob(f"{part}_*/*.nbi")]
+    assert indexes
     found = []
-    for index in Path(numba.config.CACHE_DIR).glob("engine_*/*.nbi"):
+    for index in indexes:
         with index.open("rb") as file:
             pickle.load(file)  # numba's version
             _, kept = pickle.loads(file.read())
         found += [f"{index.name}: {key[0]}" for key in kept if "Literal[" in str(key[0])]
     assert found == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+def test_after_the_installation_neither_a_backtest_nor_training_compiles_anything(tmp_path: Path) -> None:
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "kept")}
+    for words in (["-m", "tidewright.cli.compile"], ["-c", USES]):
+        before = set((tmp_path / "kept").glob("*/*.nbc"))
+        done = subprocess.run([sys.executable, *words], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert before and set((tmp_path / "kept").glob("*/*.nbc")) == before

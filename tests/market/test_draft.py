@@ -14,7 +14,8 @@ from tidewright.market.codes import PACKET_END, TRADE_BUY
 from tidewright.market.draft import Draft
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import Instrument
-from tidewright.market.tape import Tape, TapeWriter, columns
+from tidewright.market.tape import Tape, columns
+from tidewright.market.tape_writer import TapeWriter
 
 INSTRUMENT = Instrument("x", "BTCUSDT", "BTC", "USDT", "0.01", "0.001")
 T0 = 1_700_000_000_000  # ms

@@ -15,7 +15,8 @@ from tidewright.market.errors import DataError, UsageError
 from tidewright.market.instrument import Instrument
 from tidewright.market.reduce import reduce_tape
 from tidewright.market.synthetic import synthesize
-from tidewright.market.tape import Columns, Tape, TapeWriter, columns
+from tidewright.market.tape import Columns, Tape, columns
+from tidewright.market.tape_writer import TapeWriter
 from tidewright.market.touch import WHOLE, touches
 
 INSTRUMENT = Instrument("test", "AAABBB", "AAA", "BBB", "0.01", "0.001")

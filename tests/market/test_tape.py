@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tidewright.market import codes
 from tidewright.market.errors import DataError, NotFoundError, UsageError
 from tidewright.market.instrument import Instrument
-from tidewright.market.tape import COLUMN_TYPES, Columns, Tape, TapeWriter, columns, concatenate, effective_receipt
+from tidewright.market.tape import COLUMN_TYPES, Columns, Tape, columns, concatenate, effective_receipt
+from tidewright.market.tape_writer import TapeWriter
 
 INSTRUMENT = Instrument("venue", "BTCUSD", "BTC", "USD", "0.01", "0.001")
 END = codes.PACKET_END

@@ -9,7 +9,8 @@ from tests.trading.fake_venue import FakeVenue
 from tidewright.market.clock import ManualClock
 from tidewright.market.codes import ASK, BID, PACKET_END, RESET, SNAPSHOT, TRADE_BUY
 from tidewright.market.instrument import Instrument
-from tidewright.market.tape import Columns, TapeWriter, columns, concatenate
+from tidewright.market.tape import Columns, columns, concatenate
+from tidewright.market.tape_writer import TapeWriter
 from tidewright.risk.limits import OFF
 from tidewright.store.database import Database
 from tidewright.trading.chair import Chair

@@ -10,7 +10,8 @@ from tests.trading.hostile import Levels, Memory
 from tidewright.agents.executor.executor import AccountNow, MarketNow
 from tidewright.market.codes import ASK, BID, GAP, PACKET_END, RESET, SNAPSHOT
 from tidewright.market.errors import UsageError
-from tidewright.market.tape import TapeWriter, columns
+from tidewright.market.tape import columns
+from tidewright.market.tape_writer import TapeWriter
 from tidewright.risk.limits import Limits
 from tidewright.risk.portfolio import PortfolioLimits
 from tidewright.trading.correlations import Correlations, OtherMarkets

@@ -11,7 +11,8 @@ from tidewright.engine.replay import Replay, ReplayConfig
 from tidewright.market.clock import MILLISECOND, SECOND
 from tidewright.market.codes import IOC
 from tidewright.market.scenarios import overlay, parse_scenario
-from tidewright.market.tape import Tape, TapeWriter, concatenate
+from tidewright.market.tape import Tape, concatenate
+from tidewright.market.tape_writer import TapeWriter
 from tidewright.risk.limits import Limits
 from tidewright.store import schema
 from tidewright.store.database import Database

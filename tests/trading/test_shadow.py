@@ -12,7 +12,8 @@ from tidewright.agents.optimizer.judge import Settings, ShadowJudge
 from tidewright.agents.optimizer.windows import Window
 from tidewright.market.codes import ASK, BEST_ASK, BEST_BID, BID, PACKET_END, RESET, SNAPSHOT, TRADE_BUY, TRADE_SELL
 from tidewright.market.errors import UsageError
-from tidewright.market.tape import Tape, TapeWriter, columns
+from tidewright.market.tape import Tape, columns
+from tidewright.market.tape_writer import TapeWriter
 from tidewright.risk.limits import OFF
 from tidewright.trading.shadow import Shadow, Terms, open_shadow
 

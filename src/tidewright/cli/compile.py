@@ -10,6 +10,8 @@ import sys
 import time
 from typing import Final
 
+from tidewright.market.cores import cores
+
 PARTS: Final = ("replay", "rest")
 # A compiler takes and returns much memory. Kept instead of given back each time, it costs a third less time. The
 # allocator reads this when a process begins.
@@ -27,8 +29,7 @@ def main() -> int:
     began = time.monotonic()
     print("compiling the kernels, once for this version (some fifteen seconds) ...", file=sys.stderr, flush=True)
     command, environment = [sys.executable, "-m", "tidewright.cli.compile_part"], {**os.environ, **_KEEP_MEMORY}
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    together = [(part,) for part in PARTS] if cores > 1 else [PARTS]
+    together = [(part,) for part in PARTS] if cores() > 1 else [PARTS]
     running = [subprocess.Popen([*command, *parts], env=environment) for parts in together]
     worst = max(abs(process.wait()) for process in running)
     if worst == 0:

@@ -19,9 +19,10 @@ from tidewright.engine.latency_text import LatencyLike
 from tidewright.engine.lockstep import World, run_lockstep
 from tidewright.engine.portfolio_equity import Part, portfolio_statistics, together
 from tidewright.engine.portfolio_plan import Money, by_name, common_span, each, params_each
-from tidewright.engine.sweep import Result, Runner, cohorts_for, cores, deal, gather, runner
+from tidewright.engine.sweep import Result, Runner, cohorts_for, deal, gather, runner
 from tidewright.market.clock import iso
 from tidewright.market.codes import UNIT
+from tidewright.market.cores import cores
 from tidewright.market.errors import UsageError
 from tidewright.market.fees import Fees
 from tidewright.market.instrument import units_text

@@ -5,7 +5,6 @@ they ran, the results are the same bytes. What numbers the orders and reports of
 nothing about a lane and would differ from cohort to cohort; :func:`gather` numbers them anew, see there.
 """
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ import numpy.typing as npt
 from tidewright.engine.config import ReplayConfig
 from tidewright.engine.replay import Replay
 from tidewright.market.codes import PACKET_END
+from tidewright.market.cores import cores
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import Instrument
 from tidewright.market.tape import F64, I64, U8, Columns
@@ -182,13 +182,6 @@ def runner(threads: int | None = None, ray: bool | str | None = None) -> Runner:
     from tidewright.engine.cluster import Cluster
 
     return Cluster("auto" if ray is True else ray)
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def cohorts_for(lanes: int, places: int) -> int:

@@ -61,7 +61,8 @@ from tidewright.market.queue_reactive_feed import (
 )
 from tidewright.market.queue_reactive_kernel import open_book, run
 from tidewright.market.synthetic import START_NS
-from tidewright.market.tape import COLUMN_TYPES, Columns, Tape, TapeWriter, concatenate
+from tidewright.market.tape import COLUMN_TYPES, Columns, Tape, concatenate
+from tidewright.market.tape_writer import TapeWriter
 
 DETAIL: Final = "L2+trades (synthetic, like a tape)"
 PRESSURE_SECONDS: Final = 30.0

@@ -38,7 +38,8 @@ from tidewright.market.importers.assumed_quotes import AssumedQuotes
 from tidewright.market.importers.bars import bar_path, bar_times, shared_lots, timeframe_text
 from tidewright.market.importers.report import ImportReport, Progress
 from tidewright.market.importers.writing import RowSink
-from tidewright.market.tape import I64, Columns, Tape, TapeWriter, concatenate, effective_receipt
+from tidewright.market.tape import I64, Columns, Tape, concatenate, effective_receipt
+from tidewright.market.tape_writer import TapeWriter
 from tidewright.market.touch import IN_GAP, LOCKED, WHOLE, Touches, touches
 
 BEST_QUOTES: Final = "best-quotes"

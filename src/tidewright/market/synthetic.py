@@ -42,7 +42,8 @@ from tidewright.market.codes import UNIT
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import Filters, Instrument
 from tidewright.market.synthetic_kernel import EVENT_ROWS, REGIME_COUNT, TIME, Market, new_market, open_book, run
-from tidewright.market.tape import COLUMN_TYPES, Columns, Tape, TapeWriter, concatenate
+from tidewright.market.tape import COLUMN_TYPES, Columns, Tape, concatenate
+from tidewright.market.tape_writer import TapeWriter
 
 REGIME_NAMES: Final = ("calm", "trending", "volatile", "illiquid")
 START_NS: Final = 1_767_225_600 * SECOND  # 2026-01-01T00:00:00Z

@@ -15,7 +15,8 @@ from tidewright.market.instrument import Instrument
 from tidewright.market.queue_reactive import DETAIL, LikeGenerator
 from tidewright.market.scenarios import Scenario, ScenarioOverlay, begin_of
 from tidewright.market.synthetic import START_NS, Generator, synthetic_instrument
-from tidewright.market.tape import Columns, Tape, TapeWriter
+from tidewright.market.tape import Columns, Tape
+from tidewright.market.tape_writer import TapeWriter
 
 Progress = Callable[[float], None]
 REGIME_CHOICES: Final = ("none", "switching", *REGIMES, REVERTING)

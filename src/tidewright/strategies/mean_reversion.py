@@ -7,7 +7,7 @@ deviations is taken for news, not noise: then nothing is quoted on the side that
 
 from typing import Final
 
-from numba import njit
+from numba import int64, njit
 
 from tidewright.market.tape import F64
 from tidewright.strategies.placing import follow
@@ -32,4 +32,4 @@ def mean_reversion(view: View, params: F64, quotes: Quotes) -> tuple[int, int]:
     tuple[int, int]
         How many bids and asks were written.
     """
-    return follow(view, params, CUTOFF, -1e4 * params[REVERSION] * view.price_change, quotes)
+    return follow(view, params, int64(CUTOFF), -1e4 * params[REVERSION] * view.price_change, quotes)

@@ -7,7 +7,7 @@ chase it.
 
 from typing import Final
 
-from numba import njit
+from numba import int64, njit
 
 from tidewright.market.tape import F64
 from tidewright.strategies.placing import follow
@@ -35,4 +35,4 @@ def momentum(view: View, params: F64, quotes: Quotes) -> tuple[int, int]:
         How many bids and asks were written.
     """
     shift = 1e4 * params[CONTINUATION] * view.price_change + params[PRESSURE_BPS] * view.imbalance
-    return follow(view, params, THRESHOLD, shift, quotes)
+    return follow(view, params, int64(THRESHOLD), shift, quotes)

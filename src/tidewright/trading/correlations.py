@@ -126,9 +126,13 @@ class _Other:
             return [0] * len(times)
         fold = BookFold()
         found = mids2(tape.data, times, stale_ns, fold)
+        self._begin(fold)
+        return found
+
+    def _begin(self, fold: BookFold) -> None:
+        """Go on from a book of the past."""
         self._book.apply(fold.snapshot())
         self._row = fold.row
-        return found
 
     def mid2(self, now_ns: int, stale_ns: int) -> int:
         """Twice the mid known at a time, ticks; 0 where it is not known, or older than allowed."""
@@ -155,8 +159,7 @@ class _Other:
         if self._row < 0:  # all of the past at once
             fold = BookFold()
             fold.advance(tape.data, now_ns)
-            self._book.apply(fold.snapshot())
-            self._row = fold.row
+            self._begin(fold)
         known = self._row + int(np.searchsorted(tape.data.ts[self._row :], now_ns, side="right"))
         if known > self._row:
             self._book.apply(tape.data.rows(self._row, known))

@@ -8,7 +8,8 @@ import numpy as np
 
 from tidewright.market.codes import GAP, PACKET_END
 from tidewright.market.errors import TimedOutError, VenueError
-from tidewright.market.tape import Columns, TapeWriter, columns
+from tidewright.market.tape import Columns, columns
+from tidewright.market.tape_writer import TapeWriter
 from tidewright.trading.book import Book
 from tidewright.trading.cycles import Beat
 from tidewright.trading.order_table import State

@@ -15,7 +15,7 @@ from tidewright.coordination.messages import encode, message
 from tidewright.coordination.patterns.opinion import Outcome as Voted
 from tidewright.market.clock import HOUR, Clock
 from tidewright.market.instrument import Instrument
-from tidewright.market.tape import TapeWriter
+from tidewright.market.tape_writer import TapeWriter
 from tidewright.store import schema
 from tidewright.store.database import Database
 from tidewright.trading.advice import EXECUTOR, Advice

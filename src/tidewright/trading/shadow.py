@@ -16,7 +16,8 @@ from tidewright.market.codes import PACKET_END, RESET, UNIT
 from tidewright.market.detail import detail_of
 from tidewright.market.errors import TidewrightError, UsageError
 from tidewright.market.instrument import Instrument
-from tidewright.market.tape import Columns, Tape, TapeWriter, columns, concatenate
+from tidewright.market.tape import Columns, Tape, columns, concatenate
+from tidewright.market.tape_writer import TapeWriter
 from tidewright.risk.limits import OFF, Limits
 from tidewright.strategies import registry
 from tidewright.trading.settings import QUEUE

@@ -6,7 +6,7 @@ from typing import Final
 from tidewright.agents.executor.executor import Executor
 from tidewright.agents.executor.seat import Sitter
 from tidewright.market.instrument import Instrument
-from tidewright.market.tape import TapeWriter
+from tidewright.market.tape_writer import TapeWriter
 from tidewright.store.database import Database
 from tidewright.trading.capital import Capital
 from tidewright.trading.chair import load, refuse

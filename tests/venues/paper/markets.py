@@ -7,7 +7,8 @@ import numpy as np
 from tidewright.market.clock import MILLISECOND, SECOND
 from tidewright.market.codes import ASK, BID, PACKET_END, RESET, SNAPSHOT, TRADE_BUY, TRADE_SELL
 from tidewright.market.instrument import Filters, Instrument
-from tidewright.market.tape import Tape, TapeWriter, columns
+from tidewright.market.tape import Tape, columns
+from tidewright.market.tape_writer import TapeWriter
 
 START = 1_767_225_600 * SECOND
 INSTRUMENT = Instrument(

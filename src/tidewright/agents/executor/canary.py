@@ -68,7 +68,7 @@ class Comparison:
     Attributes
     ----------
     proposal_id
-        The accepted proposal the new lane belongs to.
+        The accepted proposal, or the challenge, that the new lane belongs to.
     from_ns, until_ns
         The stretch, market time.
     cycles
@@ -82,6 +82,14 @@ class Comparison:
     until_ns: int
     cycles: int
     differences: Sequence[float]
+
+    @classmethod
+    def told(cls, found: object, name: str) -> "Comparison | None":
+        """What a part of an answer of the optimizer tells, if it tells a comparison; ``name``: its key of the name."""
+        if not isinstance(found, Mapping) or "differences" not in found:
+            return None
+        from_ns, until_ns, cycles = (int(found[key]) for key in ("from_ns", "until_ns", "cycles"))
+        return cls(str(found[name]), from_ns, until_ns, cycles, tuple(found["differences"]))
 
     def follows(self, seen_ns: int) -> bool:
         """Whether nothing of it is older than what was seen, so that no cycle counts twice, and something is newer.
@@ -369,14 +377,5 @@ def transition_of(data: Mapping[str, Any], at_ns: int) -> Transition | None:
 
 
 def comparison_of(data: Mapping[str, Any]) -> Comparison | None:
-    """The comparison an answer of the optimizer carries, if any."""
-    found = data.get("shadow")
-    if not isinstance(found, Mapping) or "differences" not in found:
-        return None
-    return Comparison(
-        str(found["proposal_id"]),
-        int(found["from_ns"]),
-        int(found["until_ns"]),
-        int(found["cycles"]),
-        tuple(found["differences"]),
-    )
+    """The comparison of its proposal that an answer of the optimizer carries, if any."""
+    return Comparison.told(data.get("shadow"), "proposal_id")

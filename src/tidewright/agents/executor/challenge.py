@@ -104,16 +104,7 @@ def step_of(data: Mapping[str, Any], at_ns: int) -> Step | None:
 
 def comparison_of(data: Mapping[str, Any]) -> Comparison | None:
     """The comparison of a challenge that an answer of the optimizer carries, if any."""
-    told = data.get("challenge")
-    if not isinstance(told, Mapping) or "differences" not in told:
-        return None
-    return Comparison(
-        str(told["challenge_id"]),
-        int(told["from_ns"]),
-        int(told["until_ns"]),
-        int(told["cycles"]),
-        tuple(told["differences"]),
-    )
+    return Comparison.told(data.get("challenge"), "challenge_id")
 
 
 class Challenge:

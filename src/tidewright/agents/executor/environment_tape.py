@@ -6,7 +6,6 @@ does: what a lane sees is what it would know at that moment, and its orders take
 """
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
@@ -21,6 +20,7 @@ from tidewright.agents.executor.state import MEMORY, NAMES
 from tidewright.agents.optimizer.fold import BookFold
 from tidewright.engine.config import QUEUES, ReplayConfig
 from tidewright.engine.replay import Replay
+from tidewright.market.cores import cores
 from tidewright.market.errors import UsageError
 from tidewright.market.features import LAST_MID2
 from tidewright.market.tape import F64, Columns, Tape
@@ -409,7 +409,7 @@ class TapeEnvironment:
         ]
         ends = np.cumsum(sizes)
         self._parts = [slice(int(end) - size, int(end)) for end, size in zip(ends, sizes, strict=True)]
-        count = min(cohorts, threads or len(os.sched_getaffinity(0)))
+        count = min(cohorts, threads or cores())
         self._pool = ThreadPoolExecutor(count - 1, "cohort") if count > 1 else None
         self._groups = [list(range(cohorts))[k::count] for k in range(count)]
 

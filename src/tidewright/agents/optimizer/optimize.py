@@ -14,8 +14,9 @@ from tidewright.agents.optimizer.study import Findings, Plan, complete, study
 from tidewright.agents.optimizer.surfaces import Surface, surfaces
 from tidewright.agents.optimizer.tape_search import BATCH, SCORE, TapeSearch
 from tidewright.agents.optimizer.windows import split
-from tidewright.engine.sweep import Threads, cores, runner
+from tidewright.engine.sweep import Threads, runner
 from tidewright.market.clock import parse_duration
+from tidewright.market.cores import cores
 from tidewright.market.detail import Detail, detail_of
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import text_units

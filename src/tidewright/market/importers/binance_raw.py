@@ -33,7 +33,8 @@ from tidewright.market.importers.report import ImportReport, Progress, existing_
 from tidewright.market.importers.steps import LOT_SHARE
 from tidewright.market.importers.writing import RowSink
 from tidewright.market.instrument import Kind
-from tidewright.market.tape import Columns, TapeWriter, concatenate
+from tidewright.market.tape import Columns, concatenate
+from tidewright.market.tape_writer import TapeWriter
 
 _CHUNK: Final = 20_000  # lines between two writes
 _VENUES: Final = {"spot": "binance", "linear": "binanceusdm", "inverse": "binancecoinm"}

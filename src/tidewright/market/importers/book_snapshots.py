@@ -31,7 +31,8 @@ from tidewright.market.importers.snapshot_kernel import KNOWN, TRADE, Books, Tra
 from tidewright.market.importers.steps import StepSurvey, Where, to_lots, to_ticks
 from tidewright.market.importers.writing import RowSink
 from tidewright.market.instrument import Instrument
-from tidewright.market.tape import COLUMN_TYPES, F64, I64, Columns, TapeWriter
+from tidewright.market.tape import COLUMN_TYPES, F64, I64, Columns
+from tidewright.market.tape_writer import TapeWriter
 
 _TIMES: Final = ("timestamp", "received_at")
 _BOOK: Final = ("bid_prices", "bid_quantities", "ask_prices", "ask_quantities")

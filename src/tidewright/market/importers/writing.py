@@ -17,7 +17,8 @@ from tidewright.market.importers.receipt_clock import ReceiptClock, estimate
 from tidewright.market.importers.report import ImportReport, Progress, raise_receipts
 from tidewright.market.importers.steps import StepSurvey, Where, to_lots, to_ticks
 from tidewright.market.instrument import Instrument
-from tidewright.market.tape import I64, Columns, Tape, TapeWriter
+from tidewright.market.tape import I64, Columns, Tape
+from tidewright.market.tape_writer import TapeWriter
 
 _MOST_SAMPLES: Final = 2_000_000  # messages the receiver's clock is estimated from; more are thinned out
 _SURVEY_SHARE: Final = 0.45  # of the time, for the progress

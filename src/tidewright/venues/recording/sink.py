@@ -15,7 +15,8 @@ from tidewright.market.clock import DAY, SECOND
 from tidewright.market.codes import GAP, PACKET_END, TRADE_BUY, TRADE_UNKNOWN
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import Instrument
-from tidewright.market.tape import COLUMN_TYPES, Columns, Tape, TapeWriter, columns
+from tidewright.market.tape import COLUMN_TYPES, Columns, Tape, columns
+from tidewright.market.tape_writer import TapeWriter
 from tidewright.venues.recording.book import RowBook
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]")
