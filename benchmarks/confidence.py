@@ -2,6 +2,7 @@
 
     python -m benchmarks.confidence record --out epochs.jsonl --synthetic 60          goes on where it stopped
     python -m benchmarks.confidence record --out recorded.jsonl --recorded tapes/nexo tapes/standx
+    python -m benchmarks.confidence record --out session.jsonl --synthetic 24 --first 101 --session
     python -m benchmarks.confidence assess epochs.jsonl --html confidence.html
 
 ``assess`` goes through the epochs in their order and knows at each only what had come before it.
@@ -19,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from benchmarks.confidence_epochs import Course, epochs, to_json
+from benchmarks.confidence_epochs import Course, as_in_a_session, epochs, to_json
 from tidewright.agents.optimizer.calibration import CALIBRATED_BOUND, Recalibrator
 from tidewright.agents.optimizer.conformal import Conformal
 from tidewright.agents.optimizer.evidence import BOUND, Pair, paired
@@ -57,14 +58,14 @@ def course_of(tape: Tape) -> Course:
     return Course(SECOND, 240, 60, 1) if short else Course(10 * SECOND, 360, 60, 4)
 
 
-def record(out: Path, synthetic: int, recorded: list[Path], budget_s: float) -> int:
+def record(out: Path, seeds: range, recorded: list[Path], budget_s: float, of_synthetic: Course | None = None) -> int:
     """Append the epochs of tapes that are not in the file yet, a whole tape at a time; 1 if the budget ran out."""
     begun = time.monotonic()
     done = set()
     if out.is_file():
         done = {orjson.loads(line)["source"] for line in out.read_bytes().splitlines() if line.startswith(b'{"end"')}
     jobs: list[tuple[str, Path | None, int, str]] = [
-        (f"synthetic-{seed}", None, seed, STRATEGIES[seed % 3]) for seed in range(1, synthetic + 1)
+        (f"synthetic-{seed}", None, seed, STRATEGIES[seed % 3]) for seed in seeds
     ]
     jobs += [(f"{path.name}-{strategy}", path, 1, strategy) for path in recorded for strategy in STRATEGIES]
     for index, (source, path, seed, strategy) in enumerate(jobs):
@@ -73,7 +74,7 @@ def record(out: Path, synthetic: int, recorded: list[Path], budget_s: float) -> 
         if time.monotonic() - begun > budget_s:
             return 1
         tape = synthesize(None, hours=HOURS, seed=seed, rate=RATE) if path is None else Tape.open(path)
-        course = Course() if path is None else course_of(tape)
+        course = (of_synthetic or Course()) if path is None else course_of(tape)
         lines = [orjson.dumps(to_json(epoch)) for epoch in epochs(tape, source, strategy, course, seed, index)]
         lines.append(orjson.dumps({"end": True, "source": source}))
         with out.open("ab") as file:
@@ -239,7 +240,9 @@ def main(say: Callable[[str], None] = print) -> None:
     jobs = parser.add_subparsers(dest="job", required=True)
     write = jobs.add_parser("record", help="play epochs on tapes and append them to a file")
     write.add_argument("--out", type=Path, required=True)
-    write.add_argument("--synthetic", type=int, default=0, help="synthetic tapes of 35 h, seeds 1 to this")
+    write.add_argument("--synthetic", type=int, default=0, help="synthetic tapes of 35 h, of seeds in a row")
+    write.add_argument("--first", type=int, default=1, help="the first seed")
+    write.add_argument("--session", action="store_true", help="windows and searches of a session's defaults")
     write.add_argument("--recorded", type=Path, nargs="*", default=[], help="tape folders")
     write.add_argument("--budget", type=float, default=600.0, help="seconds after which no new tape is begun")
     read = jobs.add_parser("assess", help="score what was recorded")
@@ -247,7 +250,9 @@ def main(say: Callable[[str], None] = print) -> None:
     read.add_argument("--html", type=Path, help="write the reliability diagram there")
     options = parser.parse_args()
     if options.job == "record":
-        sys.exit(record(options.out, options.synthetic, options.recorded, options.budget))
+        seeds = range(options.first, options.first + options.synthetic)
+        course = as_in_a_session() if options.session else None
+        sys.exit(record(options.out, seeds, options.recorded, options.budget, course))
     found = verdicts(load(options.files))
     if options.html is not None:
         options.html.write_text(page(found, "Confidence and what came of it"))

@@ -20,6 +20,7 @@ from tidewright.cli.demo import POOR, POSITION_SIZE, QUOTE_SIZE
 from tidewright.market.clock import SECOND
 from tidewright.market.tape import Tape
 from tidewright.measure.mids import tape_mids
+from tidewright.trading.settings import AdviceSettings
 
 F64 = npt.NDArray[np.float64]
 
@@ -40,12 +41,23 @@ class Course:
         What the optimizer looks back on, and what it forecasts.
     ahead
         Epochs whose differences are written down.
+    candidates, generations
+        Size of the search: small, so that there can be thousands of epochs.
     """
 
     cycle_ns: int = 30 * SECOND
     window: int = 360
     epoch: int = 60
     ahead: int = 4
+    candidates: int = 48
+    generations: int = 1
+
+
+def as_in_a_session() -> Course:
+    """The epochs and searches of a session's defaults."""
+    told, cycle_ns = AdviceSettings(), 30 * SECOND
+    window, epoch = told.window_ns // cycle_ns, told.epoch_ns // cycle_ns
+    return Course(cycle_ns, window, epoch, 1, told.candidates, told.generations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +132,8 @@ def epochs(tape: Tape, source: str, strategy: str, course: Course, seed: int, fi
         parts = split(until - course.window * course.cycle_ns, until, course.cycle_ns, 2 * LATENCY_NS)
         before = ShadowJudge(tape, len(tape), strategy, settings, parts.inside.start_ns, before)
         listener = Listener(before)
-        plan = Plan(strategy, space, incumbent, parts, course.cycle_ns, course.epoch, 48, 1, seed)
+        size = course.candidates, course.generations
+        plan = Plan(strategy, space, incumbent, parts, course.cycle_ns, course.epoch, *size, seed)
         found = study(listener, plan, memory)
         number += 1
         if found.evidence is not None:
