@@ -22,17 +22,19 @@ STOCK, CAPITAL = 200_000_000, 15_000_000_000_000  # 2 BTC and 150,000 USDT a lan
 
 
 class Step(NamedTuple):
-    """Something a lane sends ``wait`` ns after the last: an order, or a cancel of its order ``number``."""
+    """Something a lane sends ``wait`` ns after the last: an order, or a cancel or amendment of its order ``number``."""
 
     wait: int
     lane: int
-    cancels: bool
+    does: str
     side: int
     kind: int
     tif: int
     offset: int
     qty: int
     number: int
+    way: int = codes.NO_STOP
+    stop: int = 0
 
 
 STEPS = st.lists(
@@ -40,13 +42,15 @@ STEPS = st.lists(
         Step,
         wait=st.integers(0, 40 * SECOND),
         lane=st.integers(0, LANES - 1),
-        cancels=st.sampled_from((False, False, False, True)),
+        does=st.sampled_from(("send", "send", "send", "send", "cancel", "amend")),
         side=st.sampled_from((BUY, SELL)),
         kind=st.sampled_from((LIMIT, LIMIT, LIMIT, MARKET)),
         tif=st.integers(codes.GTC, codes.POST_ONLY),
         offset=st.integers(-4_000, 4_000),
         qty=st.integers(1, 400_000),
         number=st.integers(0, 40),
+        way=st.sampled_from((codes.NO_STOP, codes.NO_STOP, codes.RISES, codes.FALLS)),
+        stop=st.integers(1, 3_000),
     ),
     min_size=8,
     max_size=40,
@@ -95,12 +99,19 @@ class Run:
                     min(self.lowest[lane][0], account.quote_units),
                     min(self.lowest[lane][1], account.base_units),
                 )
-            if step.cancels:
-                mine = numbers[step.lane]
-                replay.cancel(step.lane, mine[step.number % len(mine)] if mine else 10**9, now + 7)
+            mine = numbers[step.lane]
+            if step.does != "send":
+                number = mine[step.number % len(mine)] if mine else 10**9
+                if step.does == "cancel":
+                    replay.cancel(step.lane, number, now + 7)
+                else:
+                    replay.amend(step.lane, number, step.qty, now + 7)
                 continue
-            price = last_print(data, stop) + step.offset
-            number = replay.submit(step.lane, step.side, step.kind, step.tif, price, step.qty, now + SECOND // 20, row)
+            last = last_print(data, stop)
+            tif = codes.GTC if step.way != codes.NO_STOP and step.tif == codes.POST_ONLY else step.tif
+            at = {codes.NO_STOP: 0, codes.RISES: last + step.stop, codes.FALLS: last - step.stop}[step.way]
+            order = (step.side, step.kind, tif, last + step.offset, step.qty)
+            number = replay.submit(step.lane, *order, now + SECOND // 20, row, at, step.way)
             numbers[step.lane].append(number)
             self.sent[number] = step
         replay.feed(data.rows(row, len(data.ts)))
@@ -142,12 +153,31 @@ def open_orders(reports: list[dict[str, int]], sent: dict[int, Step]) -> dict[in
         if report["what"] == codes.CANCEL_REJECTED:
             assert number not in open_now
             continue
+        if report["what"] == codes.AMEND_REJECTED:
+            assert (number in open_now) == (report["reason"] != codes.UNKNOWN_ORDER)
+            continue
         assert number not in ended, "nothing happens to an order that has ended"
         if report["what"] == codes.ACCEPTED:
             assert report["leaves"] == report["qty"] == sent[number].qty
-            open_now[number] = {"side": report["side"], "price": report["price"], "leaves": report["leaves"]}
+            open_now[number] = {
+                "side": report["side"],
+                "price": report["price"],
+                "qty": report["qty"],
+                "leaves": report["leaves"],
+                "sleeps": sent[number].way != codes.NO_STOP,
+            }
+        elif report["what"] == codes.TRIGGERED:
+            assert open_now[number]["sleeps"], "a stop wakes once"
+            assert report["leaves"] == open_now[number]["leaves"]
+            open_now[number]["sleeps"] = False
+        elif report["what"] == codes.AMENDED:
+            order = open_now[number]
+            less = order["qty"] - report["qty"]
+            assert less > 0 and report["leaves"] == order["leaves"] - less > 0
+            order["qty"], order["leaves"] = report["qty"], report["leaves"]
         elif report["what"] == codes.FILL:
             order = open_now[number]
+            assert not order["sleeps"], "what sleeps does not trade"
             order["leaves"] -= report["qty"]
             assert report["qty"] > 0 and report["leaves"] == order["leaves"] >= 0
             if sent[number].kind == LIMIT:
@@ -180,6 +210,7 @@ def test_reports_account_for_every_unit(name: str, steps: list[Step], check_bala
         for fill in fills:
             check_commission(fill, known)
         resting = open_orders(reports, run.sent).values()
+        # A sleeping stop that buys at market has no price, and locks nothing.
         bids = sum(order["leaves"] * order["price"] for order in resting if order["side"] == BUY)
         assert account.quote_locked == ceil(bids * known.quote_units)
         assert account.base_locked == sum(o["leaves"] for o in resting if o["side"] == SELL) * known.lot_units
@@ -195,13 +226,15 @@ def test_reports_account_for_every_unit(name: str, steps: list[Step], check_bala
 def test_a_fixed_story_fills_both_ways_so_that_the_property_means_something() -> None:
     random = np.random.default_rng(4)
     steps = [
-        Step(10 * SECOND, n % 2, n % 4 == 3, int(random.integers(0, 2)), int(n % 5 == 4), n // 2 % 4,
-             int(random.integers(-5_000, 5_000)), int(random.integers(1_000, 90_000)), -1 - n % 3)
-        for n in range(60)
+        Step(10 * SECOND, n % 2, ("send", "send", "amend", "cancel")[n % 4], int(random.integers(0, 2)),
+             int(n % 5 == 4), n // 2 % 4, int(random.integers(-5_000, 5_000)), int(random.integers(1_000, 90_000)),
+             -1 - n % 3, n % 7 % 3, int(random.integers(1, 1_000)))
+        for n in range(70)
     ]  # fmt: skip
     run = Run(steps, instrument("spot"), check_balance=True)
     happened = set(run.reports["what"].tolist())
     assert happened >= {codes.ACCEPTED, codes.FILL, codes.CANCELLED, codes.REJECTED}
+    assert happened >= {codes.TRIGGERED, codes.AMENDED, codes.AMEND_REJECTED}
     fills = run.reports[run.reports["what"] == codes.FILL]
     assert {(int(side), int(maker)) for side, maker in zip(fills["side"], fills["maker"], strict=True)} == {
         (BUY, 0), (BUY, 1), (SELL, 0), (SELL, 1),
