@@ -1,11 +1,11 @@
 """Time to the same return, beside Stable-Baselines3's PPO: ``python -m benchmarks.learner_speed``.
 
-Both learn the closed-form market with the same settings: 256 lanes, two towers of 64 and 64, one thread, in turns.
-What the actor is worth is computed exactly every few rounds, which is not part of the time. The return to reach is 90 %
-of the gap between the best constant quote and the optimum.
+Both learn the closed-form market with the same settings: 256 lanes, two towers of 64 and 64, one thread, in turns, a
+process a training, bound to one core. What the actor is worth is computed exactly every few rounds, which is not part
+of the time. The return to reach is 90 % of the gap between the best constant quote and the optimum.
 
-Time is CPU time of a process with one thread, because the clock of a machine with other work says little; the clock is
-given too.
+Time begins when the learner is built, and is CPU time of a process with one thread, because the clock of a machine with
+other work says little; the clock is given too.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -25,6 +26,7 @@ from rich.table import Table
 
 from benchmarks import learning, peers
 from benchmarks.peers import ROOT, WORK, Peer
+from benchmarks.table import new_row
 from tests.reference.market_making_dp import best_constant, optimum
 from tidewright.agents.executor.environment_closed_form import ClosedFormEnvironment
 from tidewright.agents.executor.learning.ppo import Learner, Settings
@@ -42,8 +44,8 @@ def ours(seed: int, target: float, settings: Settings = SETTINGS) -> list[dict[s
     """Rounds, seconds and worth at every look, until the target."""
     seconds = cpu_seconds = 0.0
     path: list[dict[str, float]] = []
-    began, cpu = time.perf_counter(), time.process_time()
     learner = Learner(ClosedFormEnvironment(LANES), settings, seed, device="cpu")
+    began, cpu = time.perf_counter(), time.process_time()
     for number in range(1, settings.iterations + 1):
         learner.iterate()
         if number % EVERY == 0 or number == settings.iterations:
@@ -57,29 +59,42 @@ def ours(seed: int, target: float, settings: Settings = SETTINGS) -> list[dict[s
     return path
 
 
-def one_side(side: str, seed: int, target: float, folder: Path) -> dict[str, Any]:
-    """One training of one side."""
-    if side == "ours":
-        return {"path": ours(seed, target)}
+@cache
+def bounds() -> tuple[float, float]:
+    """What the optimum is worth, and the best constant quote."""
+    return optimum(learning.MARKET), best_constant(learning.MARKET)[1]
+
+
+def asked(target: float, core: int) -> dict[str, Any]:
+    """What both sides are given, but for the seed."""
     keys = ("learning_rate", "minibatch", "epochs", "discount", "smoothing", "clip", "value_weight", "max_norm")
     spec = {key: value for key, value in asdict(SETTINGS).items() if key in (*keys, "log_deviation", "horizon")}
-    spec |= {"lanes": LANES, "rounds": SETTINGS.iterations, "seed": seed, "every": EVERY, "target": target}
+    return spec | {"lanes": LANES, "rounds": SETTINGS.iterations, "every": EVERY, "target": target, "cores": [core]}
+
+
+def one_side(side: str, spec: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """One training of one side, in a process of its own."""
+    if side == "ours":
+        return peers.run_ours([sys.executable, "-m", "benchmarks.learner_speed", "--one", "SPEC"], spec, folder)
     python = peers.python_of(SB3, console.print)
     return peers.run([str(python), "benchmarks/peer_sb3.py", "SPEC"], spec, folder)
 
 
-def measure(seeds: int, folder: Path) -> dict[str, Any]:
-    """Both sides in turns, a seed at a time; results on disk are kept."""
+def measure(
+    seeds: int, folder: Path, share: float, core: int, run: Callable[..., dict[str, Any]] = one_side
+) -> dict[str, Any]:
+    """Both sides in turns, a seed at a time; results on disk that were asked the same are kept."""
     folder.mkdir(parents=True, exist_ok=True)
-    best, (_, constant) = optimum(learning.MARKET), best_constant(learning.MARKET)
-    target = constant + TARGET * (best - constant)
+    best, constant = bounds()
+    target = constant + share * (best - constant)
     found: dict[str, list[dict[str, Any]]] = {"ours": [], "sb3": []}
     for seed in range(seeds):
         for side in ("ours", "sb3") if seed % 2 == 0 else ("sb3", "ours"):
             file = folder / f"{side}-{seed}.json"
-            if not file.is_file():
+            spec = asked(target, core) | {"seed": seed}
+            if not file.is_file() or json.loads(file.read_text("utf-8")).get("asked") != spec:
                 console.print(f"{side}, seed {seed} ...")
-                result = one_side(side, seed, target, folder) | {"load": round(os.getloadavg()[0], 1)}
+                result = run(side, spec, folder) | {"load": round(os.getloadavg()[0], 1), "asked": spec}
                 draft = file.with_suffix(".draft")
                 draft.write_text(json.dumps(result), encoding="utf-8")
                 os.replace(draft, file)
@@ -98,42 +113,41 @@ def summary(found: dict[str, list[dict[str, Any]]], target: float) -> dict[str, 
             "seconds": [round(row["seconds"], 1) for row in rows],
             "rounds": [int(row["rounds"]) for row in rows],
             "median_cpu_seconds": median(row["cpu_seconds"] for row in rows),
+            "median_seconds": median(row["seconds"] for row in rows),
             "steps_per_cpu_second": median(
                 row["rounds"] * LANES * SETTINGS.horizon / row["cpu_seconds"] for row in rows
             ),
         }
     answer["ratio"] = answer["sb3"]["median_cpu_seconds"] / answer["ours"]["median_cpu_seconds"]
+    answer["ratio_by_clock"] = answer["sb3"]["median_seconds"] / answer["ours"]["median_seconds"]
     return answer
 
 
-def rows(seeds: int, folder: Path, say: Callable[[str], None]) -> tuple[list[dict[str, Any]], dict[str, str]]:
+def rows(
+    seeds: int,
+    folder: Path,
+    share: float,
+    core: int,
+    say: Callable[[str], None],
+    run: Callable[..., dict[str, Any]] = one_side,
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Rows for the table of benchmarks.run, and the peer's versions; measured anew."""
     for file in folder.glob("*.json"):
         file.unlink()
-    row: dict[str, Any] = {
-        "name": f"learn a market with a known optimum to {TARGET:.0%} of the gap, one thread",
-        "with": SB3.title,
-        "lanes": 1,
-        "sample": [],
-        "computed": False,
-        "count": 1,
-        "unit": "training",
-        "ours": [],
-        "peer": [],
-        "ours_results": [],
-        "peer_results": [],
-        "reason": "",
-    }
-    torch.set_num_threads(1)
+    row = new_row(
+        f"learn a market with a known optimum to {share * 100:g} % of the gap, one thread", SB3.title, "training"
+    )
     try:
         say(f"{SB3.title}: {seeds} seeds in turns ...")
-        result = measure(seeds, folder)
+        result = measure(seeds, folder, share, core, run)
     except peers.Unavailable as why:
         mine = [json.loads(file.read_text("utf-8"))["path"][-1]["cpu_seconds"] for file in folder.glob("ours-*.json")]
         return [row | {"ours": mine, "reason": str(why)}] if mine else [], {}
-    missed = result["sb3"]["reached"] < seeds or result["ours"]["reached"] < seeds
+    sides = {"ours": result["ours"], "peer": result["sb3"]}
+    missed = any(side["reached"] < seeds for side in sides.values())
     name = row["name"] + (" (not reached by all: lower bounds)" if missed else "")
-    found = row | {"name": name, "ours": result["ours"]["cpu_seconds"], "peer": result["sb3"]["cpu_seconds"]}
+    found = row | {"name": name, **{side: said["cpu_seconds"] for side, said in sides.items()}}
+    found["clock"] = {side: said["seconds"] for side, said in sides.items()}
     return [found], result["sides"]["sb3"][0]["versions"]
 
 
@@ -148,19 +162,30 @@ def show(result: dict[str, Any]) -> None:
         share = f"{row['reached']} of {len(row['rounds'])}"
         table.add_row(name, share, f"{row['median_cpu_seconds']:.1f}", *cells, f"{row['steps_per_cpu_second']:,.0f}")
     console.print(table)
-    console.print(f"Stable-Baselines3 takes {result['ratio']:.2f} times as long (the aim: at least 2)")
+    console.print(
+        f"Stable-Baselines3 takes {result['ratio']:.2f} times as long (the aim: at least 2), "
+        f"by the clock {result['ratio_by_clock']:.2f} times"
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure, print, and give one JSON line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.learner_speed", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--share", type=float, default=TARGET, help="of the gap, to be reached by both")
+    parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)), help="the core both are bound to")
     parser.add_argument("--out", type=Path, default=WORK / "learner-speed", help="where results are kept")
+    parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)  # our side of one training, for this module itself
     given = parser.parse_args(arguments)
-    torch.set_num_threads(1)
     os.chdir(ROOT)
+    if given.one is not None:
+        spec = json.loads(given.one.read_text("utf-8"))
+        os.sched_setaffinity(0, set(spec["cores"]))
+        torch.set_num_threads(1)
+        print(json.dumps({"path": ours(spec["seed"], spec["target"])}))
+        return
     try:
-        result = measure(given.seeds, given.out)
+        result = measure(given.seeds, given.out, given.share, given.core)
     except peers.Unavailable as why:
         console.print(f"{SB3.title}: {why}")
         sys.exit(1)

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,12 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.environment_speed import Ground, rates, training_tape
 from benchmarks.peers import ROOT, WORK
 from tests.reference.market_making_dp import best_constant, optimum, value_of
 from tidewright.agents.executor.environment_closed_form import ClosedFormEnvironment, ClosedFormMarket
-from tidewright.agents.executor.environment_tape import TapeEnvironment, TapeSettings
 from tidewright.agents.executor.learning.ppo import Learner, Settings
 from tidewright.agents.executor.policy import Policy
-from tidewright.market.synthetic import synthesize
 from tidewright.market.tape import Tape
 
 MARKET = ClosedFormMarket()
@@ -106,35 +106,15 @@ def closed_form(seeds: int, folder: Path) -> dict[str, Any]:
     }
 
 
-def environment_speed(
-    lanes: int, cohorts: int, steps: int, tape: Path | None, rounds: int, levels: int
-) -> dict[str, Any]:
+def environment_speed(ground: Ground, steps: int, tape: Path | None, rounds: int) -> dict[str, Any]:
     """Steps a second of the tape environment with the real order book, random actions, at 30 s cycles."""
-    path = tape or WORK / "learning-tape"
-    if tape is None and not path.exists():
-        WORK.mkdir(exist_ok=True)
-        synthesize(path, hours=8.0, seed=1)
-    market = Tape.open(path)
-    settings = TapeSettings(decisions=480, capital=1e6, levels=levels)
-    rates = []
-    environment = TapeEnvironment([market], lanes, cohorts, settings, seed=0)
-    random = np.random.default_rng(0)
-    continuous = random.uniform(-1, 1, (16, lanes, 3)).astype(np.float32)
-    discrete = np.stack((random.integers(0, levels + 1, (16, lanes)), random.integers(0, 5, (16, lanes))), axis=-1)
-    environment.reset()
-    for _ in range(rounds):
-        began, cpu = time.perf_counter(), time.process_time()
-        for step in range(steps):
-            environment.step(continuous[step % 16], discrete[step % 16])
-        seconds, used = time.perf_counter() - began, time.process_time() - cpu
-        rates.append((lanes * steps / seconds, lanes * steps / used))
-        console.print(f"{rates[-1][0]:,.0f} steps/s, {rates[-1][1]:,.0f} a CPU second")
-    environment.close()
-    wall, used = np.median(np.array(rates), axis=0).tolist()
+    market = Tape.open(tape or training_tape())
+    blocks = rates(market, ground, steps, rounds)
+    for clock, cpu in blocks:
+        console.print(f"{clock:,.0f} steps/s, {cpu:,.0f} a CPU second")
+    wall, used = np.median(np.array(blocks), axis=0).tolist()
     return {
-        "lanes": lanes,
-        "cohorts": cohorts,
-        "levels": levels,
+        **asdict(ground),
         "rows": len(market.data.ts),
         "steps_per_second": wall,
         "steps_per_cpu_second": used,
@@ -160,7 +140,8 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(given.threads)
     os.chdir(ROOT)
     if given.speed:
-        result = environment_speed(given.lanes, given.cohorts, given.steps, given.tape, given.rounds, given.levels)
+        ground = Ground(given.lanes, given.cohorts, given.levels)
+        result = environment_speed(ground, given.steps, given.tape, given.rounds)
     else:
         result = closed_form(given.seeds, given.out)
     print(json.dumps(result))

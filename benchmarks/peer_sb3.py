@@ -6,6 +6,7 @@ VecNormalize, as is usual for returns of this size.
 """
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -115,6 +116,7 @@ class Judge(BaseCallback):
 def main() -> None:
     """Train as the specification's file says."""
     spec = json.loads(Path(sys.argv[1]).read_text("utf-8"))
+    os.sched_setaffinity(0, set(spec["cores"]))
     torch.set_num_threads(1)
     lanes, horizon, rounds = spec["lanes"], spec["horizon"], spec["rounds"]
     environment = VecNormalize(Lanes(lanes), norm_obs=False, norm_reward=True, gamma=spec["discount"], clip_reward=1e9)

@@ -38,7 +38,6 @@ HFTBACKTEST: Final = Peer("hftbacktest", "hftbacktest 2.4.4", ".venv-peers")
 NAUTILUS: Final = Peer("nautilus", "nautilus_trader 1.221.0", ".venv-peer-nautilus")
 VECTORBT: Final = Peer("vectorbt", "vectorbt 1.2.0", ".venv-peer-vectorbt")
 BACKTESTING: Final = Peer("backtesting", "backtesting.py 0.6.6", ".venv-peer-backtesting")
-PEERS: Final = (HFTBACKTEST, NAUTILUS, VECTORBT, BACKTESTING)
 
 
 class Unavailable(Exception):
@@ -90,6 +89,14 @@ def run(command: list[str], spec: dict[str, Any], work: Path = WORK) -> dict[str
         raise Unavailable(f"failed: {last_line(done.stderr)}")
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
+
+
+def run_ours(command: list[str], spec: dict[str, Any], work: Path = WORK) -> dict[str, Any]:
+    """Run our side, whose failure ends the benchmark."""
+    try:
+        return run(command, spec, work)
+    except Unavailable as why:
+        raise SystemExit(f"our side {why}") from None
 
 
 def last_line(text: str) -> str:

@@ -17,14 +17,25 @@ from typing import Any, Final
 import numpy as np
 from rich.console import Console
 
-from benchmarks import bars, jobs, learner_speed, make_tape, peers
+from benchmarks import bars, environment_speed, jobs, learner_speed, make_tape, peers
 from benchmarks.events import records, write_tape
 from benchmarks.jobs import Job
-from benchmarks.peers import PEERS, ROOT, WORK, Peer, Unavailable
-from benchmarks.table import print_table, write_document
+from benchmarks.peers import ROOT, WORK, Peer, Unavailable
+from benchmarks.table import new_row, print_table, write_document
 from tidewright.market.tape import Tape
 
 THREADS: Final = Peer("threads", "Tidewright, 1 thread", "")
+TABLE: Final = (
+    peers.HFTBACKTEST,
+    THREADS,
+    peers.NAUTILUS,
+    peers.VECTORBT,
+    peers.BACKTESTING,
+    environment_speed.QUOTED,
+    learner_speed.SB3,
+)
+"""What our figures stand beside, in the order of the table."""
+
 OURS: Final = [sys.executable, "-m", "benchmarks.ours", "SPEC"]
 
 console = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 150)
@@ -44,6 +55,8 @@ class Options:
     rounds: int
     repeats: int
     sample: int
+    seeds: int
+    share: float
     core: int
     long: bool
     write: bool
@@ -63,7 +76,7 @@ class Group:
 def options(arguments: list[str] | None = None) -> Options:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
-    known = ",".join([*(peer.key for peer in PEERS), THREADS.key, learner_speed.SB3.key])
+    known = ",".join(peer.key for peer in TABLE)
     parser.add_argument("--raw", type=Path, help="a raw.npz to run on instead of generating a market")
     parser.add_argument("--nexo", type=Path, help="a recorded tape to run on besides, beside hftbacktest")
     parser.add_argument(
@@ -76,9 +89,11 @@ def options(arguments: list[str] | None = None) -> Options:
     parser.add_argument("--rounds", type=int, default=2, help="alternations of ours and each peer")
     parser.add_argument("--repeats", type=int, default=2, help="timed runs of ours in a process; a peer has one")
     parser.add_argument("--sample", type=int, default=5, help="lanes of a sweep that a peer without sweeps runs")
+    parser.add_argument("--seeds", type=int, default=3, help="trainings of each learner (sb3), some 90 s each pair")
+    parser.add_argument("--share", type=float, default=learner_speed.TARGET, help="of the gap, what they learn up to")
     parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)), help="the core both are bound to")
     parser.add_argument("--long", action="store_true", help="also 1,024 and 4,096 lanes each second (minutes)")
-    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
+    parser.add_argument("--write", action="store_true", help="put the rows into docs/benchmarks.md; others stay")
     parser.add_argument("--json", action="store_true", help="the results as the last line of stdout")
     chosen = Options(**vars(parser.parse_args(arguments)))
     unknown = set(chosen.peers.split(",")) - set(known.split(","))
@@ -201,12 +216,8 @@ def measure(chosen: Options, markets: dict[str, Any], group: Group) -> tuple[lis
             if turn == "peer" and reason:
                 continue
             try:
-                answer = peers.run(
-                    OURS if turn == "ours" else command, spec | ({"repeats": 1} if turn == "peer" else {})
-                )
+                answer = peers.run_ours(OURS, spec) if turn == "ours" else peers.run(command, spec | {"repeats": 1})
             except Unavailable as why:
-                if turn == "ours":
-                    raise SystemExit(f"our side {why}") from None
                 reason = str(why)
                 continue
             versions = answer.get("versions", versions)
@@ -218,18 +229,11 @@ def measure(chosen: Options, markets: dict[str, Any], group: Group) -> tuple[lis
 
 def _row(job: Job, peer: Peer, given: dict[str, Any]) -> dict[str, Any]:
     computed = bool(job.sample) and len(job.sample) < len(job.spreads) and peer not in (peers.VECTORBT, THREADS)
-    return {
-        "name": job.name,
-        "with": peer.title,
+    return new_row(job.name, peer.title, given["unit"]) | {
         "lanes": max(1, len(job.spreads)),
         "sample": list(job.sample),
         "computed": computed,
         "count": given["count"],
-        "unit": given["unit"],
-        "ours": [],
-        "peer": [],
-        "ours_results": [],
-        "peer_results": [],
     }
 
 
@@ -271,8 +275,16 @@ def main() -> None:
         rows += found
         if theirs:
             versions[group.peer.title] = theirs
-    if learner_speed.SB3.key in chosen.peers.split(","):
-        learned, theirs = learner_speed.rows(chosen.rounds, WORK / "learner-speed", console.print)
+    wanted = set(chosen.peers.split(","))
+    if environment_speed.QUOTED.key in wanted:
+        stepped, described["steps"] = environment_speed.rows(
+            environment_speed.training_tape(), chosen.rounds, console.print
+        )
+        rows += stepped
+    if learner_speed.SB3.key in wanted:
+        learned, theirs = learner_speed.rows(
+            chosen.seeds, WORK / "learner-speed", chosen.share, chosen.core, console.print
+        )
         rows += learned
         versions |= {learner_speed.SB3.title: theirs} if theirs else {}
     result = {
@@ -285,7 +297,7 @@ def main() -> None:
     (WORK / "results.json").write_text(json.dumps(result, indent=2), encoding="utf-8")
     print_table(console, result)
     if chosen.write:
-        write_document(ROOT / "docs" / "benchmarks.md", result)
+        write_document(ROOT / "docs" / "benchmarks.md", result, [peer.title for peer in TABLE])
     if chosen.json:
         print(json.dumps(result))
 
