@@ -9,8 +9,16 @@ import numpy as np
 import pytest
 
 import tidewright as tw
+from tests.agents.test_optimizer_study import CYCLE, INCUMBENT, START, KnownMarket
 from tidewright.agents.optimizer.assumptions import differences
+from tidewright.agents.optimizer.judge import Judgement, Params
+from tidewright.agents.optimizer.memory import Memory
 from tidewright.agents.optimizer.optimize import Optimization
+from tidewright.agents.optimizer.space import of_strategy
+from tidewright.agents.optimizer.study import Plan, complete
+from tidewright.agents.optimizer.tape_search import TapeSearch
+from tidewright.agents.optimizer.validation import Trials
+from tidewright.agents.optimizer.windows import Window, split
 from tidewright.market.errors import UsageError
 from tidewright.market.synthetic import synthesize
 from tidewright.market.tape import Tape
@@ -147,3 +155,25 @@ def test_a_difference_is_told_by_its_place_also_where_one_side_has_nothing() -> 
         "a b was 1, is now 2",
         "new was nothing, is now x",
     ]
+
+
+def test_no_batch_is_begun_that_would_end_after_the_time() -> None:
+    clock = [0.0]
+
+    class Slow(KnownMarket):
+        """Takes four seconds a batch."""
+
+        def evaluate(self, window: Window, params: Params, lanes: int, record: bool = False) -> Judgement:
+            clock[0] += 4.0
+            return super().evaluate(window, params, lanes, record)
+
+    incumbent = complete("grid", INCUMBENT)
+    parts = split(START, START + 400 * CYCLE, CYCLE)
+    plan = Plan("grid", of_strategy("grid"), incumbent, parts, CYCLE, 60)
+    for seconds, batches in ((10.0, 2), (12.5, 3), (1.0, 1)):
+        clock[0] = 0.0
+        search = TapeSearch(
+            ["return"], candidates=None, seconds=seconds, batch=16, sampler="genetic", now=lambda: clock[0]
+        )
+        search(Slow(), plan, Memory(), np.random.default_rng(0), None, Trials())
+        assert search.search is not None and len(search.search) == 16 * batches

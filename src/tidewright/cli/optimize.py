@@ -267,7 +267,7 @@ def _progress(console: Console, seconds: float | None) -> Iterator[Told]:
     def stage(what: str) -> None:
         waits.close()
         if live.is_started:
-            bar.update(task, description=f"judging {what}", total=None)
+            bar.update(task, description=f"then {what}")
             live.update(bar)
         else:
             waits.enter_context(waiting(what, console))

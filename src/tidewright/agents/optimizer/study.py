@@ -207,7 +207,11 @@ def study(
     evidence = paired(later, plan.horizon, choices, rng, earlier)
     reason = "" if later.lasting > 0 else "out of sample the incumbent earned more than the best of the candidates"
     if outside[0][chosen].score <= TOO_FEW:
-        reason = "out of sample none of the candidates traded enough to be judged"
+        fills, needed = outside[0][chosen].figures["fills"], _fewest(plan, len(outside[1].increments))
+        reason = (
+            "out of sample none of the candidates traded enough to be judged: "
+            f"the chosen one had {fills:.0f} fills, {needed} would be enough"
+        )
     now("the neighbours of the chosen one")
     steady = _steady(judge, plan, lanes[chosen])
     now("the validation of the choice")
@@ -295,15 +299,19 @@ def _params(lanes: list[dict[str, float]]) -> Params:
 
 
 def _lanes(plan: Plan, judged: Judgement, lanes: list[dict[str, float]]) -> tuple[list[Lane], Judgement]:
-    cycles = judged.increments.shape[0]
-    needed = min(plan.objective.min_fills, math.floor(plan.objective.min_fills * cycles / max(1, _inside(plan))))
-    scores = plan.objective.scores(judged.statistics, needed)
+    scores = plan.objective.scores(judged.statistics, _fewest(plan, len(judged.increments)))
     figures = from_statistics(judged.statistics, plan.cycle_ns, NO_MINIMUMS)
     table = [
         Lane(params, float(scores[i]), {name: float(column[i]) for name, column in figures.items()})
         for i, params in enumerate(lanes)
     ]
     return table, judged
+
+
+def _fewest(plan: Plan, cycles: int) -> int:
+    """Fills without which a lane is not judged in a window of so many cycles."""
+    least = plan.objective.min_fills
+    return min(least, math.floor(least * cycles / max(1, _inside(plan))))
 
 
 def _inside(plan: Plan) -> int:
