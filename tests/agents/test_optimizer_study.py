@@ -152,6 +152,7 @@ def test_lanes_that_do_not_trade_are_no_proposal_and_it_says_so() -> None:
     item = optimizer(KnownMarket(fills=2)).answer(request())
     assert isinstance(item, StatusMessage)
     assert item.data.state == "no_proposal" and "traded" in item.data.reason and item.data.in_reply_to == "r-0"
+    assert "none of 64 sent an order" in item.data.reason
 
 
 def test_what_hardly_trades_out_of_sample_is_no_proposal_and_it_says_so() -> None:
@@ -165,6 +166,7 @@ def test_what_hardly_trades_out_of_sample_is_no_proposal_and_it_says_so() -> Non
     item = optimizer(Quiet()).answer(request())
     assert isinstance(item, StatusMessage)
     assert item.data.state == "no_proposal" and "out of sample none of the candidates traded enough" in item.data.reason
+    assert "the chosen one had 2 fills, 5 would be enough" in item.data.reason  # ten in proportion to the window
 
 
 def test_earlier_proposals_are_judged_by_what_came() -> None:

@@ -13,10 +13,11 @@ from tidewright.agents.optimizer.memory import Memory
 from tidewright.agents.optimizer.space import Dimension, Space, of_strategy
 from tidewright.agents.optimizer.stability import neighbours, stability
 from tidewright.agents.optimizer.study import complete
-from tidewright.agents.optimizer.validation import Trials
-from tidewright.agents.optimizer.windows import Window
+from tidewright.agents.optimizer.validation import Outside, Trials, assay
+from tidewright.agents.optimizer.windows import Window, split
 from tidewright.coordination.messages import StatusMessage, encode
 from tidewright.measure.regret import account
+from tidewright.measure.validation_sections import validation_rows
 
 SPACE = Space((Dimension("a", 0.0, 1.0), Dimension("b", 1, 5, "int")))
 
@@ -114,11 +115,37 @@ def test_the_best_of_pure_noise_does_not_pass_the_gate() -> None:
     assert passed <= 1
 
 
-def test_series_beyond_the_limit_are_counted_but_not_kept() -> None:
-    trials = Trials(most_bytes=8 * 10 * 5)
-    for _ in range(3):
-        trials.add(np.ones((10, 4)))
-    assert trials.count == 12 and trials.matrix().shape == (10, 5)
+def generation(first: int, lanes: int, cycles: int = 10) -> Judgement:
+    """Lane k earns k + 1 every cycle."""
+    each = np.arange(first, first + lanes) + 1.0
+    equity = np.arange(cycles + 1)[:, None] * each
+    return Judgement({name: np.ones(lanes, np.int64) for name in ("n_orders", "n_rejects", "n_fills")}, equity)
+
+
+def test_of_too_many_series_an_even_share_is_kept_early_and_late_ones_alike() -> None:
+    trials, judged = Trials(most_bytes=8 * 10 * 5), 0
+    for lanes in (4, 1, 5, 3, 8, 2, 16):
+        trials.add(generation(judged, lanes))
+        judged += lanes
+        kept = trials.matrix()[0] - 1.0
+        assert kept.tolist() == list(range(0, judged, trials.every)) and len(kept) <= 5
+    assert (trials.count, trials.every, trials.activity.candidates) == (39, 8, 39)
+
+
+def test_where_only_a_share_of_the_candidates_is_looked_at_the_table_says_so() -> None:
+    parts = split(START, START + 400 * CYCLE, CYCLE)
+    rng = np.random.default_rng(5)
+    count, cycles = 24, parts.inside.cycles(CYCLE)
+    equity = 10_000.0 + np.concatenate([np.zeros((1, count)), rng.normal(0, 1, (cycles, count)).cumsum(axis=0)])
+    judged = Judgement(generation(0, count).statistics, equity)
+    for most, words, candidates in ((count, "24 candidates;", 24), (12, "13 candidates (of 24, taken evenly);", 13)):
+        trials = Trials(most_bytes=8 * cycles * most)
+        trials.add(judged)
+        outside = Outside(np.zeros((140, 1)))
+        found = assay(trials, judged.increments[:, 1], np.zeros(cycles), outside, parts, CYCLE, count, 0)
+        assert found.candidates == candidates and found.overfitting is not None
+        rows = {name: meaning for name, _, meaning in validation_rows(found)}
+        assert words in rows["Probability of overfitting"]
 
 
 # -- shadow comparison -------------------------------------------------------------------------------------------------

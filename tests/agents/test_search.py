@@ -195,6 +195,8 @@ def test_constraints_that_nothing_satisfies_are_told_with_the_nearest() -> None:
         ({"x": (0.0, 1.0)}, [], [], "gp", "at least one objective"),
         ({"x": (0.0, 1.0)}, ["a:up"], [], "gp", "min or max"),
         ({"x": (0.0, 1.0)}, ["a"], ["a<1"], "gp", "name<=bound"),
+        ({"x": (0.0, 1.0)}, ["a", "a:max"], [], "gp", "named once"),
+        ({"x": (0.0, 1.0)}, ["a"], ["r>=2", "r<=1"], "gp", "nothing can keep both r<=1 and r>=2"),
         ({"x": (0.0, 1.0)}, ["a"], [], "annealing", "sampler must be one of"),
         ({"x": (0.0, 1.0)}, ["a"], [], ("gp", "gp"), "different parts"),
         ({"x": ["one"]}, ["a"], [], "gp", "two different choices"),
@@ -225,6 +227,53 @@ def test_what_is_told_must_fit() -> None:
     with pytest.raises(UsageError, match="parameters x, m"):
         search.tell({"x": [0.5]}, np.zeros((1, 2)), [0.0])
     assert len(search) == 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"shift": 5.0}, r"shift must be in \[-2, 2\], was 5"),
+        ({"rate": 1e-5}, r"rate must be in \[0.0001, 1\], was 1e-05"),
+        ({"count": 2.5}, r"count must be a whole number in \[1, 9\], was 2.5"),
+        ({"shift": np.nan}, "shift must be in .*, was nan"),
+        ({"mode": "fast", "boost": 1.5}, r"boost must be in \[0, 1\], was 1.5"),
+        ({"mode": "fast", "boost": np.nan}, "boost must be in .*, was nan"),
+    ],
+)
+def test_a_point_outside_the_space_is_refused_told_or_at_the_start(changed: dict[str, object], words: str) -> None:
+    inside = {"rate": 0.1, "shift": 1.0, "count": 4, "mode": "slow", "boost": 0.5}
+    search = Search(MIXED, sampler="genetic")
+    for point in (inside, {**inside, "boost": 7.0}):  # what is inactive may be anything
+        search.tell(point, [1.0])
+        Search(MIXED, sampler="genetic", start=point)
+    with pytest.raises(UsageError, match=f"a point is not in the space: {words}"):
+        search.tell({**inside, **changed}, [1.0])
+    assert len(search) == 2
+    with pytest.raises(UsageError, match=f"a point of the start is not in the space: {words}"):
+        Search(MIXED, sampler="genetic", start={**inside, **changed})
+
+
+def test_the_ends_of_a_range_are_in_it_also_after_rounding() -> None:
+    search = Search({"x": (0.1, 0.7, "log")}, sampler="genetic")
+    search.tell({"x": [0.1, 0.7, float(np.exp(np.log(0.7))) * (1 + 1e-15)]}, [1.0, 2.0, 3.0])
+    assert search.points["x"].tolist() == [0.1, 0.7, 0.7]
+
+
+def test_a_seed_that_no_file_can_hold_is_refused_at_once() -> None:
+    for seed in (-1, 2**64):
+        with pytest.raises(UsageError, match=r"the seed must be in 0\.\.2\^64 - 1"):
+            Search({"x": (0.0, 1.0)}, seed=seed)
+
+
+def test_the_largest_seed_is_kept_in_a_file(tmp_path: Path) -> None:
+    search = Search({"x": (0.0, 1.0)}, sampler="genetic", seed=2**64 - 1)
+    search.save(tmp_path / "s.json")
+    assert Search.load(tmp_path / "s.json").seed == 2**64 - 1
+
+
+def test_a_search_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot write the search to"):
+        Search({"x": (0.0, 1.0)}).save(tmp_path / "none" / "s.json")
 
 
 def test_a_file_that_is_no_search_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,12 @@ from typer.testing import CliRunner
 
 import tidewright as tw
 from tests.engine.test_cluster import needs_ray
+from tidewright.agents.executor.proposals import Gate
+from tidewright.agents.executor.proposals import gate_reasons as judge_of_gate
 from tidewright.agents.optimizer.space import Dimension
 from tidewright.agents.optimizer.space_file import read_space
 from tidewright.cli.optimize import optimize
+from tidewright.coordination.payloads import Checks
 from tidewright.market.errors import DataError, NotFoundError, TidewrightError, UsageError
 from tidewright.market.synthetic import synthesize
 from tidewright.risk.limits import Limits
@@ -158,7 +162,9 @@ def test_a_front_keeps_its_constraints_and_a_study_goes_on_where_it_ended(
     assert isinstance(again.exception, UsageError) and "already" in str(again.exception)
     other = [*front_arguments(tape, space_file, "--study", study, "--resume"), "--set", "spread_percentage=0.3"]
     refused = RUNNER.invoke(APP, other)
-    assert isinstance(refused.exception, UsageError) and "the incumbent" in str(refused.exception)
+    assert isinstance(refused.exception, UsageError) and "incumbent spread_percentage was 0.18, is now 0.3" in str(
+        refused.exception
+    )
 
 
 @pytest.mark.parametrize(
@@ -167,6 +173,13 @@ def test_a_front_keeps_its_constraints_and_a_study_goes_on_where_it_ended(
         (["--objectives", "beauty"], "no figure is called beauty"),
         (["--constraints", "fills>20"], "name<=bound"),
         (["--resume"], "needs the file"),
+        (["--objectives", "return,total_return"], "an objective is named once"),
+        (["--objectives", "return:max,return:min"], "an objective is named once"),
+        (["--objectives", ""], "--objectives takes entries"),
+        (["--constraints", "fills>=2,"], "--constraints takes entries"),
+        (["--objectives", "return", "--constraints", "fills<=1,fills>=2"], "nothing can keep both"),
+        (["--epoch", "0s"], "epoch must be > 0, was 0s"),
+        (["--seed", str(2**64), "--json"], "the seed must be in"),
         (
             ["--objectives", "return", "--constraints", "fills>=1000000", "--candidates", "32"],
             "fills>=1e\\+06 is kept by 0",
@@ -180,6 +193,68 @@ def test_a_front_that_cannot_be_is_refused(tape: str, arguments: list[str], word
     result = RUNNER.invoke(APP, ["--tape", tape, *arguments])
     assert isinstance(result.exception, TidewrightError), result.output
     assert re.search(words, str(result.exception)), str(result.exception)
+
+
+def test_where_nothing_can_be_written_nothing_is_searched(tape: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for option in ("--html", "--study"):
+        for path in (tmp_path, tmp_path / "file" / "x"):
+            result = RUNNER.invoke(APP, ["--tape", tape, option, str(path)])
+            assert isinstance(result.exception, UsageError) and result.exception.exit_code == 2
+            assert "cannot write" in str(result.exception) and result.stderr == ""
+
+
+def test_an_empty_objective_is_refused_from_python_too(tape: str) -> None:
+    with pytest.raises(UsageError, match="at least one objective"):
+        tw.optimize(tw.Tape.open(tape), objectives=[])
+
+
+@pytest.mark.parametrize(("spread", "accepted"), [("0.01", False), ("0.02", True)])
+def test_checks_assumptions_and_what_the_gate_says_are_told_everywhere(
+    tape: str, tmp_path: Path, spread: str, accepted: bool
+) -> None:
+    page = tmp_path / "made" / "page.html"
+    given = ["--set", f"spread_percentage={spread}", "--space", "spread_percentage=0.005:0.06"]
+    arguments = ["--tape", tape, *SMALL, *given, "--html", str(page), "--json"]
+    result = RUNNER.invoke(APP, arguments)
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout.splitlines()[-1])
+    assert answer["proposal"] is not None, "the case that the gate is for"
+    checks, gate, assumed = answer["checks"], answer["gate"], answer["assumptions"]
+    assert checks["deflated_sharpe"] == pytest.approx(answer["validation"]["deflated"], abs=1e-6)
+    assert (checks["paired_lower"], checks["paired_upper"]) == (answer["paired"]["lower"], answer["paired"]["upper"])
+    judged = judge_of_gate(Checks(**checks), Gate())
+    unsure = answer["confidence_score"] < gate["thresholds"]["confidence"]
+    assert gate["accepted"] is accepted and accepted == (not judged and not unsure)
+    assert gate["reasons"][unsure:] == judged and unsure == any("confidence" in why for why in gate["reasons"])
+    assert gate["thresholds"]["min_deflated_sharpe"] == 0.01
+    assert (assumed["maker_fee"], assumed["entry_latency_ms"], assumed["queue"]) == (0.0001, 50.0, "risk_averse")
+    assert assumed["tape"]["path"] == tape and assumed["cycle_s"] == 30.0 and assumed["rules"]
+    said = "would take it" if gate["accepted"] else "would not take it: "
+    for text in (result.stderr.replace("\n", " "), page.read_text()):
+        assert f"the executor, with its default thresholds, {said}" in text
+        assert "deflated Sharpe ratio" in text and "fees 0.0100% maker" in text
+        assert all(escape(why) in text or why in text for why in gate["reasons"])
+
+
+def test_without_a_proposal_there_is_no_verdict(tape: str) -> None:
+    result = RUNNER.invoke(APP, ["--tape", tape, *SMALL, "--set", "base_quantity=0", "--json"])
+    answer = json.loads(result.stdout.splitlines()[-1])
+    assert answer["gate"] is None and answer["checks"] is None and answer["reason"]
+    assert "the executor, with" not in result.stderr
+
+
+def test_what_follows_the_search_is_named(tape: str) -> None:
+    told: list[str] = []
+    tw.optimize(
+        tw.Tape.open(tape), incumbent={"spread_percentage": 0.02}, candidates=32, stage=told.append, slices=True
+    )
+    assert told == [
+        "the best in and out of sample",
+        "the neighbours of the chosen one",
+        "the validation of the choice",
+        "slices around the best",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ def test_effective_trials_of_copies_are_one() -> None:
 
 def test_snooping_needs_an_edge_to_reject() -> None:
     pytest.importorskip("arch")
-    # papers.md B3: 100 useless candidates reject at 5 % about as often as that; an edge of 3 standard errors is found.
+    # papers.md B3: 100 useless candidates reject at 5 % about as often as that; an edge of 5 standard errors is found.
     useless = [snooping(noise(k, 100, 10), 3, k, 100) for k in range(10)]
     assert np.mean([found.spa < 0.05 for found in useless]) <= 0.2
     assert 0.2 < np.mean([found.spa for found in useless]) < 0.8

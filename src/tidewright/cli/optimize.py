@@ -3,6 +3,7 @@
 import time as clock
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,19 +15,23 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from tidewright.agents.optimizer.belief import told_assumptions, told_verdict
 from tidewright.agents.optimizer.memory import Memory
 from tidewright.agents.optimizer.objective import TOO_FEW
 from tidewright.agents.optimizer.optimize import Optimization
 from tidewright.agents.optimizer.optimize import optimize as search
 from tidewright.agents.optimizer.search import Search
 from tidewright.agents.optimizer.study import Findings, Lane, Plan
+from tidewright.agents.optimizer.verdict import THRESHOLD, Gate, Verdict
 from tidewright.cli.fee_option import require_rate
+from tidewright.cli.front_plot import front_plot
 from tidewright.cli.front_table import front_table
 from tidewright.cli.ray_option import Ray, Threads, WithRay, announce
 from tidewright.cli.waiting import waiting
 from tidewright.market.clock import SECOND, iso, parse_duration
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import text_units
+from tidewright.market.output import output_file
 from tidewright.market.tape import Tape
 from tidewright.measure.validation_sections import validation_table
 from tidewright.risk.limits import Limits
@@ -58,16 +63,30 @@ Candidates = Annotated[
     typer.Option("--candidates", min=2, help="Parameter sets a generation (512); with --objectives: in all (2048)."),
 ]
 Generations = Annotated[int | None, typer.Option("--generations", min=1, help="Generations (4).")]
-Budget = Annotated[str | None, typer.Option("--time", help="Wall time a front's search may take, e.g. 60s.")]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        "--time", help="Wall time a front's search may take, e.g. 60s; judging the best and validation follow it."
+    ),
+]
 Sampler = Annotated[
-    str, typer.Option("--sampler", help="Of a front's search: ensemble, gp, forest, tpe, genetic, lines or optuna_gp.")
+    str | None,
+    typer.Option(
+        "--sampler",
+        help="Of a front's search: ensemble (the default), gp, forest, tpe, genetic, lines or optuna_gp.",
+    ),
 ]
 StudyFile = Annotated[
     Path | None, typer.Option("--study", help="Save a front's search here after each batch; it survives a kill.")
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Carry on the search that is in --study.")]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Carry on the search that is in --study: same tape, fees, latencies, sizes, ..."),
+]
 Page = Annotated[Path | None, typer.Option("--html", help="Write a page: front, surfaces, finalists, validation.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed of the search.")]
+Seed = Annotated[
+    int | None, typer.Option("--seed", min=0, help="Random seed of the search; else the resumed study's, or 7.")
+]
 Cycle = Annotated[str, typer.Option("--cycle", help="Market time between decisions.")]
 Epoch = Annotated[str, typer.Option("--epoch", help="How far ahead the confidence looks.")]
 Last = Annotated[str | None, typer.Option("--last", help="Only the last stretch of the tape, e.g. 6h.")]
@@ -93,11 +112,11 @@ def optimize(
     candidates: Candidates = None,
     generations: Generations = None,
     time: Budget = None,
-    sampler: Sampler = "ensemble",
+    sampler: Sampler = None,
     study: StudyFile = None,
     resume: Resume = False,
     html: Page = None,
-    seed: Seed = 7,
+    seed: Seed = None,
     cycle: Cycle = "30s",
     epoch: Epoch = "30m",
     last: Last = None,
@@ -120,16 +139,20 @@ def optimize(
     require_rate(taker_fee, "--taker-fee")
     text_units(equity, "--equity")
     incumbent = _values(set_ or [])
-    announce(console, ray)
+    goals = None if objectives is None else _listed(objectives, "--objectives")
+    bounds = [] if constraints is None else _listed(constraints, "--constraints")
     seconds = None if time is None else parse_duration(time) / SECOND
-    with _progress(console, seconds) as (progress, watch):
+    if html is not None:
+        output_file(html, "the page")
+    announce(console, ray)
+    with _progress(console, seconds) as (progress, watch, stage):
         done = search(
             source,
             strategy,
             incumbent,
             _space(space or []),
-            objectives=None if objectives is None else _listed(objectives),
-            constraints=_listed(constraints or ""),
+            objectives=goals,
+            constraints=bounds,
             candidates=candidates,
             generations=generations,
             seconds=seconds,
@@ -150,10 +173,17 @@ def optimize(
             ray=ray,
             progress=progress,
             watch=watch,
+            stage=stage,
         )
     if done.search is not None:
         console.print(front_table(done.search))
+        if (plot := front_plot(done.search)) is not None:
+            console.print(plot)
     _print(console, done.plan, done.found)
+    for line in told_verdict(done):
+        console.print(line, soft_wrap=True)
+    for line in told_assumptions(done):
+        console.print(line, soft_wrap=True)
     detail = done.detail
     console.print(f"detail: {detail.level} ({detail.text}): {detail.fills}", soft_wrap=True)
     console.print(f"judged in: {done.ran}")
@@ -161,7 +191,10 @@ def optimize(
         from tidewright.agents.optimizer.front_page import page
         from tidewright.measure.report_page import write_whole
 
-        console.print(f"page: {write_whole(html, page(done, tape.name))}")
+        try:
+            console.print(f"page: {write_whole(html, page(done, tape.name))}", soft_wrap=True)
+        except OSError as error:
+            raise UsageError(f"cannot write the page to {html}: {error.strerror or error}") from None
     if as_json:
         print(orjson.dumps(_answer(done)).decode())
 
@@ -179,8 +212,11 @@ def _values(texts: list[str]) -> dict[str, float]:
     return found
 
 
-def _listed(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+def _listed(text: str, option: str) -> list[str]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise UsageError(f"{option} takes entries with a comma between each two, was {text!r}")
+    return parts
 
 
 def _space(texts: list[str]) -> list[str] | Path | None:
@@ -193,15 +229,18 @@ def _space(texts: list[str]) -> list[str] | Path | None:
     return Path(files[0])
 
 
-Told = tuple[Callable[[int, int], None], Callable[[Search], None]]
+Told = tuple[Callable[[int, int], None], Callable[[Search], None], Callable[[str], None]]
 
 
 @contextmanager
 def _progress(console: Console, seconds: float | None) -> Iterator[Told]:
-    """A bar of candidates judged or of the time that may be taken, and under it the best of a front as they come."""
-    columns = (TextColumn("searching"), BarColumn(), TextColumn("{task.fields[told]}"), TimeElapsedColumn())
+    """A bar of candidates judged or of the time that may be taken, and under it the best of a front as they come.
+
+    What follows the search is named: on a terminal in the bar, elsewhere once it takes long.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"), TimeElapsedColumn())
     bar = Progress(*columns, console=console)
-    task = bar.add_task("", total=None, told="")
+    task = bar.add_task("searching", total=None, told="")
     live = Live(console=console, transient=True, refresh_per_second=4)
     began, most = 0.0, 0
 
@@ -225,8 +264,16 @@ def _progress(console: Console, seconds: float | None) -> Iterator[Told]:
         if live.is_started and search.feasible.any():
             live.update(Group(bar, front_table(search, most=8)))
 
+    def stage(what: str) -> None:
+        waits.close()
+        if live.is_started:
+            bar.update(task, description=f"then {what}")
+            live.update(bar)
+        else:
+            waits.enter_context(waiting(what, console))
+
     try:
-        yield tell, watch
+        yield tell, watch, stage
     finally:
         waits.close()
         if live.is_started:
@@ -307,11 +354,23 @@ def _answer(done: Optimization) -> dict[str, Any]:
         "confidence_score": None if found.evidence is None else found.evidence.confidence,
         "paired": found.evidence,
         "deflated_sharpe": found.deflated,
+        "checks": done.checks,
+        "gate": None if done.verdict is None else _gate(done.verdict),
         "validation": None if found.validation is None else found.validation.to_json(),
         "stability": None if found.steady is None else found.steady.to_json(),
         "in_sample": {"window": plan.split.inside, "lanes": found.inside},
         "out_of_sample": {"window": plan.split.outside, "lanes": found.outside},
         **_front_answer(done),
+        "assumptions": done.assumptions,
+    }
+
+
+def _gate(found: Verdict) -> dict[str, Any]:
+    """What the executor would say with its default thresholds."""
+    return {
+        "accepted": found.accepted,
+        "reasons": list(found.reasons),
+        "thresholds": {"confidence": THRESHOLD, **asdict(Gate())},
     }
 
 

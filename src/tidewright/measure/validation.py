@@ -91,11 +91,13 @@ class Validation:
         Observations needed to show that the ratio is above 0 at 5 %: classic, and under the null; infinite at or
         below 0.
     overfitting
-        CSCV over all candidates; ``None``: too few observations or candidates.
+        CSCV over the candidates; ``None``: too few observations or candidates.
     snooping
         White's reality check and Hansen's SPA; ``None``: not asked for, not installed, or nothing to compare.
     selection
         Walk-forward or combinatorial splits; ``None``: none given.
+    searched
+        Candidates of the search where the matrix is an even share of them; 0: it holds all.
     """
 
     observations: int
@@ -115,6 +117,7 @@ class Validation:
     overfitting: Cscv | None = None
     snooping: Snooping | None = None
     selection: Selection | None = None
+    searched: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; what is not known or infinite is null."""

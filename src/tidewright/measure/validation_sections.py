@@ -28,8 +28,9 @@ def validation_rows(found: Validation, steady: Mapping[str, Any] | None = None) 
         Stability of the winner's neighbours as plain values (``share, worst, neighbours, radius``), if it was judged.
     """
     shape, trials = found.moments, f"{found.trials:,} trials"
+    evenly = f" (of {found.searched:,}, taken evenly)" if found.searched > found.candidates else ""
     rows = [
-        ("Trials", f"{found.trials:,}", f"ever judged; the {found.candidates:,} of this search are worth "
+        ("Trials", f"{found.trials:,}", f"ever judged; {found.candidates:,} of this search{evenly} are worth "
          f"{number_text(found.effective_trials)} independent ones"),
         ("Sharpe ratio an observation", number_text(shape.sharpe, 4), f"of {found.observations:,} differences to the "
          f"incumbent; skewness {number_text(shape.skew)}, kurtosis {number_text(shape.kurtosis)}"),
@@ -45,7 +46,7 @@ def validation_rows(found: Validation, steady: Mapping[str, Any] | None = None) 
     if (over := found.overfitting) is not None:
         rows.append(
             ("Probability of overfitting", _share(over.pbo), f"CSCV, {over.splits:,} splits of {over.blocks} blocks, "
-             f"{over.candidates:,} candidates; useless ones: 50 %")
+             f"{over.candidates:,} candidates{evenly}; useless ones: 50 %")
         )  # fmt: skip
     if (chosen := found.selection) is not None:
         rows.append(

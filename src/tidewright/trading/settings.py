@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from tidewright.agents.executor.canary import CanaryRules
 from tidewright.agents.executor.proposals import Gate
+from tidewright.agents.optimizer.verdict import THRESHOLD
 from tidewright.coordination.agent_payloads import PATTERNS
 from tidewright.market.clock import HOUR, MILLISECOND, MINUTE, SECOND
 from tidewright.market.errors import UsageError
@@ -57,7 +58,7 @@ class AdviceSettings:
     epoch_ns: int = 30 * MINUTE
     window_ns: int = 4 * HOUR
     answer_cycles: int = 10
-    threshold: float = 0.6
+    threshold: float = THRESHOLD
     candidates: int = 512
     generations: int = 2
     seed: int = 0

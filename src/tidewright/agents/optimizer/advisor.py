@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from tidewright.agents.optimizer import regret
+from tidewright.agents.optimizer.assumptions import RULES
 from tidewright.agents.optimizer.calibration import CALIBRATED_BOUND
 from tidewright.agents.optimizer.challenge import compare
 from tidewright.agents.optimizer.change import noticed, shortened
@@ -35,12 +36,6 @@ from tidewright.strategies import registry
 from tidewright.strategies.custom import is_reference
 
 SHOWN: Final = ("total_return", "sharpe", "sqn", "max_drawdown", "fills", "closed_trades", "fees", "win_rate")
-ASSUMPTIONS: Final = (
-    "lanes start flat at the beginning of each window; price moves of the inventory they start with are left out",
-    "the market does not react to the lanes",
-    "funding is not charged",
-)
-
 JudgeOf = Callable[[OptimizeRequest, int], Judge]
 
 
@@ -227,7 +222,7 @@ class Optimizer:
             "seed": plan.seed,
             "window": _window(plan.split, plan.cycle_ns),
             "reliability": plain(self.memory.reliability()),
-            "assumptions": list(ASSUMPTIONS),
+            "assumptions": list(RULES),
         }
         for name, lanes in (("in_sample", found.inside), ("out_of_sample", found.outside)):
             if lanes:

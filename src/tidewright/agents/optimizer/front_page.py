@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from tidewright.agents.optimizer.belief import told_assumptions, told_verdict
 from tidewright.agents.optimizer.objective import TOO_FEW
 from tidewright.agents.optimizer.optimize import Optimization
 from tidewright.agents.optimizer.search import Search
@@ -30,7 +31,7 @@ def page(done: Optimization, tape: str) -> str:
     parts = [f"<h1>{escape(title)}</h1>", _about(done)]
     if done.search is not None:
         parts += [_fronts(done.search, charts), _front_table(done.search)]
-    parts += [_surfaces(done.slices, charts), _finalists(done), _belief(done)]
+    parts += [_surfaces(done.slices, charts), _finalists(done), _belief(done), _assumptions(done)]
     return document(escape(title), "\n".join(part for part in parts if part), charts)
 
 
@@ -172,11 +173,17 @@ def _belief(done: Optimization) -> str:
         )
     if found.reason:
         lines.append(f"No proposal: {found.reason}.")
+    lines += told_verdict(done)
     told = "<h2>How far this can be believed</h2>" + "".join(f"<p>{escape(line)}</p>" for line in lines)
     if found.validation is None:
         return told if lines else ""
     steady = None if found.steady is None else found.steady.to_json()
     return told + validation_html(found.validation, steady)
+
+
+def _assumptions(done: Optimization) -> str:
+    lines = "".join(f'<p class="dim">{escape(line)}</p>' for line in told_assumptions(done))
+    return f"<h2>Assumptions</h2>{lines}" if lines else ""
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

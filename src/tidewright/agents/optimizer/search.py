@@ -30,6 +30,7 @@ Points = dict[str, npt.NDArray[Any]]
 
 _REDRAWS: Final = 6  # of a point that was judged before; then it is accepted: small spaces run out of new ones
 _HOPELESS: Final = 64  # points without one finite objective, after which the function is taken to be broken
+SEEDS: Final = 2**64  # what a file can hold
 _FEWEST: Final = 8  # points spread over the space before anything is concluded
 
 
@@ -74,7 +75,8 @@ class Search:
     seed
         All randomness comes from it.
     start
-        Points (as ``ask`` gives them) asked for first: what is used now, the front of an earlier search.
+        Points (as ``ask`` gives them) asked for first: what is used now, the front of an earlier search. All of them
+        lie in the space: what a narrower one leaves out is for the caller to drop, not for the search to move.
     startup
         Points spread over the space before the sampler begins; ``None``: twice the parameters, at least 8. The
         first question is spread over the space whole.
@@ -82,7 +84,8 @@ class Search:
     Raises
     ------
     UsageError
-        If the space is empty, a name unknown or a text malformed.
+        If the space is empty, a name unknown or a text malformed, the seed too large, or a point of the start outside
+        the space.
     """
 
     def __init__(
@@ -99,11 +102,14 @@ class Search:
         self.problem: Problem = problem(objectives, constraints)
         self._named: str | Sequence[str] = sampler if isinstance(sampler, str) else tuple(sampler)
         self._sampler = choose(sampler, self.space)
+        if not 0 <= seed < SEEDS:
+            raise UsageError(f"the seed must be in 0..2^64 - 1, was {seed}")
         self._seed = seed
         dims, goals = len(self.space.dimensions), len(self.problem.goals)
         self._startup = max(_FEWEST, 2 * dims) if startup is None else startup
-        self._seeds = np.empty((0, dims)) if start is None else self.space.encode(self.space.values(start))
-        self._seeds = self.space.canonical(self._seeds)
+        first = np.empty((0, dims)) if start is None else self.space.values(start)
+        self.space.check(first, "a point of the start")
+        self._seeds = self.space.canonical(self.space.encode(first))
         self._asks = 0
         self._asked = 0
         self._waiting: dict[bytes, tuple[F64, int]] = {}
@@ -125,6 +131,16 @@ class Search:
     def __len__(self) -> int:
         """Points told."""
         return len(self._history)
+
+    @property
+    def seed(self) -> int:
+        """Where all randomness comes from."""
+        return self._seed
+
+    @property
+    def sampler(self) -> str | tuple[str, ...]:
+        """Name of the sampler, or names of an ensemble's parts."""
+        return self._named if isinstance(self._named, str) else tuple(self._named)
 
     @property
     def shares(self) -> dict[str, float]:
@@ -222,11 +238,14 @@ class Search:
         Raises
         ------
         UsageError
-            If names or shapes differ from what the search is about, or the seconds are not > 0.
+            If names or shapes differ from what the search is about, a point is not in the space, or the seconds are
+            not > 0.
         """
         if seconds is not None and not 0.0 < seconds < np.inf:
             raise UsageError(f"the seconds that judging took must be > 0 and finite, were {seconds}")
-        units = self.space.canonical(self.space.encode(self.space.values(points)))
+        found = self.space.values(points)
+        self.space.check(found)
+        units = self.space.canonical(self.space.encode(found))
         rows = len(units)
         told = table(values, [goal.name for goal in self.problem.goals], rows, "objectives")
         measured = self.problem.measured
@@ -371,7 +390,7 @@ class Search:
             {
                 "space": self.space,
                 "objectives": [goal.text for goal in self.problem.goals],
-                "constraints": [f"{c.name}{'<=' if c.below else '>='}{c.bound!r}" for c in self.problem.constraints],
+                "constraints": [part.exact for part in self.problem.constraints],
                 "sampler": self._named,
                 "seed": self._seed,
                 "startup": self._startup,

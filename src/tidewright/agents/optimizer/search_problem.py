@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,11 @@ class Constraint:
     def text(self) -> str:
         """As it is written."""
         return f"{self.name}{'<=' if self.below else '>='}{self.bound:g}"
+
+    @property
+    def exact(self) -> str:
+        """As it is written, all digits."""
+        return f"{self.name}{'<=' if self.below else '>='}{self.bound!r}"
 
     def excess(self, values: F64) -> F64:
         """How far values are beyond the bound; <= 0 is kept."""
@@ -85,7 +91,7 @@ def problem(objectives: Sequence[str] | Mapping[str, str], constraints: Sequence
     Raises
     ------
     UsageError
-        If there is no objective, one is named twice, or a text has another form.
+        If there is no objective, one is named twice, a text has another form, or two constraints contradict each other.
     """
     if isinstance(objectives, str):
         objectives = [objectives]
@@ -99,7 +105,11 @@ def problem(objectives: Sequence[str] | Mapping[str, str], constraints: Sequence
     if len(set(names)) < len(names):
         raise UsageError(f"an objective is named once, had {', '.join(names)}")
     goals = tuple(Goal(name, direction == "max") for name, direction in pairs)
-    return Problem(goals, tuple(constraint(text) for text in constraints))
+    bounds = tuple(constraint(text) for text in constraints)
+    for most, least in product(bounds, bounds):
+        if most.name == least.name and most.below and not least.below and most.bound < least.bound:
+            raise UsageError(f"nothing can keep both {most.text} and {least.text}")
+    return Problem(goals, bounds)
 
 
 def constraint(text: str) -> Constraint:

@@ -9,23 +9,32 @@ import numpy as np
 import orjson
 
 from tidewright.agents.optimizer.space import Dimension, Space
-from tidewright.market.errors import DataError, NotFoundError
+from tidewright.market.errors import DataError, NotFoundError, UsageError
 
 _FORMAT: Final = "tidewright-search"
 _VERSION: Final = 1
 
 
 def write(path: Path, kept: dict[str, Any]) -> None:
-    """Write a search; NaN becomes null."""
+    """Write a search; NaN becomes null.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be written.
+    """
     space: Space = kept["space"]
     content = {"format": _FORMAT, "version": _VERSION, **kept, "space": [asdict(part) for part in space.dimensions]}
     data = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY, default=_plain)
     temporary = path.with_name(path.name + ".new")
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise UsageError(f"cannot write the search to {path}: {error.strerror or error}") from None
 
 
 def read(path: Path) -> dict[str, Any]:

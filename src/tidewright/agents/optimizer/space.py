@@ -15,6 +15,7 @@ Kind = Literal["float", "log", "int", "categorical"]
 Choice = str | int | float | bool
 
 DIGITS: Final = 6  # significant digits of a value: what a message shows is what was judged
+ROUNDING: Final = 1e-9  # of a range: a value so far outside is its end
 IDLE: Final = 0.5  # where an inactive parameter stands in the unit cube
 
 
@@ -190,6 +191,30 @@ class Space:
             raise UsageError(f"all parameters of points have one length, had {[len(column) for column in columns]}")
         values = np.stack(columns, axis=1)
         return np.where(self._active(values), values, np.nan)
+
+    def check(self, values: F64, what: str = "a point") -> None:
+        """Refuse values (n, d) that are not in the space; what is inactive may be anything.
+
+        Raises
+        ------
+        UsageError
+            If one is outside its range, no number, or not whole where it must be; the first of them is named.
+        """
+        active = self._active(values)
+        for index, part in enumerate(self.dimensions):
+            column = values[:, index]
+            slack = ROUNDING * (part.high - part.low)
+            inside = (column >= part.low - slack) & (column <= part.high + slack)
+            if part.kind == "int":
+                inside &= column == np.round(column)
+            wrong = np.flatnonzero(active[:, index] & ~inside)
+            if len(wrong):
+                whole = "a whole number " if part.kind == "int" else ""
+                others = f"; so are {len(wrong) - 1} more of {len(values)}" if len(wrong) > 1 else ""
+                raise UsageError(
+                    f"{what} is not in the space: {part.name} must be {whole}in [{part.low:g}, {part.high:g}], "
+                    f"was {column[wrong[0]]:.12g}{others}"
+                )
 
     def _active(self, values: F64) -> Bools:
         active = np.ones(values.shape, np.bool_)

@@ -13,6 +13,7 @@ from tidewright.agents.optimizer.judge import Judge, Judgement, Params
 from tidewright.agents.optimizer.memory import Memory
 from tidewright.agents.optimizer.objective import TOO_FEW, Objective
 from tidewright.agents.optimizer.score_search import ScoreSearch, Searched
+from tidewright.agents.optimizer.sizes import Sizes
 from tidewright.agents.optimizer.space import Space
 from tidewright.agents.optimizer.stability import Stability, stability
 from tidewright.agents.optimizer.validation import Outside, Trials, assay
@@ -42,6 +43,8 @@ class Plan:
         Parameter sets a generation; generations.
     horizon
         Cycles of the epoch the answer is for.
+    sizes
+        The instrument's rules for them, to say why nobody trades; ``None``: they are not known.
     """
 
     strategy: str
@@ -54,6 +57,13 @@ class Plan:
     generations: int = 2
     seed: int = 0
     objective: Objective = field(default_factory=Objective)
+    sizes: Sizes | None = None
+
+    @property
+    def largest(self) -> float:
+        """Largest base quantity of a candidate, base units."""
+        searched = [part.high for part in self.space.dimensions if part.name == "base_quantity"]
+        return max([*searched, self.incumbent["base_quantity"]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +161,7 @@ def study(
     memory: Memory,
     progress: Callable[[int, int], None] | None = None,
     explore: Explore | None = None,
+    stage: Callable[[str], None] | None = None,
 ) -> Findings:
     """Search, then compare.
 
@@ -162,7 +173,14 @@ def study(
         Told (candidates judged, candidates in all) after each generation.
     explore
         Another search than the agent's own.
+    stage
+        Told what is done after the search, for people.
     """
+
+    def now(what: str) -> None:
+        if stage is not None:
+            stage(what)
+
     rng = np.random.default_rng([plan.seed, plan.split.outside.end_ns])
     series = Trials()
     search = (explore or _search)(judge, plan, memory, rng, progress, series)
@@ -170,7 +188,11 @@ def study(
     memory.elites = [_named(plan, search.values[index]) for index in search.best(ELITES, APART)]
     finalists = _finalists(plan, search)
     if not finalists:
-        return _nothing("no candidate traded enough to be judged", memory.trials, trials_now)
+        fault = series.activity.fault(plan.sizes, plan.largest)
+        fewest = f"the most fills were {series.activity.most_fills}, {plan.objective.min_fills} would be enough"
+        reason = f"no candidate traded enough to be judged: {fault or fewest}"
+        return _nothing(reason, memory.trials, trials_now)
+    now("the best in and out of sample")
     lanes = [*finalists, dict(plan.incumbent)]
     inside = _lanes(plan, judge.evaluate(plan.split.inside, _params(lanes), len(lanes), record=True), lanes)
     better = [lane.score > inside[0][-1].score for lane in inside[0][:-1]]
@@ -185,7 +207,14 @@ def study(
     evidence = paired(later, plan.horizon, choices, rng, earlier)
     reason = "" if later.lasting > 0 else "out of sample the incumbent earned more than the best of the candidates"
     if outside[0][chosen].score <= TOO_FEW:
-        reason = "out of sample none of the candidates traded enough to be judged"
+        fills, needed = outside[0][chosen].figures["fills"], _fewest(plan, len(outside[1].increments))
+        reason = (
+            "out of sample none of the candidates traded enough to be judged: "
+            f"the chosen one had {fills:.0f} fills, {needed} would be enough"
+        )
+    now("the neighbours of the chosen one")
+    steady = _steady(judge, plan, lanes[chosen])
+    now("the validation of the choice")
     return Findings(
         inside=inside[0],
         outside=outside[0],
@@ -205,7 +234,7 @@ def study(
             memory.trials,
             plan.seed,
         ),
-        steady=_steady(judge, plan, lanes[chosen]),
+        steady=steady,
     )
 
 
@@ -232,7 +261,7 @@ def _search(
     for generation in range(plan.generations):
         values = search.ask()
         judged = judge.evaluate(plan.split.inside, columns(plan, values), len(values), record=True)
-        series.add(judged.increments)
+        series.add(judged)
         search.tell(plan.objective.scores(judged.statistics))
         memory.count_trials(sharpes(judged))
         if progress is not None:
@@ -270,15 +299,19 @@ def _params(lanes: list[dict[str, float]]) -> Params:
 
 
 def _lanes(plan: Plan, judged: Judgement, lanes: list[dict[str, float]]) -> tuple[list[Lane], Judgement]:
-    cycles = judged.increments.shape[0]
-    needed = min(plan.objective.min_fills, math.floor(plan.objective.min_fills * cycles / max(1, _inside(plan))))
-    scores = plan.objective.scores(judged.statistics, needed)
+    scores = plan.objective.scores(judged.statistics, _fewest(plan, len(judged.increments)))
     figures = from_statistics(judged.statistics, plan.cycle_ns, NO_MINIMUMS)
     table = [
         Lane(params, float(scores[i]), {name: float(column[i]) for name, column in figures.items()})
         for i, params in enumerate(lanes)
     ]
     return table, judged
+
+
+def _fewest(plan: Plan, cycles: int) -> int:
+    """Fills without which a lane is not judged in a window of so many cycles."""
+    least = plan.objective.min_fills
+    return min(least, math.floor(least * cycles / max(1, _inside(plan))))
 
 
 def _inside(plan: Plan) -> int:

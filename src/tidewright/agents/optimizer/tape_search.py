@@ -14,9 +14,10 @@ from tidewright.agents.optimizer.memory import Memory
 from tidewright.agents.optimizer.objective import TOO_FEW
 from tidewright.agents.optimizer.samplers.front import nondominated
 from tidewright.agents.optimizer.search import Points, Search
-from tidewright.agents.optimizer.search_problem import problem
+from tidewright.agents.optimizer.search_problem import Problem, problem
 from tidewright.agents.optimizer.search_turns import in_turns
 from tidewright.agents.optimizer.study import Plan, columns, complete, sharpes
+from tidewright.agents.optimizer.tape_study import EXPERIMENT, Kept
 from tidewright.agents.optimizer.validation import Trials
 from tidewright.market.errors import UsageError
 from tidewright.measure.definitions import DEFINITIONS, NO_MINIMUMS
@@ -25,6 +26,7 @@ from tidewright.measure.figures import from_statistics
 F64 = npt.NDArray[np.float64]
 
 BATCH: Final = 256
+_SAME: Final = 1e-12  # figures that differ by less are the same
 SCORE: Final = "score"
 ALIASES: Final = {"return": "total_return", "returns": "total_return", "drawdown": "max_drawdown"}
 
@@ -41,8 +43,8 @@ class TapeSearch:
         Budget: parameter sets in all, wall time. Only the first gives the same answer every time.
     file
         Where the search is saved after each batch; ``None``: nowhere.
-    resume
-        Whether a search that is there is carried on.
+    kept
+        What is in the file, where it is carried on.
     watch
         Told the search after each batch.
     ahead, single
@@ -51,6 +53,8 @@ class TapeSearch:
         Where they were judged, for people, if by the judge of each.
     search
         The search itself, once begun.
+    about
+        What its figures rest on, kept with it.
     """
 
     objectives: Sequence[str]
@@ -60,15 +64,46 @@ class TapeSearch:
     batch: int = BATCH
     sampler: str | Sequence[str] = "ensemble"
     file: Path | None = None
-    resume: bool = False
+    kept: Kept | None = None
     watch: Callable[[Search], None] | None = None
     now: Callable[[], float] = time.monotonic
     ahead: int = 1
     single: Judge | None = None
     ran: str = ""
     search: Search | None = None
+    about: dict[str, Any] = field(default_factory=dict)
     scores: F64 = field(default_factory=lambda: np.empty(0))
     _needed: tuple[str, ...] = ()
+    _longest: float = 0.0  # wall seconds from asking for a batch to telling it
+
+    def begin(self, plan: Plan, experiment: Mapping[str, Any] | None = None) -> None:
+        """Make the search, or carry on the one in the file; before anything is judged.
+
+        Parameters
+        ----------
+        experiment
+            What the figures rest on, see :func:`tidewright.agents.optimizer.assumptions.experiment`; only a search
+            with a file needs it.
+
+        Raises
+        ------
+        UsageError
+            If a figure is unknown, or the search in the file rests on anything else.
+        """
+        goals, limits = [_goal(text) for text in self.objectives], [_renamed(text) for text in self.constraints]
+        wanted = problem([f"{name}:{way}" for name, way in goals], limits)
+        self._needed = (*(goal.name for goal in wanted.goals), *wanted.measured)
+        unknown = set(self._needed) - {SCORE, *DEFINITIONS}
+        if unknown:
+            names = ", ".join(sorted({SCORE, "return", *DEFINITIONS}))
+            raise UsageError(f"no figure is called {', '.join(sorted(unknown))}; there are {names}")
+        self.about = {**(experiment or {}), **_searched(plan, wanted, self.sampler)}
+        if self.kept is not None:
+            self.search = self.kept.search_on(self.about)
+            return
+        start = {name: [plan.incumbent[name], complete(plan.strategy, {})[name]] for name in plan.space.names}
+        fits = plan.space.shown(plan.space.decode(plan.space.encode(np.array(list(start.values())).T)))
+        self.search = Search(plan.space, [goal.text for goal in wanted.goals], limits, self.sampler, plan.seed, fits)
 
     def __call__(
         self,
@@ -80,13 +115,54 @@ class TapeSearch:
         series: Trials,
     ) -> "TapeSearch":
         """Search in sample until the budget is spent."""
-        about = {"strategy": plan.strategy, "incumbent": dict(plan.incumbent), "window": _window(plan)}
-        self.search = search = self._opened(plan, about)
         began = self.now()
-        total = self.candidates or 0
-        for start in range(0, len(search), self.batch):  # what validation needs of those judged before the stop
+        if self.search is None:
+            self.begin(plan)
+        assert self.search is not None
+        self._again(self.search, judge, plan, memory, series)
+        try:
+            self._explore(self.search, judge, plan, memory, progress, series, began)
+            self.search.front()  # an empty one is an error that says what would be enough
+        except UsageError as error:
+            fault = series.activity.fault(plan.sizes, plan.largest)
+            if not fault or self.search.feasible.any():
+                raise
+            raise type(error)(f"{error}; {fault}") from None
+        return self
+
+    def _again(self, search: Search, judge: Judge, plan: Plan, memory: Memory, series: Trials) -> None:
+        """Judge again those that were judged before the stop: validation needs their cycles, and nothing has changed.
+
+        Raises
+        ------
+        UsageError
+            If a figure is another one: what the search knows then does not compare with what it would learn.
+        """
+        for start in range(0, len(search), self.batch):
             known = search.parameters[start : start + self.batch]
-            self._recorded(_shadows(judge, plan, known), plan, memory, series)
+            figures = self._recorded(_shadows(judge, plan, known), plan, memory, series)
+            for name, column in search.values.items():
+                before, now = column[start : start + len(known)], figures[name]
+                other = np.flatnonzero(~np.isclose(before, now, rtol=_SAME, atol=_SAME, equal_nan=True))
+                if len(other):
+                    row = other[0]
+                    raise UsageError(
+                        f"the study at {self.file} was judged by another build: {name} of its candidate "
+                        f"{start + row + 1} was {before[row]:.12g}, is now {now[row]:.12g}; begin a new one"
+                    )
+
+    def _explore(
+        self,
+        search: Search,
+        judge: Judge,
+        plan: Plan,
+        memory: Memory,
+        progress: Callable[[int, int], None] | None,
+        series: Trials,
+        began: float,
+    ) -> None:
+        """Ask, judge and tell while the budget lasts."""
+        total = self.candidates or 0
         asked = len(search)
 
         def ask() -> Points | None:
@@ -99,27 +175,22 @@ class TapeSearch:
 
         timed = self.seconds is not None and self.single is not None
         by = self.single if timed and self.single is not None else judge
-        turns = in_turns(
-            ask,
-            lambda points: _shadows(by, plan, plan.space.values(points)),
-            self.ahead if timed else 1,
-            self.now,
-        )
+        workers = self.ahead if timed else 1
+        turns = in_turns(ask, lambda points: _shadows(by, plan, plan.space.values(points)), workers, self.now)
         for points, judged, passed in turns:
             figures = self._recorded(judged, plan, memory, series)
             took = None if self.seconds is None else max(passed, 1e-9)  # a budget of points wants the best points
             measured = {name: figures[name] for name in search.problem.measured}
             search.tell(points, _picked(figures, search), measured, seconds=took)
+            self._longest = max(self._longest, passed * workers)
             if self.file is not None:
-                search.save(self.file, about)
+                search.save(self.file, {EXPERIMENT: self.about})
             if progress is not None:
                 progress(len(search), max(total, len(search)))
             if self.watch is not None:
                 self.watch(search)
         if timed:
             self.ran = "1 thread" if self.ahead == 1 else f"{self.ahead} threads"
-        search.front()  # an empty one is an error that says what would be enough
-        return self
 
     @property
     def values(self) -> F64:
@@ -147,47 +218,13 @@ class TapeSearch:
         return np.array(chosen, np.int64)
 
     def _open(self, judged: int, began: float) -> bool:
+        """Whether there is budget for another batch; one that would end after the time is not begun."""
         left = self.candidates is None or judged < self.candidates
-        return left and (self.seconds is None or self.now() - began < self.seconds)
-
-    def _opened(self, plan: Plan, about: Mapping[str, Any]) -> Search:
-        goals = dict(_goal(text) for text in self.objectives)
-        limits = [_renamed(text) for text in self.constraints]
-        wanted = problem(goals, limits)
-        self._needed = (*(goal.name for goal in wanted.goals), *wanted.measured)
-        unknown = set(self._needed) - {SCORE, *DEFINITIONS}
-        if unknown:
-            names = ", ".join(sorted({SCORE, "return", *DEFINITIONS}))
-            raise UsageError(f"no figure is called {', '.join(sorted(unknown))}; there are {names}")
-        if self.file is not None and self.file.exists():
-            return self._resumed(plan, about, [goal.text for goal in wanted.goals], limits)
-        if self.resume:
-            raise UsageError(f"there is no study at {self.file} to resume")
-        start = {name: [plan.incumbent[name], complete(plan.strategy, {})[name]] for name in plan.space.names}
-        fits = plan.space.shown(plan.space.decode(plan.space.encode(np.array(list(start.values())).T)))
-        return Search(plan.space, goals, limits, self.sampler, plan.seed, fits)
-
-    def _resumed(self, plan: Plan, about: Mapping[str, Any], goals: list[str], limits: list[str]) -> Search:
-        assert self.file is not None
-        if not self.resume:
-            raise UsageError(f"there is a study at {self.file} already: resume it (--resume) or name another file")
-        search, kept = Search.reopen(self.file)
-        same = {
-            "the space": search.space == plan.space,
-            "the objectives": [goal.text for goal in search.problem.goals] == goals,
-            "the constraints": search.problem.constraints == problem(goals, limits).constraints,
-            "the strategy": kept.get("strategy") == about["strategy"],
-            "the incumbent": kept.get("incumbent") == about["incumbent"],
-            "the window of the tape": kept.get("window") == about["window"],
-        }
-        other = [name for name, equal in same.items() if not equal]
-        if other:
-            raise UsageError(f"the study at {self.file} was begun with other settings: {', '.join(other)}")
-        return search
+        return left and (self.seconds is None or self.now() - began + self._longest < self.seconds)
 
     def _recorded(self, judged: Judgement, plan: Plan, memory: Memory, series: Trials) -> dict[str, F64]:
         """Figures of a batch, and what validation needs of it."""
-        series.add(judged.increments)
+        series.add(judged)
         memory.count_trials(sharpes(judged))
         figures = dict(from_statistics(judged.statistics, plan.cycle_ns, NO_MINIMUMS))
         absent = [name for name in self._needed if name not in figures and name != SCORE]
@@ -228,6 +265,12 @@ def _picked(figures: Mapping[str, F64], search: Search) -> dict[str, F64]:
     return {goal.name: np.asarray(figures[goal.name], np.float64) for goal in search.problem.goals}
 
 
-def _window(plan: Plan) -> list[int]:
-    inside = plan.split.inside
-    return [inside.start_ns, inside.end_ns, plan.cycle_ns]
+def _searched(plan: Plan, wanted: Problem, sampler: str | Sequence[str]) -> dict[str, Any]:
+    """Space, goals and sampler as text."""
+    spaces = {part.name: f"{part.kind} from {part.low!r} to {part.high!r}" for part in plan.space.dimensions}
+    return {
+        "space": spaces,
+        "objectives": ", ".join(goal.text for goal in wanted.goals),
+        "constraints": ", ".join(part.exact for part in wanted.constraints),
+        "sampler": sampler if isinstance(sampler, str) else ", ".join(sampler),
+    }
