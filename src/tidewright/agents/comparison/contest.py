@@ -8,8 +8,9 @@ from typing import Any, Final
 import numpy as np
 
 from tidewright.agents.comparison.contenders import Adaptive, Contender, Effort, History
+from tidewright.agents.comparison.cycles import run_of
 from tidewright.agents.comparison.learned import usual
-from tidewright.agents.comparison.rollout import run_of, traded
+from tidewright.agents.comparison.rollout import traded
 from tidewright.agents.optimizer.judge import Settings, ShadowJudge
 from tidewright.agents.optimizer.windows import MIN_IN, MIN_OUT, Window
 from tidewright.engine.sweep import Runner
@@ -272,7 +273,7 @@ def _run(
     def under(runner: Runner | None) -> ShadowJudge:
         return ShadowJudge(*terms, before=judge, runner=runner)
 
-    if contender.rollout is None:
-        return run_of(under(contender.runner), window, params)
     known = terms[0].instrument
+    if contender.rollout is None:
+        return run_of(under(contender.runner), window, params, known)
     return traded(under, window, contender.rollout, known, mid, terms[3].cycle_ns, contender.runner)
