@@ -237,7 +237,7 @@ def test_bad_input_says_what_would_be_enough(tape):
         compare([synthesize(None, hours=0.5, seed=1)], effort=SMALL)
     with pytest.raises(UsageError, match="train"):
         compare([tape], train=1.0)
-    with pytest.raises(UsageError, match="less than the lot .* would be enough") as told:
+    with pytest.raises(UsageError, match=r"less than the lot .* would be enough") as told:
         compare([tape], capital="1", effort=SMALL)
     enough = str(told.value).split("a capital of ")[1].split()[0]
     assert 1.0 < float(enough) < 1_000.0
