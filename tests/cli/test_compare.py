@@ -12,6 +12,7 @@ from tidewright.cli.main import main
 from tidewright.cli.seat_option import shipped
 from tidewright.market.synthetic import synthesize
 
+FEW = ("--candidates", "8", "--generations", "1", "--fees", "2", "--learning", "1", "--window", "35m")
 SHIPPED = Policy.load(shipped())
 
 
@@ -24,8 +25,7 @@ def call(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, s
 
 def test_json_is_the_last_line_and_a_page_is_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     synthesize(tmp_path / "tape", hours=2.5, seed=11)
-    few = ("--candidates", "8", "--generations", "1", "--fees", "2", "--learning", "1", "--window", "35m")
-    code, out, err = call(capsys, "--tape", tmp_path / "tape", *few, "--json", "--html", tmp_path / "page.html")
+    code, out, err = call(capsys, "--tape", tmp_path / "tape", *FEW, "--json", "--html", tmp_path / "page.html")
     answer = json.loads(out.splitlines()[-1])
     assert code == 0
     assert [found["maker_bp"] for found in answer["comparisons"]] == [2.0]
@@ -69,7 +69,7 @@ def test_a_mistake_beside_a_tape_is_one_line_with_what_would_be_right(
         (("--window", "0s"), "a window must be 600 to 2220 s long"),
         (("--capital", "0"), "capital must be > 0"),
     ):
-        code, out, err = call(capsys, "--tape", tmp_path / "tape", *words)
+        code, out, err = call(capsys, "--tape", tmp_path / "tape", *FEW, *words)
         assert (code, out) == (2, ""), words
         assert message in err and len(err.splitlines()) == 1, err
 
@@ -78,6 +78,6 @@ def test_a_policy_that_learned_on_the_tape_is_refused(capsys: pytest.CaptureFixt
     learned = synthesize(tmp_path / "learned", hours=2.5, seed=11)
     header = {**SHIPPED.header, "data": [{"rows": len(learned), "sha256": tape_hash(learned), "source": "x"}]}
     replace(SHIPPED, header=header).save(tmp_path / "own.tw")
-    code, out, err = call(capsys, "--tape", tmp_path / "learned", "--policy", tmp_path / "own.tw")
+    code, out, err = call(capsys, "--tape", tmp_path / "learned", "--policy", tmp_path / "own.tw", *FEW)
     assert (code, out, len(err.splitlines())) == (2, "", 1)
     assert f"the policy learned on {tmp_path / 'learned'} until" in err
