@@ -237,7 +237,12 @@ def test_bad_input_says_what_would_be_enough(tape):
         compare([synthesize(None, hours=0.5, seed=1)], effort=SMALL)
     with pytest.raises(UsageError, match="train"):
         compare([tape], train=1.0)
-    with pytest.raises(UsageError, match="less than the lot"):
+    with pytest.raises(UsageError, match=r"less than the lot .* would be enough") as told:
         compare([tape], capital="1", effort=SMALL)
+    enough = str(told.value).split("a capital of ")[1].split()[0]
+    assert 1.0 < float(enough) < 1_000.0
+    compare([tape], lambda: rules()[:1], capital=enough, fees_bp=(0.0,), effort=SMALL)
+    with pytest.raises(UsageError, match="each once"):
+        compare([tape], fees_bp=(1.0, 1.0), effort=SMALL)
     with pytest.raises(UsageError, match="names of their own"):
         compare([tape], lambda: [*rules(), *rules()], effort=SMALL)

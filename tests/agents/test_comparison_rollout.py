@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from tidewright.agents.comparison.rollout import Switching, run_of, traded
+from tidewright.agents.comparison.cycles import run_of
+from tidewright.agents.comparison.rollout import Switching, traded
 from tidewright.agents.executor.canary import CanaryRules, Rollout
 from tidewright.agents.executor.policy import Policy
 from tidewright.agents.executor.policy_run import settings_of
@@ -54,16 +55,18 @@ def equal(one, other) -> bool:
     return one.increments.tobytes() == other.increments.tobytes() and one.statistics == other.statistics
 
 
-def test_a_lane_that_switches_to_what_it_has_is_the_plain_lane_to_the_byte(judge_of, window):
-    plain = run_of(judge_of(Threads(1)), window, NARROW)
+def test_a_lane_that_switches_to_what_it_has_is_the_plain_lane_to_the_byte(tape, judge_of, window):
+    plain = run_of(judge_of(Threads(1)), window, NARROW, tape.instrument)
     later = window.start_ns + 100 * CYCLE
-    assert equal(plain, run_of(judge_of(Switching([(window.start_ns, NARROW), (later, NARROW)])), window, WIDE))
+    assert equal(
+        plain, run_of(judge_of(Switching([(window.start_ns, NARROW), (later, NARROW)])), window, WIDE, tape.instrument)
+    )
 
 
-def test_new_parameters_trade_from_the_first_decision_after_their_time(judge_of, window):
+def test_new_parameters_trade_from_the_first_decision_after_their_time(tape, judge_of, window):
     steps = [(window.start_ns, NARROW), (window.start_ns + 100 * CYCLE, WIDE)]
-    one = run_of(judge_of(Switching(steps)), window, NARROW)
-    before, after = (run_of(judge_of(None), window, params) for params in (NARROW, WIDE))
+    one = run_of(judge_of(Switching(steps)), window, NARROW, tape.instrument)
+    before, after = (run_of(judge_of(None), window, params, tape.instrument) for params in (NARROW, WIDE))
     assert one.increments[:101].tobytes() == before.increments[:101].tobytes()
     assert one.statistics["n_fills"] < before.statistics["n_fills"]
     assert one.statistics["n_fills"] > after.statistics["n_fills"]
@@ -77,17 +80,20 @@ def test_a_policy_steers_while_parameters_switch(tape, judge_of, window):
     def judge(runner):
         return judge_of(runner, "shaped")
 
-    plain = run_of(judge(lanes), window, params)
+    plain = run_of(judge(lanes), window, params, tape.instrument)
     same = Switching([(window.start_ns, params), (window.start_ns + 50 * CYCLE, params)], lanes)
     nothing = [(window.start_ns, params), (window.start_ns + 50 * CYCLE, {**params, "base_quantity": 0.0})]
-    assert equal(plain, run_of(judge(same), window, params))
-    assert run_of(judge(Switching(nothing, lanes)), window, params).statistics["n_fills"] < plain.statistics["n_fills"]
+    assert equal(plain, run_of(judge(same), window, params, tape.instrument))
+    assert (
+        run_of(judge(Switching(nothing, lanes)), window, params, tape.instrument).statistics["n_fills"]
+        < plain.statistics["n_fills"]
+    )
 
 
 def test_what_loses_is_rolled_back_and_costs_a_part(tape, judge_of, window):
     rollout = begun()
     found = traded(judge_of, window, rollout, tape.instrument, 60_000.0, CYCLE, None)
-    full, old = (run_of(judge_of(None), window, params) for params in (NARROW, WIDE))
+    full, old = (run_of(judge_of(None), window, params, tape.instrument) for params in (NARROW, WIDE))
     assert rollout.counts["rolled_back"] == 1
     assert rollout.params == WIDE
     assert full.profit < found.profit < old.profit
@@ -99,7 +105,7 @@ def test_what_is_no_worse_is_used_fully_after_its_trial(tape, judge_of, window):
     found = traded(judge_of, window, rollout, tape.instrument, 60_000.0, CYCLE, None)
     assert (rollout.stage, rollout.counts["rolled_back"]) == ("full", 0)
     small = {**WIDE, "base_quantity": 0.0001}
-    canary = run_of(judge_of(None), window, small)
+    canary = run_of(judge_of(None), window, small, tape.instrument)
     assert found.increments[:61].tobytes() == canary.increments[:61].tobytes()
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,6 +13,9 @@ from tidewright.measure.figures import REQUIRED, ClosedTrades, from_equity
 
 CYCLE = 30 * SECOND
 CAPITAL = 1_000.0
+MEASURES = (
+    "profit", "profit_per_notional", "sharpe", "sortino", "max_drawdown", "sqn", "sqn_held", "inventory",
+)  # fmt: skip
 
 
 def run_of(increments, trades=(), held=0) -> Run:
@@ -24,7 +29,16 @@ def run_of(increments, trades=(), held=0) -> Run:
         "sum_closed_sq": (pnl**2).sum(), "volume_quote": 100.0 * len(pnl), "max_abs_position_lots": len(pnl),
         "position_lots": held,
     }  # fmt: skip
-    return Run(changes, sums)
+    closed = np.zeros((len(changes), 3))
+    for k, profit in enumerate(pnl):  # one a cycle, the rest in the last
+        closed[min(k, len(changes) - 1)] += (1.0, profit, profit**2)
+    return Run(
+        changes,
+        sums,
+        np.full(len(changes), sums["volume_quote"] / len(changes)),
+        closed,
+        np.full(len(changes), float(held)),
+    )
 
 
 def noise(seed: int, edge: float = 0.0, cycles: int = 240) -> np.ndarray:
@@ -67,8 +81,9 @@ def test_what_a_window_ends_with_counts_as_one_more_trade():
 def test_a_contender_beside_itself_differs_by_nothing():
     runs = [run_of(noise(k), noise(k)) for k in range(6)]
     found = paired(runs, runs, CAPITAL, CYCLE, seed=1)
-    for part in (found.profit, found.sharpe, found.sortino, found.max_drawdown, found.sqn, found.sqn_held):
-        assert (part.value, part.lower, part.upper) == (0.0, 0.0, 0.0)
+    for name in MEASURES:
+        part = getattr(found, name)
+        assert (part.value, part.lower, part.upper) == (0.0, 0.0, 0.0), name
     assert (found.windows_won, found.windows) == (3.0, 6)
 
 
@@ -79,6 +94,46 @@ def test_noise_that_both_share_does_not_widen_the_interval():
     assert found.windows_won == 8
     assert found.profit.lower > 150
     assert found.sharpe.lower > 0
+
+
+def test_every_measure_has_an_interval_and_the_difference_of_the_pooled_figures():
+    mine = [run_of(noise(k, 0.1), noise(k, 0.1)[:40], held=1) for k in range(4)]
+    others = [run_of(noise(50 + k), noise(50 + k)[:30], held=2) for k in range(4)]
+    found = paired(mine, others, CAPITAL, CYCLE, seed=1)
+    figures, beside = pooled(mine, CAPITAL, CYCLE), pooled(others, CAPITAL, CYCLE)
+    for name in MEASURES:
+        part, exact = getattr(found, name), name not in ("sharpe", "sortino")  # those are of returns on the capital
+        assert part.value == pytest.approx(figures[name] - beside[name], rel=1e-9 if exact else 0.1), name
+        assert part.lower <= part.value <= part.upper, name
+        assert part.lower < part.upper or name == "inventory", name
+
+
+def test_all_measures_are_resampled_in_the_same_blocks():
+    """What is traded and held is made the profit's equal, so its intervals have to be the profit's."""
+    changes = [np.abs(noise(k)) + 0.1 for k in range(5)]
+    none = [run_of(np.zeros(240)) for _ in changes]
+    mine = [replace(run_of(part), held=part, volume=np.ones(240)) for part in changes]
+    found = paired(mine, [replace(run, volume=np.ones(240)) for run in none], CAPITAL, CYCLE, seed=1)
+    for each in (found.inventory, found.profit_per_notional):
+        assert [1_200 * end for end in (each.lower, each.upper)] == pytest.approx(
+            [found.profit.lower, found.profit.upper]
+        )
+
+
+def test_who_trades_nothing_has_no_profit_per_notional_to_compare():
+    idle = run_of(np.zeros(240))
+    found = paired([idle, idle], [run_of(noise(1), noise(1)), run_of(noise(2), noise(2))], CAPITAL, CYCLE, seed=1)
+    for part in (found.profit_per_notional, found.sqn, found.sharpe):
+        assert np.isnan([part.value, part.lower, part.upper]).all()
+    assert np.isfinite(found.profit.lower)
+
+
+def test_trades_far_apart_do_not_make_a_sure_difference_of_two_windows():
+    """Blocks of cycles, not the two windows, are what is drawn: two windows alike would leave no doubt at all."""
+    lucky = [run_of(noise(1, 0.05), noise(1, 0.05)), run_of(noise(1, 0.05), noise(1, 0.05))]
+    other = [run_of(noise(2), noise(2)), run_of(noise(2), noise(2))]
+    found = paired(lucky, other, CAPITAL, CYCLE, seed=1).sqn
+    assert found.upper - found.lower > 1.0
 
 
 def test_the_interval_holds_the_truth_about_as_often_as_it_says():

@@ -50,11 +50,13 @@ def compare(
     """Compare bots on windows that none of them has learnt from: same events, same capital, same limits.
 
     The usual six: the traditional grid, tuned Avellaneda-Stoikov, tuned GLFT, the grid with the optimizer, a learned
-    policy alone, and the same policy with the optimizer.
+    policy alone, and the same policy with the optimizer. A policy that is known to have learned on what would be
+    judged is refused.
     """
     from tidewright.agents.comparison.contenders import Contender, Effort, parse
     from tidewright.agents.comparison.contest import compare as run
     from tidewright.agents.comparison.learned import seated, usual
+    from tidewright.agents.executor.seat import BASE
     from tidewright.cli.seat_option import found as found_policy
     from tidewright.interface.comparison_report import page, render, to_json
     from tidewright.measure.report_page import write_whole
@@ -63,6 +65,8 @@ def compare(
     if only and not given:
         raise UsageError("--only needs at least one --contender")
 
+    if policy == BASE:
+        raise UsageError("--policy takes the file of a policy, or shipped: the base rule competes as a contender")
     sitting = seated(Path(found_policy(policy)), parse_duration(cycle)) if policy else None
 
     def contenders() -> list[Contender]:
@@ -72,6 +76,8 @@ def compare(
     levels = _levels(fees)
     if html is not None and not html.absolute().parent.is_dir():
         raise UsageError(f"cannot write {html}: there is no folder {html.absolute().parent}")
+    if html is not None and html.is_dir():
+        raise UsageError(f"cannot write {html}: it is a folder")
     tapes = [Tape.open(path) for path in tape]
     console = Console(stderr=True, highlight=False)
     columns = (TextColumn("comparing"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())

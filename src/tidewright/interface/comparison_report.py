@@ -18,14 +18,27 @@ from tidewright.measure.presentation import number_text
 from tidewright.measure.report_page import document
 
 HEADINGS: Final = (
-    "PnL", "PnL bp", "Sharpe", "Sortino", "SQN", "SQN held", "max DD %", "fills", "most held", "PnL beside",
-    "95 % interval", "won", "trials",
+    "PnL", "PnL bp", "Sharpe", "Sortino", "SQN", "SQN held", "max DD %", "fills", "mean held", "most held",
+    "PnL beside", "95 % interval", "won", "trials",
 )  # fmt: skip
 NOTE: Final = (
     "PnL bp: profit over traded notional, basis points. Sharpe, Sortino: annualised (365 days), over all held-out "
-    "cycles. SQN capped at 100 trades; held: with what a window ends with as one more trade, at the mid. Beside: less "
-    "the first contender on the same events, with a paired block-bootstrap interval. Won: windows with more profit "
-    "than the first contender's. Trials: parameter sets tried, none of them in the windows judged here."
+    "cycles. SQN capped at 100 trades; held: with what a window ends with as one more trade, at the mid. Mean held: "
+    "position either way, base, once a cycle; most held: the largest. Beside: less the first contender on the same "
+    "events, with a paired block-bootstrap interval. Won: windows with more profit than the first contender's. Trials: "
+    "parameter sets tried, none of them in the windows judged here."
+)
+ELSEWHERE: Final = "Intervals of all other measures beside the first contender: --html and --json."
+# What is told beside the first contender: name of the difference, heading, factor, digits.
+MEASURES: Final = (
+    ("profit", "PnL", 1.0, 2),
+    ("profit_per_notional", "PnL bp", 1e4, 2),
+    ("sharpe", "Sharpe", 1.0, 1),
+    ("sortino", "Sortino", 1.0, 1),
+    ("sqn", "SQN", 1.0, 2),
+    ("sqn_held", "SQN held", 1.0, 2),
+    ("max_drawdown", "max DD %", 100.0, 3),
+    ("inventory", "mean held", 1.0, None),
 )
 # What the specification hopes for against the traditional bot, as changes of its own figures.
 AMBITION: Final = {"sqn": 1.04, "sharpe": 1.25, "max_drawdown": -0.60}
@@ -44,7 +57,7 @@ def render(found: Comparison) -> RenderableType:
         for row in heat.rows:
             table.add_row(row.name, *_cells(row))
         parts += [table, *(Text(f"  {row.name}: {row.meaning}", style="dim") for row in heat.rows), Text("")]
-    return Group(*parts, Text(NOTE), Text(_assumed(found), style="dim"))
+    return Group(*parts, Text(f"{NOTE} {ELSEWHERE}"), Text(_assumed(found), style="dim"))
 
 
 def to_json(found: Comparison) -> dict[str, Any]:
@@ -90,6 +103,7 @@ def page(found: Comparison) -> str:
             f"<h2>{escape(_title(heat))}</h2>",
             '<div class="scroll">' + _table(heat) + "</div>",
             f'<p class="dim small">{_meanings(heat)}</p>',
+            _differences(heat),
             '<div class="pair">'
             + _chart(f"curve_{index}", f"Profit over all windows, {heat.quote}")
             + _chart(f"beside_{index}", f"Profit beside {heat.rows[0].name}, {heat.quote}, with 95 % intervals")
@@ -119,6 +133,7 @@ def _cells(row: Row) -> list[str]:
         _text(f["sqn_held"]),
         _text(100.0 * f["max_drawdown"], 3),
         f"{f['fills']:,.0f}",
+        _text(f["inventory"], None),
         f"{f['max_position']:.6g}",
     ]
     if row.paired is None:
@@ -133,8 +148,11 @@ def _cells(row: Row) -> list[str]:
     ]
 
 
-def _text(value: float, digits: int = 2) -> str:
-    return number_text(value, digits) if math.isfinite(value) else "n/a"
+def _text(value: float, digits: int | None = 2) -> str:
+    """With so many decimals; ``None``: with four digits, wherever the point is."""
+    if not math.isfinite(value):
+        return "n/a"
+    return f"{value:.4g}".replace("-", "−") if digits is None else number_text(value, digits)
 
 
 def _interval(found: Difference) -> str:
@@ -148,6 +166,30 @@ def _table(heat: Heat) -> str:
         cells = "".join(f'<td class="num">{escape(cell)}</td>' for cell in _cells(row))
         rows.append(f"<tr><td>{escape(row.name)}</td>{cells}</tr>")
     return f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _differences(heat: Heat) -> str:
+    """Every measure of every contender less the first one's, with its interval."""
+    if len(heat.rows) < 2:
+        return ""
+    head = "".join(f'<th class="num">{escape(heading)}</th>' for _, heading, _, _ in MEASURES)
+    rows = []
+    for row in heat.rows[1:]:
+        cells = "".join(_difference(getattr(row.paired, name), factor, digits) for name, _, factor, digits in MEASURES)
+        rows.append(f"<tr><td>{escape(row.name)}</td>{cells}</tr>")
+    return (
+        f"<h3>Beside {escape(heat.rows[0].name)}: difference and its 95 % interval; bold: it excludes 0</h3>"
+        f'<div class="scroll"><table><thead><tr><th></th>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _difference(found: Difference, factor: float, digits: int | None) -> str:
+    value, lower, upper = (_text(factor * each, digits) for each in (found.value, found.lower, found.upper))
+    if not math.isfinite(found.lower):
+        return f'<td class="num na">{value}</td>'
+    shown = f"<b>{value}</b>" if found.lower > 0.0 or found.upper < 0.0 else value
+    return f'<td class="num">{shown}<br><span class="dim small">{lower} to {upper}</span></td>'
 
 
 def _meanings(heat: Heat) -> str:
@@ -216,5 +258,5 @@ def _assumed(found: Comparison) -> str:
         f"Capital {a['capital']} a window, orders of {100 * a['order_share']:g} % and positions up to "
         f"{100 * a['position_share']:g} % of it, cycles of {a['cycle_s']:g} s, latency {a['latency_ms']:g} ms, queue "
         f"{a['queue']}, {a['candidates']} × {a['generations']} candidates a search (seed {a['seed']}), training share "
-        f"{a['train']:g}. {a['windows'][0].upper()}{a['windows'][1:]}."
-    )
+        f"{a['train']:g}. {a['windows'][0].upper()}{a['windows'][1:]}. {a['policy']}"
+    ).rstrip()

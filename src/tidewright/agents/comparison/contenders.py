@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from tidewright.agents.executor.canary import CanaryRules, Rollout
+from tidewright.agents.executor.policy import Policy
 from tidewright.agents.executor.proposals import Gate, gate_reasons
 from tidewright.agents.optimizer.judge import Settings, ShadowJudge
 from tidewright.agents.optimizer.memory import Memory
@@ -136,6 +137,11 @@ class Contender(Protocol):
         ...
 
     @property
+    def given(self) -> Policy | None:
+        """A policy under which it trades and that learned elsewhere; ``None``: there is none."""
+        ...
+
+    @property
     def rollout(self) -> Rollout | None:
         """How far it is with new parameters in the window to come; ``None``: it uses what it names at once."""
         ...
@@ -156,6 +162,11 @@ class Fixed:
     trials: int = 0
     runner: SteeredLanes | None = None
     rollout: Rollout | None = None
+
+    @property
+    def given(self) -> Policy | None:
+        """That of the runner it was given."""
+        return _given(self.runner)
 
     def parameters(self, history: History) -> dict[str, float]:
         """The same at every window."""
@@ -181,6 +192,11 @@ class Tuned:
     rollout: Rollout | None = None
     objective: Objective = field(default_factory=Objective)
     _found: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def given(self) -> Policy | None:
+        """That of the runner it was given."""
+        return _given(self.runner)
 
     def parameters(self, history: History) -> dict[str, float]:
         """What the search before the first window found best out of sample."""
@@ -225,6 +241,11 @@ class Adaptive:
         return self._memory.trials
 
     @property
+    def given(self) -> Policy | None:
+        """That of the runner it was given."""
+        return _given(self.runner)
+
+    @property
     def rolled_back(self) -> int:
         """Proposals that were taken and went."""
         return 0 if self.rollout is None else self.rollout.counts["rolled_back"]
@@ -250,6 +271,10 @@ class Adaptive:
             params = complete(self.strategy, {**self.params, **history.sizes})
             self.rollout = Rollout(self.rules, history.settings.cycle_ns, params)
         return self.rollout
+
+
+def _given(runner: SteeredLanes | None) -> Policy | None:
+    return None if runner is None else runner.policy
 
 
 def searched(strategy: str) -> Space:

@@ -1,5 +1,6 @@
 """``tw.compare``: contenders on windows that none of them has seen, paired on the same events, at several fees."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -8,8 +9,10 @@ from typing import Any, Final
 import numpy as np
 
 from tidewright.agents.comparison.contenders import Adaptive, Contender, Effort, History
+from tidewright.agents.comparison.cycles import run_of
 from tidewright.agents.comparison.learned import usual
-from tidewright.agents.comparison.rollout import run_of, traded
+from tidewright.agents.comparison.rollout import traded
+from tidewright.agents.comparison.unseen import unseen
 from tidewright.agents.optimizer.judge import Settings, ShadowJudge
 from tidewright.agents.optimizer.windows import MIN_IN, MIN_OUT, Window
 from tidewright.engine.sweep import Runner
@@ -26,6 +29,7 @@ Rate = str | int | float | Decimal
 
 BP: Final = UNIT // 10_000  # one basis point as a rate of 1e-8
 _FEWEST: Final = 2  # windows
+_DEAREST: Final = 10_000  # basis points: all of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +123,8 @@ def compare(
     Raises
     ------
     UsageError
-        If a value is out of range or a tape too short; the message says what would be enough.
+        If a value is out of range, a tape too short, or a given policy learned on what would be judged; the message
+        says what would be right.
     """
     tell = progress or (lambda share: None)
     if not tapes:
@@ -128,8 +133,7 @@ def compare(
         raise UsageError(f"train must be > 0 and < 1, was {train:g}")
     if not 0.0 < order_share <= position_share:
         raise UsageError(f"0 < order share <= position share must hold, were {order_share:g} and {position_share:g}")
-    if not fees_bp or not all(np.isfinite(fee) for fee in fees_bp):
-        raise UsageError(f"fees must be numbers in basis points, were {list(fees_bp)}")
+    _check_fees(fees_bp)
     effort = effort or Effort()
     latency_ns = parse_duration(latency)
     settings = Settings(
@@ -142,9 +146,15 @@ def compare(
     )
     if settings.cycle_ns <= 0:
         raise UsageError(f"cycle must be > 0, was {cycle}")
+    if settings.equity <= 0:
+        raise UsageError(f"capital must be > 0, was {capital}")
+    window_ns = None if window is None else parse_duration(window)
+    judged = [held_out(tape, settings.cycle_ns, train, window_ns) for tape in tapes]
+    given = {id(one.given): one.given for one in contenders() if one.given is not None}
+    firsts = [windows[0].start_ns for windows in judged]
+    known = " ".join(unseen(policy, tapes, firsts) for policy in given.values())
     heats, total, done = [], len(tapes) * len(fees_bp), 0
-    for tape in tapes:
-        windows = held_out(tape, settings.cycle_ns, train, None if window is None else parse_duration(window))
+    for tape, windows in zip(tapes, judged, strict=True):
         mids = tape_mids(tape.data, float(tape.instrument.tick))
         sizes = _sizes(tape, mids, windows[0], settings, order_share, position_share)
         for fee in fees_bp:
@@ -168,10 +178,19 @@ def compare(
             "seed": effort.seed,
             "learning": effort.learning,
             "limits": settings.limits.values()._asdict(),
+            "policy": known,
             "windows": "lanes start flat at each window with the capital, without volatility history; "
             "what is held at its end is valued at the mid",
         },
     )
+
+
+def _check_fees(fees_bp: Sequence[float]) -> None:
+    if not fees_bp or not all(abs(fee) < _DEAREST for fee in fees_bp) or len(set(fees_bp)) < len(fees_bp):
+        listed = ", ".join(f"{fee:g}" for fee in fees_bp)
+        raise UsageError(
+            f"fees are basis points between -{_DEAREST} and {_DEAREST}, each once, as in 0,1,2,4,8; were {listed}"
+        )
 
 
 def _part(tell: Callable[[float], None], first: float, width: float) -> Callable[[float], None]:
@@ -190,6 +209,12 @@ def held_out(tape: Tape, cycle_ns: int, train: float, window_ns: int | None) -> 
     first = round(cycles * train)
     length = max(MIN_OUT, (cycles - first) // 12) if window_ns is None else window_ns // cycle_ns
     count = (cycles - first) // max(1, length)
+    longest, cycle = (cycles - first) // _FEWEST, cycle_ns / 1e9
+    if first >= (MIN_IN + MIN_OUT) * 2 and longest >= MIN_OUT and not MIN_OUT <= length <= longest:
+        raise UsageError(
+            f"a window must be {MIN_OUT * cycle:g} to {longest * cycle:g} s long ({MIN_OUT} to {longest} cycles) on "
+            f"{tape.path.name}, was {length * cycle:g} s"
+        )
     if length < MIN_OUT or count < _FEWEST or first < (MIN_IN + MIN_OUT) * 2:
         needed = max((MIN_IN + MIN_OUT) * 2 / train, _FEWEST * max(length, MIN_OUT) / (1.0 - train))
         raise UsageError(
@@ -212,8 +237,10 @@ def _sizes(
     base = capital * order_share / float(mids.mid[seen - 1])
     lots = int(base / lot + 1e-9)
     if lots < 1:
+        least = lot * float(mids.mid[seen - 1]) / order_share
         raise UsageError(
-            f"an order of {order_share:g} of the capital is less than the lot {known.lot} of {known.symbol}"
+            f"an order of {order_share:g} of the capital is less than the lot {known.lot} of {known.symbol}: a capital "
+            f"of {math.ceil(100.0 * least) / 100.0:.2f} {known.quote} would be enough"
         )
     return {"base_quantity": float(f"{lots * lot:.12g}"), "max_position": base / order_share * position_share}
 
@@ -272,7 +299,7 @@ def _run(
     def under(runner: Runner | None) -> ShadowJudge:
         return ShadowJudge(*terms, before=judge, runner=runner)
 
-    if contender.rollout is None:
-        return run_of(under(contender.runner), window, params)
     known = terms[0].instrument
+    if contender.rollout is None:
+        return run_of(under(contender.runner), window, params, known)
     return traded(under, window, contender.rollout, known, mid, terms[3].cycle_ns, contender.runner)

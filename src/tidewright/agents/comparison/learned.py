@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
+from zipfile import is_zipfile
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from tidewright.agents.optimizer.steered import SteeredLanes
 from tidewright.agents.optimizer.study import complete
 from tidewright.agents.optimizer.windows import Split, Window, split
 from tidewright.market.codes import UNIT
-from tidewright.market.errors import UsageError
+from tidewright.market.errors import DataError, UsageError
 from tidewright.market.tape import F64, Tape
 
 SEARCHED: Final = Space(tuple(Dimension(name, ends["low"], ends["high"], "log") for name, ends in TUNED.items()))
@@ -189,6 +190,11 @@ class Learned:
     rollout: Rollout | None = None
     _params: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def given(self) -> Policy | None:
+        """The policy that is seated as it is; ``None``: one is evolved."""
+        return self.school.policy
+
     def parameters(self, history: History) -> dict[str, float]:
         """The base rule's, the same at every window."""
         if not self._params:
@@ -218,6 +224,11 @@ class LearnedAdaptive(Adaptive):
     def trials(self) -> int:
         """Parameter sets and policies tried so far."""
         return self._memory.trials + self.school.trials
+
+    @property
+    def given(self) -> Policy | None:
+        """The policy that is seated as it is; ``None``: one is evolved."""
+        return self.school.policy
 
     def parameters(self, history: History) -> dict[str, float]:
         """What the optimizer would have the base rule quote by, or the rule that sits."""
@@ -249,10 +260,13 @@ def usual(policy: Policy | None = None) -> list[Contender]:
         Sits as it is; ``None``: one is evolved before the first window.
     """
     school = School(policy)
-    both = (
-        "the same policy or a tuned rule, chosen anew, and its base rule re-tuned by the optimizer, before every window"
-    )
-    alone = Learned("RL", school) if policy is None else Learned("RL", school, "the given policy")
+    tuning = "its base rule re-tuned by the optimizer before every window"
+    if policy is None:
+        alone = Learned("RL", school)
+        both = f"that policy, what it began with, the tuned rule or nobody, chosen anew, and {tuning}"
+    else:
+        alone = Learned("RL", school, "the given policy")
+        both = f"the given policy, and {tuning}"
     return [*rules(), alone, LearnedAdaptive("RL + optimizer", STRATEGY, {}, both, school=school)]
 
 
@@ -266,6 +280,8 @@ def seated(path: Path, cycle_ns: int) -> Policy:
     UsageError
         If it cannot trade at this cycle, or at all.
     """
+    if path.is_file() and not is_zipfile(path):
+        raise DataError(f"{path} is not a policy: `tidewright evolve --out FILE` and `train --out FILE` write one")
     sitter = Sitter.load(path)
     reasons = mismatches(sitter, STRATEGY, cycle_ns)
     if reasons or sitter.policy is None:

@@ -4,12 +4,13 @@
 lanes, the new and the old parameters at full size, on the same events since the window began.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
+from tidewright.agents.comparison.cycles import Params, run_of
 from tidewright.agents.executor.canary import STEADY, Comparison, Rollout
 from tidewright.agents.optimizer.judge import Judge
 from tidewright.agents.optimizer.steered import SteeredLanes, asked
@@ -23,7 +24,6 @@ from tidewright.measure.sequential import block_sums
 from tidewright.strategies import registry
 
 TOLD: Final = 60  # cycles from one comparison to the next: a session's epoch of half an hour
-Params = Mapping[str, float]
 JudgeOf = Callable[[Runner | None], Judge]
 
 
@@ -91,7 +91,8 @@ def traded(
     steps: list[tuple[int, Params]] = [(window.start_ns, rollout.trading(instrument, mid))]
     if rollout.stage != STEADY:
         steps += _steps(judge_of(runner), window, rollout, instrument, mid, cycle_ns)
-    return run_of(judge_of(runner if len(steps) == 1 else Switching(steps, runner)), window, steps[0][1])
+    judge = judge_of(runner if len(steps) == 1 else Switching(steps, runner))
+    return run_of(judge, window, steps[0][1], instrument)
 
 
 def _steps(
@@ -110,9 +111,3 @@ def _steps(
         if rollout.stage == STEADY:
             break
     return [step for step in found if step[0] < window.end_ns]
-
-
-def run_of(judge: Judge, window: Window, params: Params) -> Run:
-    """What one lane does in a window."""
-    judged = judge.evaluate(window, {name: np.array([value]) for name, value in params.items()}, 1, record=True)
-    return Run(judged.increments[:, 0], {name: float(column[0]) for name, column in judged.statistics.items()})

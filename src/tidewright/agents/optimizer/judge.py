@@ -71,11 +71,17 @@ class Judgement:
     drift
         The part of each cycle's equity change that is the position known at its start (beyond the starting inventory)
         times the change of the mid, quote, shape (cycles, lanes); ``None`` unless recorded for at most ``DRIFT_LANES``.
+    ts
+        Times of ``equity``, int64 ns, shape (cycles + 1,); ``None`` unless recorded.
+    fills
+        Fills of all lanes, rows of :data:`tidewright.engine.replay.REPORT`; ``None`` where ``drift`` is.
     """
 
     statistics: Mapping[str, npt.NDArray[Any]]
     equity: F64 | None = None
     drift: F64 | None = None
+    ts: npt.NDArray[np.int64] | None = None
+    fills: npt.NDArray[np.void] | None = None
 
     @property
     def increments(self) -> F64:
@@ -204,14 +210,15 @@ class ShadowJudge:
             return Judgement(statistics)
         start = np.asarray(statistics["equity_start"], np.float64)
         equity = np.concatenate([start[None, :], result.equity])
-        if lanes > DRIFT_LANES:
-            return Judgement(statistics, equity)
         decisions = np.concatenate([[window.start_ns], result.equity_ts])
+        if lanes > DRIFT_LANES:
+            return Judgement(statistics, equity, ts=decisions)
         lots = positions(result.reports, decisions, lanes)
         seen = tape_mids(concatenate([opening, rows.data]), float(self._instrument.tick))
         moves = np.nan_to_num(np.diff(seen.at(np.minimum(decisions, seen.until_ns))))
         drift = lots[:-1] * float(self._instrument.lot) * moves[:, None]
-        return Judgement(statistics, equity, drift)
+        fills = result.reports[result.reports["what"] == FILL]
+        return Judgement(statistics, equity, drift, decisions, fills)
 
     def _with_idle(self, params: Params, lanes: int) -> Params:
         """The parameter sets and one more that quotes nothing: it shows what holding the inventory is worth."""
@@ -259,7 +266,10 @@ def _beyond_holding(judged: Judgement, record: bool) -> Judgement:
     statistics["max_drawdown"] = ((peak - equity) / peak).max(axis=0)
     if not record:
         return Judgement(statistics)
-    return Judgement(statistics, equity, None if judged.drift is None else judged.drift[:, :-1])
+    if judged.drift is None or judged.fills is None:
+        return Judgement(statistics, equity, ts=judged.ts)
+    fills = judged.fills[judged.fills["lane"] < equity.shape[1]]
+    return Judgement(statistics, equity, judged.drift[:, :-1], judged.ts, fills)
 
 
 def positions(reports: npt.NDArray[np.void], decisions: npt.NDArray[np.int64], lanes: int) -> F64:

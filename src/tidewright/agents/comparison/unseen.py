@@ -1,0 +1,65 @@
+"""Whether a policy that learned elsewhere can have seen the windows it is to be judged in.
+
+What is known is in its file: the SHA-256 of the rows of each tape it learned on, and how many they were. That tells a
+tape it learned on, and one that begins with such a tape. It does not tell one that holds such a tape further on, ends
+earlier, or was imported, cut or reduced in another way: they have other rows, and so another hash.
+"""
+
+from collections.abc import Sequence
+
+from tidewright.agents.executor.policy import Policy
+from tidewright.agents.executor.policy_run import tape_hash
+from tidewright.market.clock import iso
+from tidewright.market.errors import UsageError
+from tidewright.market.tape import Tape
+
+
+def learned_until(policy: Policy, tape: Tape) -> int | None:
+    """Time of the last row of a tape that a policy is known to have learned on, ns; ``None``: none is known."""
+    seen = [0]
+    for one in policy.header.get("data", ()):
+        rows = int(one["rows"])
+        if seen[-1] < rows <= len(tape) and tape_hash(_beginning(tape, rows)) == one["sha256"]:
+            seen.append(rows)
+    return int(tape.data.ts[seen[-1] - 1]) if seen[-1] else None
+
+
+def unseen(policy: Policy, tapes: Sequence[Tape], firsts_ns: Sequence[int]) -> str:
+    """What can be said of a policy that is judged on tapes from these times on, a sentence or more.
+
+    Raises
+    ------
+    UsageError
+        If it is known to have learned on rows of a tape after its time.
+    """
+    said = []
+    examined = {one["sha256"] for one in policy.header.get("examined", {}).get("tapes", ())}
+    for tape, first_ns in zip(tapes, firsts_ns, strict=True):
+        until = learned_until(policy, tape)
+        if until is not None and until > first_ns:
+            raise UsageError(
+                f"the policy learned on {tape.path} until {iso(until)}, and the first window begins {iso(first_ns)}: "
+                "a comparison needs a tape that it has not seen, or a later part of one (--train)"
+            )
+        if until is not None:
+            said.append(f"It learned on {tape.path} until {iso(until)}, before the windows.")
+        if examined and tape_hash(tape) in examined:
+            said.append(f"It was examined on {tape.path}: whoever chose it may have seen how it does there.")
+    return " ".join([_known(policy), *said])
+
+
+def _known(policy: Policy) -> str:
+    count = len(policy.header.get("data", ()))
+    if count == 0:
+        return "The given policy's file does not say what it learned on: it may have seen the windows judged here."
+    told = f"The given policy learned on {count} tape{'' if count == 1 else 's'}"
+    if "parent" in policy.header:
+        told += ", and before that as another policy on tapes that its file does not name"
+    return (
+        f"{told}; as far as their SHA-256 tells, on none of the windows judged here (a tape that was cut or imported "
+        "in another way has another)."
+    )
+
+
+def _beginning(tape: Tape, rows: int) -> Tape:
+    return Tape(tape.path, tape.instrument, tape.meta, tape.data.rows(0, rows))
