@@ -117,6 +117,8 @@ def undecided(sitter: Sitter) -> list[str]:
 
 def _fees(settings: TapeSettings, maker_fee: int) -> list[str]:
     known = settings.random.maker_fees
-    if not known or min(known) <= maker_fee <= max(known):
+    if not known:
+        return ["it does not say with which maker fees it learned"]
+    if min(known) <= maker_fee <= max(known):
         return []
     return [f"the maker fee is {maker_fee / 1e4:g} bp, it learned with {min(known) / 1e4:g} to {max(known) / 1e4:g} bp"]
