@@ -1,14 +1,15 @@
 """What a policy is asked before it may trade, and that the questions can be failed."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from tests.agents.test_learning_environment import neutral_policy
+from tests.agents.test_learning_environment import SETTINGS, neutral_policy
 from tests.engine.example import market
 from tidewright.agents.executor import examination as e
-from tidewright.agents.executor.environment_tape import starts
+from tidewright.agents.executor.environment_tape import Randomisation, starts
 from tidewright.agents.executor.examination_leak import PLACE, Told, _Leaking
 from tidewright.agents.executor.examination_page import page
 from tidewright.agents.executor.examination_panel import (
@@ -23,9 +24,11 @@ from tidewright.agents.executor.examination_panel import (
 )
 from tidewright.agents.executor.policy import Network, Policy, ensemble
 from tidewright.agents.executor.policy_run import run_policy, settings_of, tape_hash
-from tidewright.agents.executor.seating import EXAMINATIONS, FAILED, PASSED, UNDECIDED, may_be_seated
+from tidewright.agents.executor.seating import EXAMINATIONS, FAILED, PASSED, UNDECIDED, may_be_seated, reports
 from tidewright.cli.seat_option import shipped
 from tidewright.market.errors import UsageError
+from tidewright.market.fair_game import fair_game
+from tidewright.market.tape import Tape
 from tidewright.measure.blocks import mean_of
 from tidewright.measure.mids import tape_mids
 
@@ -107,7 +110,7 @@ def games():
 
 def test_the_fair_games_are_failed_by_who_knows_the_future_and_passed_by_a_rule(games):
     assert e._fair(games, 1.0).verdict == PASSED
-    cheat = {kind: (changes[:, ::-1], fills) for kind, (changes, fills) in games.items()}
+    cheat = {kind: game._replace(changes=game.changes[:, ::-1]) for kind, game in games.items()}
     assert e._fair(cheat, 1.0).verdict == FAILED
 
 
@@ -115,12 +118,37 @@ def test_a_tape_that_could_not_show_a_leak_fails_the_leak(games):
     listed = [Contender(POLICY), Contender(FORESIGHT, foresight=True)]
     random = np.random.default_rng(0)
     knowing = np.stack((random.standard_normal(500), 1.0 + random.standard_normal(500)), axis=1)
-    assert e._leak(listed, knowing, 0.0, games).verdict == PASSED
-    assert e._leak(listed, knowing * 0.0, 0.0, games).verdict == FAILED
-    assert e._leak(listed, knowing[:5], 0.0, games).verdict == UNDECIDED  # too little of it to call it great
-    assert e._leak(listed, knowing[:, [1, 1]], 0.0, games).verdict == FAILED  # the policy earns as much: it knows too
-    assert e._leak(listed, knowing, 0.0, games, trained=knowing).verdict == PASSED
-    assert e._leak(listed, knowing, 0.0, games, trained=knowing * 0.0).verdict == FAILED  # who learned finds no leak
+    assert e._leak(listed, knowing, games).verdict == PASSED
+    assert e._leak(listed, knowing * 0.0, games).verdict == FAILED
+    assert e._leak(listed, knowing[:5], games).verdict == UNDECIDED  # too little of it to call it great
+    assert e._leak(listed, knowing[:, [1, 1]], games).verdict == FAILED  # the policy earns as much: it knows too
+    assert e._leak(listed, knowing, games, trained=knowing).verdict == PASSED
+    assert e._leak(listed, knowing, games, trained=knowing * 0.0).verdict == FAILED  # who learned finds no leak
+
+
+def test_who_trades_no_more_earns_nothing_by_trades_whatever_happens_to_what_is_held():
+    listed = [Contender(POLICY), Contender(FORESIGHT, foresight=True)]
+    seen = run_panel(market(), neutral_policy(), listed, FREE, np.ones(60))  # it buys, then it knows nothing
+    later = slice(60, -1)
+    assert seen.result.statistics["n_fills"][1] > 0
+    assert np.abs(seen.changes[later, 1]).max() > 1.0
+    assert np.abs(seen.traded()[later, 1]).max() < 1e-3
+    assert np.abs(seen.traded()[:60, 1]).max() > 0.1
+
+
+def test_on_a_thin_market_with_a_coarse_tick_who_knows_the_next_move_is_told_from_chance():
+    """Equity changes hide it there: they are mostly what an inventory happens to do."""
+    policy, random = neutral_policy(), np.random.default_rng(3)
+    tape = market()
+    thin = Tape(tape.path, replace(tape.instrument, tick_size="60"), tape.meta, tape.data)
+    steps = random.choice((-60.0, 0.0, 60.0), 20_000, p=(0.04, 0.92, 0.04))
+    mids = 60_000.0 + np.cumsum(steps)
+    listed = [Contender(POLICY), Contender(FORESIGHT, foresight=True)]
+    game = fair_game(thin, mids, 4_000_000_000, "shuffled", seed=1)
+    seen = run_panel(game, policy, listed, FREE, e._future(game, policy))
+    plain, traded = mean_of(seen.changes[:, 1]), mean_of(seen.traded()[:, 1])
+    assert plain.value < e.FAR * plain.deviation
+    assert traded.value > e.FAR * traded.deviation
 
 
 def test_who_is_told_sees_the_move_that_is_to_come_and_nothing_else_changes():
@@ -209,12 +237,19 @@ def test_a_part_that_costs_money_fails_the_ablations():
 
 # -- as a whole --------------------------------------------------------------------------------------------------------
 
+TEN = replace(SETTINGS, random=Randomisation((100_000,)))
+
+
+def learned_at_ten(policy: Policy) -> Policy:
+    """The policy as one that learned at a maker fee of 10 basis points."""
+    return replace(policy, header={**policy.header, "environment": TEN.to_json()})
+
 
 def test_an_examined_policy_carries_its_results_and_the_page_shows_them(tmp_path):
     members = [moving_policy(0.2, seed) for seed in range(2)]
-    policy = ensemble(members, members[0].header)
+    policy = learned_at_ten(ensemble(members, members[0].header))
     told = []
-    found = e.examine([market()], policy, (0.0, 2.0), date="2026-01-02", command="a command", version="1",
+    found = e.examine([market()], policy, (2.0,), date="2026-01-02", command="a command", version="1",
                       tell=lambda share, what: told.append(share))  # fmt: skip
     assert told == sorted(told)
     assert told[-1] == 1.0
@@ -228,20 +263,44 @@ def test_an_examined_policy_carries_its_results_and_the_page_shows_them(tmp_path
     assert standing[FORESIGHT, 0.0].profit.value > 0.0
     found.written(policy).save(tmp_path / "p.tw")
     kept = Policy.load(tmp_path / "p.tw")
-    assert kept.header["examined"]["tapes"][0]["sha256"] == tape_hash(market())
-    assert kept.header["examined"]["date"] == "2026-01-02"
-    assert json.loads(json.dumps(kept.header["examinations"], allow_nan=False))[0]["name"] == "leak"
-    assert not any("weights" in reason for reason in may_be_seated(kept))
-    text = page(found, "p.tw", ["it failed"])
+    (report,) = reports(kept)
+    assert report.tapes[0]["sha256"] == tape_hash(market())
+    assert (report.date, report.command, report.version) == ("2026-01-02", "a command", "1")
+    assert (report.fees_bp, report.cycles, report.train_leak) == ([0.0, 2.0, 10.0], 176, False)
+    assert json.loads(json.dumps(kept.header["examinations"], allow_nan=False))[0]["results"][0]["name"] == "leak"
+    assert any("examined on 176 cycles" in reason for reason in may_be_seated(kept))
+    text = page(found, "p.tw", "it may not be seated: it failed")
     assert "It may not be seated: it failed." in text
     assert "20 decisions late" in text
     assert "member 1" in text
 
 
-def test_tapes_it_learned_on_or_that_are_too_short_are_refused():
+def test_verdicts_do_not_depend_on_the_fees_that_are_asked_for_or_on_any_order():
+    """It is judged at the fee it learned with, and a leak is looked for without one."""
+    policy = learned_at_ten(moving_policy())
+    tapes = [market(), market(0.6, 8)]
+    found = [
+        e.examine(order, policy, fees).report
+        for order, fees in ((tapes, (0.0,)), (tapes[::-1], (10.0,)), (tapes, (10.0, 3.0, 0.0)))
+    ]
+    for other in found[1:]:
+        assert other.tapes == found[0].tapes
+        assert [(one.name, one.verdict, one.rule) for one in other.results] == [
+            (one.name, one.verdict, one.rule) for one in found[0].results
+        ]
+    assert [one.fees_bp for one in found] == [[0.0, 10.0], [0.0, 10.0], [0.0, 3.0, 10.0]]
+    results = {one.name: one for one in found[0].results}
+    assert "at the fees it learned with (10 bp)" in results["fees"].rule
+    assert (results["leak"].figures["fee_bp"], results["fair_game"].figures["fee_bp"]) == (0.0, 10.0)
+    assert results["leak"].verdict == PASSED
+
+
+def test_tapes_it_learned_on_that_come_twice_or_that_are_too_short_are_refused():
     policy = moving_policy()
     known = Policy(policy.spaces, policy.members, header={**policy.header, "data": [{"sha256": tape_hash(market())}]})
     with pytest.raises(UsageError, match="the policy learned on"):
         e.examine([market()], known)
+    with pytest.raises(UsageError, match="a tape counts once"):
+        e.examine([market(), market(0.5, 8), market()], policy)
     with pytest.raises(UsageError, match="an examination needs"):
         e.examine([market()], moving_policy(cycle_ns=60 * 10**9))

@@ -200,6 +200,8 @@ def test_a_fee_it_never_paid_speaks_against_a_policy(tmp_path):
     assert any("maker fee is 20 bp, it learned with 5 to 10 bp" in reason for reason in seat_fit.doubts(sits, 200_000))
     assert any("never examined" in reason for reason in seat_fit.doubts(sits, 75_000))
     assert seat_fit.doubts(Sitter(), 75_000) == []
+    untold = sitter(tmp_path, "q", settings=SETTINGS)
+    assert any("does not say with which maker fees" in reason for reason in seat_fit.doubts(untold, 75_000))
 
 
 def test_the_written_row_is_the_one_of_training(tmp_path):

@@ -7,19 +7,24 @@ from pathlib import Path
 import pytest
 
 from tests.agents.test_executor_seat import policy
+from tests.agents.test_executor_seating import examined
 from tests.agents.test_learning_environment import SETTINGS as LEARNED
 from tests.trading.fake_session import CYCLE, START, Stage
 from tests.trading.test_advice import FakeLine
 from tidewright.agents.executor.canary import CanaryRules
 from tidewright.agents.executor.challenge import ChallengeRules
 from tidewright.agents.executor.environment_tape import Randomisation
+from tidewright.agents.executor.policy import Policy
+from tidewright.agents.executor.seat import Sitter
+from tidewright.agents.executor.seating import FAILED, UNDECIDED
 from tidewright.agents.executor.sizing import SizingRules
 from tidewright.coordination.messages import message
 from tidewright.coordination.process import Delivery
-from tidewright.interface import seat_report
+from tidewright.interface import seat_report, seat_view
 from tidewright.market.codes import ASK, BID, PACKET_END
 from tidewright.market.errors import UsageError
 from tidewright.market.tape import columns
+from tidewright.measure.seat_section import seat_html
 from tidewright.risk.limits import OFF, Limits
 from tidewright.store import schema
 from tidewright.trading.advice import EXECUTOR, OPTIMIZER, Advice
@@ -35,6 +40,13 @@ TRIAL = ChallengeRules(CanaryRules(cycles=40, blind_cycles=200))
 def made(tmp_path: Path, name: str = "mine", settings=TRADING, **options) -> str:
     path = tmp_path / f"{name}.tw"
     policy(settings, **options).save(path)
+    return str(path)
+
+
+def passed(tmp_path: Path, name: str = "mine", **verdicts) -> str:
+    """One that passed its examinations but those given."""
+    path = Path(made(tmp_path, name))
+    examined(Policy.load(path), **verdicts).save(path)
     return str(path)
 
 
@@ -81,10 +93,23 @@ def test_every_decision_says_what_the_policy_saw_and_did_and_it_does_it_again(tm
     account = seat_report.account(tmp_path, decisions, stage.database.rows(schema.messages, "s"))
     assert account is not None
     assert account.repeated == len(account.actions) == 11
-    assert account.overridden[0].startswith("it was never examined")
+    assert account.overridden[0].startswith("mine: it was never examined")
     assert session.now.seat["name"] == "mine"
     assert session.now.seat["action"]["words"]
     assert states(stage) == ["seat_opened"]
+
+
+def test_what_came_to_no_result_is_told_beside_the_policy_that_sits(tmp_path):
+    stage = staged(tmp_path, SeatSettings(policy=passed(tmp_path, fees=UNDECIDED)))
+    session = stage.run()
+    doubt = "the examination 'fees' came to no result"
+    assert (session.now.seat["overridden"], session.now.seat["doubts"]) == ([], [doubt])
+    assert ("doubts", doubt) in seat_view.lines(session.now.seat)
+    account = seat_report.account(tmp_path, [], stage.database.rows(schema.messages, "s"))
+    assert account is not None
+    assert (account.overridden, account.doubts) == ((), (f"mine: {doubt}",))
+    assert "Not decided: mine: the examination" in seat_html(account)
+    assert doubt in account.steps[0].cause
 
 
 def test_sizes_come_in_the_proportions_that_were_learned(tmp_path):
@@ -167,6 +192,14 @@ def test_one_that_was_never_examined_is_refused_unless_somebody_overrides_it(tmp
     assert stage.database.sessions() == []
 
 
+def test_a_challenger_that_failed_is_refused_before_anything_is_written(tmp_path):
+    told = {"policy": passed(tmp_path), "challenger": passed(tmp_path, "other", fees=FAILED)}
+    stage = staged(tmp_path, SeatSettings(**told), advice=ADVICE)
+    with pytest.raises(UsageError, match=r"policy other may not sit: it failed 'fees' in report 1 of 1"):
+        stage.run()
+    assert stage.database.sessions() == []
+
+
 def test_sizes_of_another_scale_are_refused(tmp_path):
     params = {"kappa": 1.0, "base_quantity": 0.0001, "max_position": 0.0002}
     with pytest.raises(UsageError, match="set max_position to about"):
@@ -204,6 +237,13 @@ class Shadows(FakeLine):
         at, data = item.timestamp_ns, item.data
         self.asked.append(data)
         reply = {"in_reply_to": data.request_id}
+        if self.proposes:
+            told = Sitter.load(Path(self.proposes)).reference()
+            stretch = {"trained": [START, at - CYCLE], "held_out": [at - CYCLE, at]}
+            reply["policy_proposal"] = {
+                "policy": told, "parent": data.policy.sha256, "proposal_id": "tuned", **stretch, "figures": {}
+            }  # fmt: skip
+            self.proposes = ""
         if data.challenge is not None:
             asked = data.challenge
             cycles = (at - asked.seen_ns) // CYCLE
@@ -274,6 +314,65 @@ def test_a_session_killed_with_a_challenger_in_its_seat_goes_on_with_it(tmp_path
     session = again.run()
     assert session.now.seat["name"] == "other"
     assert {**session.now.seat["challenge"]} == before
+
+
+NEVER = "it was never examined"
+
+
+def steps_of(stage: Stage) -> dict[str, dict]:
+    """What the newest message of each state says."""
+    rows = stage.database.rows(schema.messages, "s")
+    told = [json.loads(row["body"])["data"] for row in rows if row["message_type"] == "status"]
+    return {data["state"]: data for data in told if data["state"].startswith("seat_")}
+
+
+def test_a_challengers_override_is_told_in_the_journal_the_report_and_the_status_until_it_sits(tmp_path):
+    seat = SeatSettings(passed(tmp_path), True, made(tmp_path, "other", seed=5), TRIAL)
+    stage = challenged(tmp_path, Shadows(1.0), 200, seat)
+    session = stage.run()
+    told = steps_of(stage)
+    assert told["seat_opened"]["overridden"] == []
+    for state in ("seat_shadow", "seat_canary", "seat_full"):
+        assert told[state]["overridden"][0].startswith(NEVER)
+        assert f"by an operator's override although {NEVER}" in told[state]["reason"]
+    assert session.now.seat["name"] == "other"
+    assert session.now.seat["overridden"][0].startswith(NEVER)
+    account = seat_report.account(tmp_path, [], stage.database.rows(schema.messages, "s"))
+    assert account is not None
+    assert [line.partition(":")[0] for line in account.overridden] == ["other"]
+    assert "Let in by an operator's override although: other: it was never examined" in seat_html(account)
+
+
+@pytest.mark.parametrize("proposed", [False, True])
+def test_one_in_the_shadow_is_told_beside_who_sits_also_when_the_optimizer_proposed_it(tmp_path, proposed):
+    other = made(tmp_path, "other", seed=5)
+    seat = SeatSettings(passed(tmp_path), True, "" if proposed else other, TRIAL)
+    stage = challenged(tmp_path, Shadows(0.0, other if proposed else ""), 30, seat)
+    session = stage.run()
+    assert states(stage) == ["seat_opened", "seat_shadow"]
+    assert steps_of(stage)["seat_shadow"]["overridden"][0].startswith(NEVER)
+    told = session.now.seat
+    assert (told["name"], told["overridden"]) == ("mine", [])
+    assert told["challenge"]["overridden"][0].startswith(NEVER)
+    names = [name for name, _ in seat_view.lines(told)]
+    assert names.index("overridden") == names.index("challenger") + 1
+
+
+def test_an_override_of_a_challenger_ends_with_the_session_it_was_given_to(tmp_path):
+    def dies(stage, number):
+        moving(stage, number)
+        if stage.session.now.seat.get("challenge", {}).get("stage") == "canary":
+            raise Killed
+
+    told = passed(tmp_path), made(tmp_path, "other", seed=5)
+    first = challenged(tmp_path, Shadows(1.0), 200, SeatSettings(told[0], True, told[1], TRIAL), dies)
+    with pytest.raises(Killed):
+        first.run()
+    first.database.close()
+    again = challenged(tmp_path, Shadows(1.0), first.cycles._at + 3, SeatSettings(told[0], False, "", TRIAL))
+    resume(again, first)
+    with pytest.raises(UsageError, match=f"policy other may not sit: {NEVER}"):
+        again.run()
 
 
 # -- sizes -------------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from tidewright.agents.executor.learning.evolution import Evolution, EvolutionSe
 from tidewright.agents.executor.policy import Network, Policy
 from tidewright.agents.executor.policy_run import settings_of
 from tidewright.agents.executor.seat import file_hash
+from tidewright.agents.executor.seating import reports
 from tidewright.market.clock import SECOND
 from tidewright.market.tape import Tape
 from tidewright.store import schema
@@ -116,6 +117,7 @@ def test_a_policy_is_trained_on_on_the_live_tape_and_goes_the_way_of_every_chall
     made = Path(proposal["policy"]["path"])
     assert file_hash(made) == proposal["policy"]["sha256"]
     assert settings_of(Policy.load(made)).random.maker_fees == (100_000,)
-    assert {one["name"] for one in Policy.load(made).header["examinations"]} >= {"leak", "fair_game"}
+    (report,) = reports(Policy.load(made))
+    assert {one.name for one in report.results} >= {"leak", "fair_game"}
     # It is put to the test in shadow lanes, or refused with the examination it failed.
     assert seats(messages)[1] in ("seat_shadow", "seat_proposal_refused")

@@ -286,6 +286,8 @@ def test_a_learned_policy_is_one_of_the_agents_with_a_shadow_of_its_own(tmp_path
     assert coordinator.shadow.broken == "" and set(coordinator.shadow.gains()) == {"learned", "grid"}
     assert coordinator.council.rounds > 10 and replay(tmp_path / "messages.jsonl").differences == []
     desk.check()
+    told = [row for row in made.database.rows(schema.messages, "s") if row["message_type"] == "risk_event"]
+    assert [row["why"] for row in told if "by an operator's override although it was never examined" in row["why"]]
 
 
 def test_a_policy_that_may_not_sit_is_no_agent_either(tmp_path):

@@ -38,18 +38,22 @@ def examine(
     date
         When, for the file; ``None``: today.
     out
-        Where the examined policy is written; ``None``: over the old file.
+        Where the examined policy is written; ``None``: over the old file. Reports of the same policy that lie there
+        already are kept.
     """
     from tidewright.agents.executor import examination
     from tidewright.agents.executor.examination_page import page
     from tidewright.agents.executor.policy import Policy
-    from tidewright.agents.executor.seating import doubts, may_be_seated
+    from tidewright.agents.executor.policy_run import settings_of
+    from tidewright.agents.executor.seat_fit import unseatable
+    from tidewright.agents.executor.seating import doubts, may_be_seated, reports
 
     target = out or policy
     for path in (target, *([html] if html is not None else [])):
         if not path.absolute().parent.is_dir():
             raise UsageError(f"cannot write {path}: there is no folder {path.absolute().parent}")
     learned, sources = Policy.load(policy), [Tape.open(path) for path in tapes]
+    there = [Policy.load(target)] if target.is_file() else []
     columns = (TextColumn("examining"), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     job = bar.add_task("", total=1.0)
@@ -64,29 +68,58 @@ def examine(
             version=__version__,
             tell=lambda share, what: bar.update(job, completed=share, description=what),
         )
-    examined = found.written(learned)
-    reasons = may_be_seated(examined)
-    show(console, found, reasons, doubts(examined))
+    examined = found.written(learned, *there)
+    never, against = unseatable(examined, settings_of(examined)), may_be_seated(examined)
+    verdict = in_words(never, against, doubts(examined))
+    show(console, found, fees)
+    kept = reports(examined)
+    if len(kept) > 1:
+        console.print(f"its file holds {len(kept)} reports of this policy, of which this is one", markup=False)
+    console.print(verdict, markup=False)
     try:
         examined.save(target)
         console.print(f"written: {target}", soft_wrap=True)
         if html is not None:
-            console.print(f"page: {write_whole(html, page(found, policy.name, reasons))}", soft_wrap=True)
+            console.print(f"page: {write_whole(html, page(found, policy.name, verdict))}", soft_wrap=True)
     except OSError as error:
         raise UsageError(f"cannot write {error.filename}: {error.strerror or error}") from None
     return {
         "policy": str(target),
-        "may_be_seated": not reasons,
-        "reasons": reasons,
+        "may_be_seated": not never and not against,
+        "reasons": never + against,
+        "no_session_seats_it": never,
         "examinations": [one.to_json() for one in found.examinations],
         "standings": [one.to_json() for one in found.standings],
         "behaviour": found.behaviour,
-        "examined": found.examined,
+        "examined": {name: value for name, value in found.report.to_json().items() if name != "results"},
+        "reports": len(kept),
     }
 
 
-def show(console: Console, found: "Examined", reasons: list[str], doubtful: list[str]) -> None:
-    """Print the verdicts, and what follows from them."""
+def in_words(never: list[str], against: list[str], doubtful: list[str]) -> str:
+    """What follows from the verdicts, a sentence.
+
+    Parameters
+    ----------
+    never, against, doubtful
+        Why no session seats it at all, what an operator can override, and what came to no result.
+    """
+    if never:
+        rest = f"; besides, {'; '.join(against)}" if against else ""
+        return f"no session seats it, whatever is overridden: {'; '.join(never)}{rest}"
+    if against:
+        return f"it may not be seated without an explicit override: {'; '.join(against)}"
+    return "it may be seated" + (f", though {'; '.join(doubtful)}" if doubtful else "")
+
+
+def show(console: Console, found: "Examined", fees: list[float]) -> None:
+    """Print the verdicts.
+
+    Parameters
+    ----------
+    fees
+        That were asked for, basis points.
+    """
     from tidewright.agents.executor.examination_page import TITLES, headline
 
     table = Table(box=SIMPLE_HEAD, title="examinations (profits: bp of the largest position, a cycle)", show_lines=True)
@@ -98,11 +131,11 @@ def show(console: Console, found: "Examined", reasons: list[str], doubtful: list
     console.print(table)
     for one in found.examinations:
         console.print(f"{one.name}: {one.rule}", style="dim", markup=False)
-    if reasons:
-        console.print(f"it may not be seated without an explicit override: {'; '.join(reasons)}", markup=False)
-    else:
-        rest = f", though {'; '.join(doubtful)}" if doubtful else ""
-        console.print(f"it may be seated{rest}", markup=False)
+    report = found.report
+    more = [f"{fee:g} bp" for fee in report.fees_bp if fee not in fees]
+    also = f"; {', '.join(more)} added: no fee and those it learned with are always examined" if more else ""
+    listed = ", ".join(f"{fee:g}" for fee in report.fees_bp)
+    console.print(f"examined on {report.cycles:,} cycles each at {listed} bp{also}", markup=False)
 
 
 def _command(tapes: list[Path], policy: Path, fees: list[float]) -> str:

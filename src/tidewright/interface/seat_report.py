@@ -25,13 +25,17 @@ def account(folder: Path, decisions: list[Row], messages: list[Row]) -> SeatAcco
     folder
         Of the session, where copies of its policies lie.
     """
-    steps, overridden = [], []
+    steps: list[SeatStep] = []
+    overridden: list[str] = []
+    doubts: list[str] = []
     for row in messages:
         data = _data(row) if row["direction"] == "out" and row["message_type"] == "status" else {}
         state = str(data.get("state", ""))
         if state.startswith("seat_"):
             steps.append(SeatStep(row["ts"], state.removeprefix("seat_").replace("_", " "), str(data["reason"])))
-            overridden += [reason for reason in data.get("overridden", ()) if reason not in overridden]
+            for kept, told_of in ((overridden, "overridden"), (doubts, "doubts")):
+                lines = [f"{_who(data)}: {reason}" for reason in data.get(told_of, ())]
+                kept += [line for line in lines if line not in kept]
     told = [(row, orjson.loads(row["quotes"])) for row in decisions]
     steered = [(row, quotes) for row, quotes in told if "action" in quotes]
     if not steps and not steered:
@@ -41,6 +45,7 @@ def account(folder: Path, decisions: list[Row], messages: list[Row]) -> SeatAcco
     return SeatAccount(
         tuple(steps),
         tuple(overridden),
+        tuple(doubts),
         np.array([row["ts"] for row, _ in steered], np.int64),
         np.array([_parts(quotes["action"]) for _, quotes in steered], np.float64).reshape(-1, 4),
         states,
@@ -69,6 +74,11 @@ def repeated(folder: Path, told: list[tuple[Row, dict[str, Any]]]) -> int | None
         action = seat.act(np.array(orjson.loads(row["state"]), np.float64))
         same += action is not None and action.to_json() == quotes["action"]
     return same
+
+
+def _who(data: dict[str, Any]) -> str:
+    """Name of the policy that a step is about."""
+    return str((data["sits"] if "sits" in data else data["seat"]["challenger"])["name"])
 
 
 def _parts(action: dict[str, Any]) -> list[float]:

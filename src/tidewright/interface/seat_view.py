@@ -19,13 +19,19 @@ def lines(seat: Mapping[str, Any]) -> list[tuple[str, str]]:
         action = seat.get("action")
         if action:
             found.append(("does", str(action["words"])))
-        if seat.get("overridden"):
-            found.append(("overridden", "; ".join(seat["overridden"])))
+        found += _admission(seat)
         challenge = seat.get("challenge") or {}
         if challenge.get("words"):
             found.append(("challenger", str(challenge["words"])))
+            if challenge["challenger"]["sha256"] != seat["sha256"]:  # else said above
+                found += _admission(challenge)
         if seat.get("refused"):
             found.append(("refused", str(seat["refused"])))
     if seat.get("sizing"):
         found.append(("sizing", str(seat["sizing"]["words"])))
     return found
+
+
+def _admission(told: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What speaks against a policy that sits or challenges all the same, and what is not decided about it."""
+    return [(name, "; ".join(told[name])) for name in ("overridden", "doubts") if told.get(name)]

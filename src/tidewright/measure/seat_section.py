@@ -42,7 +42,9 @@ class SeatAccount:
     steps
         Oldest first.
     overridden
-        What spoke against the policy that an operator seated all the same.
+        What spoke against policies that an operator let sit, or challenge, all the same; each with its policy's name.
+    doubts
+        What of their examinations came to no result, likewise.
     ts, actions
         Times of the steered decisions, (n,) int64 ns, and levels, stance (-2..2), skew (half spreads) and spread (over
         the base rule's), (n, 4) float64.
@@ -56,6 +58,7 @@ class SeatAccount:
 
     steps: tuple[SeatStep, ...] = ()
     overridden: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
     ts: I64 = field(default_factory=lambda: np.zeros(0, np.int64))
     actions: F64 = field(default_factory=lambda: np.zeros((0, len(PARTS))))
     states: F64 = field(default_factory=lambda: np.zeros((0, 0)))
@@ -92,6 +95,7 @@ class SeatAccount:
         return {
             "steps": [{"time": iso(step.ts), "stage": step.stage, "cause": step.cause} for step in self.steps],
             "overridden": list(self.overridden),
+            "doubts": list(self.doubts),
             "decisions": len(self.actions),
             "repeated": self.repeated,
             "aside": self.aside if known else None,
@@ -113,7 +117,9 @@ def seat_html(account: SeatAccount | None, chart: str = "") -> str:
     parts = ["<h2>Who sat in the executor's chair, and what it did when</h2>"]
     if account.overridden:
         told = escape("; ".join(account.overridden))
-        parts.append(f'<p class="invalid">Seated by an operator\'s override although: {told}.</p>')
+        parts.append(f'<p class="invalid">Let in by an operator\'s override although: {told}.</p>')
+    if account.doubts:
+        parts.append(f'<p class="refused">Not decided: {escape("; ".join(account.doubts))}.</p>')
     parts.append(_steps(account))
     if len(account.actions):
         parts += [f'<p class="dim small">{escape(_words(account))}</p>', chart, _behaviour(account)]

@@ -4,16 +4,16 @@ import math
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from tidewright.agents.executor.canary import MARGIN
-from tidewright.agents.executor.challenge import Challenge, Step, comparison_of, step_of
+from tidewright.agents.executor.challenge import OPEN, Challenge, Step, comparison_of, step_of
 from tidewright.agents.executor.environment_tape import STRATEGY
 from tidewright.agents.executor.executor import Executor
 from tidewright.agents.executor.seat import BASE, Seat, Sitter
-from tidewright.agents.executor.seat_fit import TUNED, doubts, mismatches, size_mismatches, sizes
+from tidewright.agents.executor.seat_fit import TUNED, doubts, mismatches, size_mismatches, sizes, undecided
 from tidewright.agents.executor.sizing import Sizer
 from tidewright.coordination.messages import Message, encode, message
 from tidewright.market.codes import UNIT
@@ -29,6 +29,27 @@ from tidewright.trading.settings import SessionSettings
 FOLDER: Final = "policies"
 EXECUTOR: Final = "executor"
 _OVERRIDE: Final = "--override-examination (override_examination = true) seats it all the same"
+_TRIED: Final = (*OPEN, "settled")  # steps of a challenger that is tried, or sits
+
+
+class Admission(NamedTuple):
+    """What there is to say of a policy that was let in.
+
+    Attributes
+    ----------
+    overridden
+        What speaks against it, by an operator's override.
+    doubts
+        What came to no result.
+    """
+
+    overridden: list[str]
+    doubts: list[str]
+
+    def words(self) -> str:
+        """To be added to a sentence; empty: nothing."""
+        against = f"; by an operator's override although {'; '.join(self.overridden)}" if self.overridden else ""
+        return against + (f"; {'; '.join(self.doubts)}" if self.doubts else "")
 
 
 class Chair:
@@ -45,16 +66,14 @@ class Chair:
         ``None``: nobody steers, only sizes follow.
     note
         Writes one row of the message table; the session sets it.
-    overridden
-        What spoke against the policy that sits by an operator's override.
     """
 
     def __init__(self, folder: Path, settings: SessionSettings) -> None:
         self._folder, self._settings, self._told = folder, settings, settings.seat
         self.note: Callable[..., None] = lambda **row: None
         self.seat: Seat | None = None
-        self.overridden: list[str] = []
         self._sitters: dict[str, Sitter] = {}
+        self._admitted: dict[str, Admission] = {}
         self.challenge: Challenge | None = None
         self._sizer = Sizer(self._told.kelly) if self._told.sizing == "kelly" else None
         self._sized = False
@@ -78,7 +97,9 @@ class Chair:
         self._instrument = instrument
         if self.seat is None:
             return
-        self.overridden = refuse(self.seat.sitter, self._settings, instrument.maker_fee)
+        self._admit(self.seat.sitter)
+        if self._told.challenger:
+            self._admit(load(self._told.challenger))
 
     def open(self, executor: Executor, database: Database, session: str, now_ns: int) -> None:
         """Sit down: at the beginning of a session, or where it broke off."""
@@ -132,6 +153,9 @@ class Chair:
                 self.challenge.note(seen)
             elif row["direction"] == "out" and (step := step_of(data, row["ts"])) is not None:
                 self.challenge.apply(step)
+        open_ones = (self.challenge.challenger, self.challenge.seated) if self.challenge.stage in OPEN else ()
+        for reference in open_ones or (self.challenge.sits,):
+            self._admit(self._sitter(reference))  # whoever starts it again has to override it again
         self._sit()
 
     def _size(self, equity: float, mid2: int) -> None:
@@ -253,11 +277,22 @@ class Chair:
 
     def _begin(self, now_ns: int, sitter: Sitter) -> None:
         assert self.challenge is not None
-        refuse(sitter, self._settings, self._instrument.maker_fee)
+        self._admit(sitter)
         self._take(self.challenge.begin(now_ns, f"challenge-{now_ns}", sitter.reference()))
 
+    def _admit(self, sitter: Sitter) -> None:
+        """Refuse a policy that may not sit, unless an operator overrides it: see :func:`refuse`."""
+        against = refuse(sitter, self._settings, self._instrument.maker_fee)
+        self._admitted[sitter.sha256] = Admission(against, undecided(sitter))
+
     def _take(self, step: Step) -> None:
-        self._tell(step.at_ns, f"seat_{step.stage}", step.cause, {"seat": step.data()})
+        told: dict[str, Any] = {"seat": step.data()}
+        reason = step.cause
+        if step.stage in _TRIED:
+            admission = self._admitted[step.challenger["sha256"]]
+            told |= admission._asdict()
+            reason += admission.words()
+        self._tell(step.at_ns, f"seat_{step.stage}", reason, told)
         self._sit()
 
     def _sit(self) -> None:
@@ -270,9 +305,9 @@ class Chair:
         assert self.seat is not None
         sitter = self.seat.sitter
         reason = f"{sitter.name} sits ({sitter.version})" if sitter.policy is not None else "the base rule sits"
-        if self.overridden:
-            reason += f"; seated by an operator's override although {'; '.join(self.overridden)}"
-        self._tell(now_ns, f"seat_{word}", reason, {"sits": sitter.reference(), "overridden": self.overridden})
+        admission = self._admitted[sitter.sha256]
+        more = {"sits": sitter.reference(), **admission._asdict()}
+        self._tell(now_ns, f"seat_{word}", reason + admission.words(), more)
 
     def _tell(self, now_ns: int, state: str, reason: str, more: Mapping[str, Any]) -> None:
         item = message("status", now_ns, EXECUTOR, EXECUTOR, {"state": state, "reason": reason[:4000], **more})
@@ -311,8 +346,8 @@ class Chair:
                 **sitter.reference(),
                 "version": sitter.version,
                 "action": None if newest is None else {**newest.to_json(), "words": newest.words()},
-                "overridden": self.overridden,
-                "challenge": self.challenge.state(),
+                **self._admitted[sitter.sha256]._asdict(),
+                "challenge": self._challenged(self.challenge),
                 "refused": self._refused,
             }
         if self._sizer is not None:
@@ -320,6 +355,10 @@ class Chair:
         if found:
             found["scale"] = self._executor.scale
         return found
+
+    def _challenged(self, challenge: Challenge) -> dict[str, Any]:
+        admission = self._admitted.get(challenge.challenger.get("sha256", ""), Admission([], []))
+        return {**challenge.state(), **(admission._asdict() if challenge.challenge_id else {})}
 
 
 def load(told: str) -> Sitter:

@@ -239,7 +239,7 @@ class Session:
         )
         self._book = self._ears.book
         self._executor = take_seats(
-            parts.coordinator, settings, self._instrument, opened, parts.database, self._tell_risk
+            parts.coordinator, settings, self._instrument, opened, parts.database, beat.ts, self._tell_risk
         )
         self._desk = self._executor if isinstance(self._executor, Desk) else None
         self._check = VenueCheck(parts.venue, opened.manager)

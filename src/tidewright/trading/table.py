@@ -30,9 +30,16 @@ def take_seats(
     instrument: Instrument,
     opened: Opened,
     database: Database,
+    now_ns: int,
     tell: Tell,
 ) -> Executor:
-    """The executor of a session: of one strategy, or the desk of several. What it saw before a restart it knows."""
+    """The executor of a session: of one strategy, or the desk of several. What it saw before a restart it knows.
+
+    Parameters
+    ----------
+    now_ns, tell
+        The time, and where alarms go: about what an operator overrides, and agents that earn and lose as one.
+    """
     agents = settings.agents.strategies
     if not agents:
         alone = Executor(
@@ -42,7 +49,7 @@ def take_seats(
             if not settings.seat.used or row.now_ns < opened.started_ns:  # a chair takes in what its policy decided on
                 alone.recall(*row)
         return alone
-    sitters = _sitters(settings, instrument)
+    sitters = _sitters(settings, instrument, now_ns, tell)
     desk = open_desk(
         instrument,
         opened.started_ns,
@@ -61,14 +68,18 @@ def take_seats(
     return desk
 
 
-def _sitters(settings: SessionSettings, instrument: Instrument) -> dict[str, Sitter]:
+def _sitters(settings: SessionSettings, instrument: Instrument, now_ns: int, tell: Tell) -> dict[str, Sitter]:
     """Policies of agents that have one; see :func:`tidewright.trading.chair.refuse`."""
     found = {}
     for name, agent in settings.agents.strategies.items():
         if agent.policy:
             alone = replace(settings, strategy=agent.strategy, params=agent.params, agents=AgentSettings())
             found[name] = load(agent.policy)
-            refuse(found[name], alone, instrument.maker_fee)
+            against = refuse(found[name], alone, instrument.maker_fee)
+            if against:
+                told = f"policy {found[name].name} of agent {name} trades by an operator's override although "
+                event = {"event": "overridden", "rule": "examination", "agent": name}
+                tell(now_ns, {**event, "cause": (told + "; ".join(against))[:4000]})
     return found
 
 

@@ -3,19 +3,21 @@
 Learning finds whatever a simulation does wrong. So before a policy may trade, six questions, each with a rule that was
 written down beforehand:
 
-* ``leak``: who knows the next move must profit greatly, else these tapes could not show that anything leaks;
+* ``leak``: who knows the next move must profit greatly without a fee, else these tapes could not show that anything
+  leaks;
 * ``fair_game``: on tapes on which nobody can earn, it must not;
 * ``seeds``: what learning is worth over all seeds, not the luckiest one;
-* ``fees``: what it earns at several fees;
+* ``fees``: what it earns at several fees, those it learned with always among them;
 * ``ablations``: whether each part of it, and each number of the state, is worth having;
 * ``behaviour``: what it does when.
 
-All contenders of a tape and a fee are lanes of one replay, so every comparison is paired on the same events.
+All contenders of a tape and a fee are lanes of one replay, so every comparison is paired on the same events. No verdict
+depends on which other fees are asked for, or on the order of fees or tapes.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -41,11 +43,14 @@ from tidewright.agents.executor.seating import (
     FAILED,
     FAIR_GAME,
     FEES,
+    HEADER,
     LEAK,
     PASSED,
     SEEDS,
     UNDECIDED,
     Examination,
+    Report,
+    added,
     fingerprint,
 )
 from tidewright.market.clock import HOUR
@@ -63,6 +68,7 @@ FEWEST: Final = 100  # cycles without which nothing is said
 SEEDS_NEEDED: Final = 5
 DRAWS_OF_FAIR_GAMES: Final = 3
 WINDOW_NS: Final = HOUR
+FREE: Final = 0.0  # basis points: where a leak is looked for, and where one can be seen on any tape that moves
 
 Tell = Callable[[float, str], None]
 
@@ -101,31 +107,49 @@ class Standing:
         return {**plain, **self.profit._asdict()}
 
 
+class Game(NamedTuple):
+    """Fair games of a kind at a fee, one after another.
+
+    Attributes
+    ----------
+    changes, traded
+        Of the policy and of who knows the next move, (cycles, 2), see
+        :class:`~tidewright.agents.executor.examination_panel.Seen`.
+    fills
+        The policy's.
+    """
+
+    changes: F64
+    traded: F64
+    fills: int
+
+
 @dataclass(frozen=True, slots=True)
 class Examined:
     """What came of it.
 
     Attributes
     ----------
-    examinations
-        One a question.
+    report
+        What goes into the policy's file.
     standings
         Every contender at every fee.
     behaviour
         As in :class:`tidewright.agents.executor.evaluation.Evaluation`.
-    examined
-        What goes into the policy's file beside the examinations.
     """
 
-    examinations: list[Examination]
+    report: Report
     standings: list[Standing]
     behaviour: dict[str, list[dict[str, float]]]
-    examined: dict[str, Any]
 
-    def written(self, policy: Policy) -> Policy:
-        """The policy with the results in its header."""
-        listed = [one.to_json() for one in self.examinations]
-        return replace(policy, header={**policy.header, "examinations": listed, "examined": self.examined})
+    @property
+    def examinations(self) -> list[Examination]:
+        """One a question."""
+        return list(self.report.results)
+
+    def written(self, policy: Policy, *there: Policy) -> Policy:
+        """The policy with this report in its header, beside those that it and the files that were there have."""
+        return replace(policy, header={**policy.header, HEADER: added(self.report, policy, *there)})
 
 
 def examine(
@@ -144,10 +168,10 @@ def examine(
     Parameters
     ----------
     fees_bp
-        Maker fees, basis points.
+        Maker fees, basis points; 0 and those it learned with are examined in any case, lowest first.
     train_leak
-        Also let a policy learn with the next move in its state, on the first half of the first tape, and demand of it
-        what is demanded of the rule that knows it.
+        Also let a policy learn with the next move in its state, on the first half of the longest tape, and demand of
+        it what is demanded of the rule that knows it.
     date, command, version
         When, how and by which version it was examined, for the policy's file.
     tell
@@ -156,15 +180,17 @@ def examine(
     Raises
     ------
     UsageError
-        If it learned on one of the tapes, or one is too short.
+        If it learned on one of the tapes, one is too short, or one is given twice.
     """
-    if not tapes or not fees_bp:
-        raise UsageError("an examination needs at least one tape and one fee")
-    _not_seen_before(tapes, policy)
+    if not tapes:
+        raise UsageError("an examination needs at least one tape")
+    tapes, hashes = _in_order(tapes, policy)
     listed = contenders(policy)
-    fee_of_game = _lowest_paid(policy, fees_bp)
-    played = len({fee_of_game, fees_bp[0]})
-    jobs = int(train_leak) + len(tapes) * (len(fees_bp) + 1) + played * len(FAIR_GAMES) * DRAWS_OF_FAIR_GAMES
+    learned = _learned_fees(policy, tapes)
+    asked = {round(fee * BP) / BP for fee in fees_bp}  # as a venue has them: rates in 1e-8
+    fees_bp = sorted({FREE, *learned, *asked})
+    fee_of_game = _lowest_paid(learned)
+    jobs = int(train_leak) + len(tapes) * (len(fees_bp) + 1) + 2 * len(FAIR_GAMES) * DRAWS_OF_FAIR_GAMES
     done = 0
 
     def told(what: str) -> None:
@@ -181,56 +207,71 @@ def examine(
             told(f"{tape.instrument.symbol}: {len(listed)} contenders at {fee:g} bp")
             seen[fee].append(run_panel(tape, policy, listed, _rates(tape, fee), future))
     games = _fair_games(tapes, policy, fee_of_game, told)
-    # At a fee beyond the moves of a cycle nobody can profit from knowing them: a leak is looked for at the first fee.
-    open_games = games if fees_bp[0] == fee_of_game else _fair_games(tapes, policy, fees_bp[0], told)
-    leaked = _trained(tapes[0], policy, fees_bp[0], told) if train_leak else None
+    # At a fee beyond the moves of a cycle nobody can profit from knowing them: a leak is looked for where none is paid.
+    open_games = _fair_games(tapes, policy, FREE, told)
+    leaked = _trained(tapes[0], policy, FREE, told) if train_leak else None
     pooled = {fee: np.concatenate([one.changes for one in seen[fee]]) for fee in fees_bp}
-    learned = [fee for fee in fees_bp if fee in _learned_fees(policy)] or [fees_bp[0]]
+    free = np.concatenate([one.traded() for one in seen[FREE]])
     shown = behaviour(
         [row[:1] for one in seen[learned[0]] for row in one.panel.observations],
         [(a[:1], b[:1]) for one in seen[learned[0]] for a, b in one.panel.actions],
     )
     paid = [fee for fee in learned if fee == fee_of_game] or learned[:1]
-    examinations = [
-        _leak(listed, pooled[fees_bp[0]], fees_bp[0], open_games, leaked),
+    examinations = (
+        _leak(listed, free, open_games, leaked),
         _fair(games, fee_of_game),
         _seeds(listed, seen[paid[0]], paid[0]),
         _fees({fee: mean_of(pooled[fee][:, 0]) for fee in fees_bp}, learned),
         _ablations(listed, np.mean([pooled[fee] for fee in learned], axis=0), learned),
         _behaviour(shown),
-    ]
+    )
     if tell is not None:
         tell(1.0, "done")
-    examined = {
-        "policy": fingerprint(policy),
-        "date": date,
-        "version": version,
-        "command": command,
-        "tapes": [{"source": one.meta["source"], "rows": len(one), "sha256": tape_hash(one)} for one in tapes],
-    }
+    report = Report(
+        fingerprint(policy),
+        [
+            {"source": one.meta["source"], "rows": len(one), "sha256": digest}
+            for one, digest in zip(tapes, hashes, strict=True)
+        ],
+        fees_bp,
+        len(free),
+        train_leak,
+        examinations,
+        date,
+        version,
+        command,
+    )
     standings = [_standing(listed, place, fee, seen[fee]) for fee in fees_bp for place in range(len(listed))]
-    return Examined(examinations, standings, shown, examined)
+    return Examined(report, standings, shown)
 
 
 # -- what is run ------------------------------------------------------------------------------------------------------
 
 
-def _not_seen_before(tapes: Sequence[Tape], policy: Policy) -> None:
+def _in_order(tapes: Sequence[Tape], policy: Policy) -> tuple[list[Tape], list[str]]:
+    """The tapes, longest first, and their hashes."""
     known = {one["sha256"] for one in policy.header.get("data", ())}
+    found: dict[str, Tape] = {}
     for tape in tapes:
-        if tape_hash(tape) in known:
+        digest = tape_hash(tape)
+        if digest in known:
             raise UsageError(f"the policy learned on {tape.path}: an examination needs tapes it has not seen")
+        if digest in found:
+            raise UsageError(f"{tape.path} and {found[digest].path} hold the same: a tape counts once")
+        found[digest] = tape
+    hashes = sorted(found, key=lambda digest: (found[digest].start_ns - found[digest].end_ns, digest))
+    return [found[digest] for digest in hashes], hashes
 
 
-def _learned_fees(policy: Policy) -> set[float]:
-    """Maker fees it met while learning, basis points."""
-    return {rate / BP for rate in settings_of(policy).random.maker_fees}
+def _learned_fees(policy: Policy, tapes: Sequence[Tape]) -> list[float]:
+    """Maker fees it met while learning, basis points, lowest first; with none drawn it paid those of its tapes."""
+    drawn = settings_of(policy).random.maker_fees
+    return sorted({rate / BP for rate in drawn or [tape.instrument.maker_fee for tape in tapes]})
 
 
-def _lowest_paid(policy: Policy, fees_bp: Sequence[float]) -> float:
-    """The lowest fee over 0 that it learned with, else of those asked for, else 1 basis point."""
-    paid = [fee for fee in sorted(_learned_fees(policy)) if fee > 0.0] or [fee for fee in sorted(fees_bp) if fee > 0.0]
-    return paid[0] if paid else 1.0
+def _lowest_paid(learned: Sequence[float]) -> float:
+    """The lowest fee over 0 that it learned with, else 1 basis point."""
+    return next((fee for fee in learned if fee > 0.0), 1.0)
 
 
 def _rates(tape: Tape, fee_bp: float) -> tuple[str, str]:
@@ -247,32 +288,34 @@ def _future(tape: Tape, policy: Policy) -> F64:
     return moves
 
 
-def _fair_games(
-    tapes: Sequence[Tape], policy: Policy, fee_bp: float, told: Callable[[str], None]
-) -> dict[str, tuple[F64, int]]:
-    """For each kind: changes (cycles, 2) of the policy and of who knows the future, and the policy's fills."""
+def _fair_games(tapes: Sequence[Tape], policy: Policy, fee_bp: float, told: Callable[[str], None]) -> dict[str, Game]:
+    """The policy and who knows the next move on each kind."""
     listed = [Contender(POLICY), Contender(FORESIGHT, foresight=True)]
-    found: dict[str, tuple[F64, int]] = {}
+    found: dict[str, Game] = {}
     for kind in FAIR_GAMES:
-        parts, fills = [], 0
+        changes, traded, fills = [], [], 0
         for draw in range(DRAWS_OF_FAIR_GAMES):
             told(f"{kind} tape {draw + 1}")
             tape = tapes[draw % len(tapes)]
             game = fair_game(tape, *_even_mids(tape), kind, seed=draw)
             one = run_panel(game, policy, listed, _rates(tape, fee_bp), _future(game, policy))
-            parts.append(one.changes)
+            changes.append(one.changes)
+            traded.append(one.traded())
             fills += int(one.result.statistics["n_fills"][0])
-        found[kind] = np.concatenate(parts), fills
+        found[kind] = Game(np.concatenate(changes), np.concatenate(traded), fills)
     return found
 
 
 def _trained(tape: Tape, policy: Policy, fee_bp: float, told: Callable[[str], None]) -> F64:
-    """Changes (cycles, 2) on a tape's second half: of the policy, and of who learned the first with the next move."""
+    """On a tape's second half, (cycles, 2): the policy, and who learned the first with the next move.
+
+    What their trades earned, see :meth:`~tidewright.agents.executor.examination_panel.Seen.traded`.
+    """
     told("learning with the next move in the state")
     earlier, later = halves(tape)
     knowing = learn_leaked(earlier, settings_of(policy), fee_bp)
     listed = [Contender(POLICY), Contender(TOLD, told=knowing)]
-    return run_panel(later, policy, listed, _rates(tape, fee_bp), _future(later, policy)).changes
+    return run_panel(later, policy, listed, _rates(tape, fee_bp), _future(later, policy)).traded()
 
 
 def _even_mids(tape: Tape) -> tuple[F64, int]:
@@ -285,26 +328,20 @@ def _even_mids(tape: Tape) -> tuple[F64, int]:
 # -- what is asked ----------------------------------------------------------------------------------------------------
 
 
-def _leak(
-    listed: list[Contender],
-    changes: F64,
-    fee: float,
-    games: dict[str, tuple[F64, int]],
-    trained: F64 | None = None,
-) -> Examination:
+def _leak(listed: list[Contender], traded: F64, games: dict[str, Game], trained: F64 | None = None) -> Examination:
     rule = (
-        f"passed: who knows the next move earns at least {FAR:g} deviations more than nothing and than the policy, on "
-        "the tapes and on both fair games; failed: on one of them it does not earn more at all, so that a leak could "
-        "not be seen"
+        "what trades earned by the end of the cycle they were made in, without a fee; passed: who knows the next move "
+        f"earns at least {FAR:g} deviations more than nothing and than the policy, on the tapes and on both fair "
+        "games; failed: on one of them it does not earn more at all, so that a leak could not be seen"
     )
     if trained is not None:
         rule += "; the same of a policy that learned with the next move in its state, on what it did not learn on"
     knowing = [one.name for one in listed].index(FORESIGHT)
-    pairs = {"tapes": (changes[:, knowing], changes[:, 0])}
-    pairs |= {kind: (game[:, 1], game[:, 0]) for kind, (game, _) in games.items()}
+    pairs = {"tapes": (traded[:, knowing], traded[:, 0])}
+    pairs |= {kind: (game.traded[:, 1], game.traded[:, 0]) for kind, game in games.items()}
     if trained is not None:
         pairs["learned"] = (trained[:, 1], trained[:, 0])
-    figures: dict[str, Any] = {"fee_bp": fee}
+    figures: dict[str, Any] = {"fee_bp": FREE}
     verdict = PASSED
     for name, (mine, theirs) in pairs.items():
         both = mean_of(mine), mean_of(mine - theirs)
@@ -316,15 +353,15 @@ def _leak(
     return Examination(LEAK, verdict, rule, figures)
 
 
-def _fair(games: dict[str, tuple[F64, int]], fee: float) -> Examination:
+def _fair(games: dict[str, Game], fee: float) -> Examination:
     level = LEVEL / len(games)
     rule = (
         f"failed: its mean profit on one of the {len(games)} kinds of fair game at {fee:g} bp is above 0 with a "
         f"one-sided p <= {level:g} (circular block bootstrap); passed: it is not"
     )
-    found = {kind: mean_of(changes[:, 0]) for kind, (changes, _) in games.items()}
+    found = {kind: mean_of(game.changes[:, 0]) for kind, game in games.items()}
     figures: dict[str, Any] = {"fee_bp": fee, "level": level}
-    figures |= {kind: {**mean._asdict(), "fills": games[kind][1]} for kind, mean in found.items()}
+    figures |= {kind: {**mean._asdict(), "fills": games[kind].fills} for kind, mean in found.items()}
     earns = any(mean.p_above <= level for mean in found.values())
     return Examination(FAIR_GAME, FAILED if earns else PASSED, rule, figures)
 

@@ -24,25 +24,25 @@ _PARTS: Final = {"levels": BLUE, "stance": ORANGE, "skew": GREEN, "spread": GREY
 _UNIT: Final = "bp of the largest position, a cycle"
 
 
-def page(found: Examined, name: str, reasons: list[str]) -> str:
+def page(found: Examined, name: str, verdict: str) -> str:
     """The whole page as text.
 
     Parameters
     ----------
     name
         Of the policy.
-    reasons
-        Against seating it, see :func:`tidewright.agents.executor.seating.may_be_seated`.
+    verdict
+        Whether it may be seated, a sentence.
     """
     figures: dict[str, Figure] = {"fees": _fee_chart(found.standings), "ablations": _ablation_chart(found)}
     figures |= {f"when_{number}": _behaviour_chart(thirds) for number, thirds in found.behaviour.items()}
-    may = "It may be seated." if not reasons else f"It may not be seated: {'; '.join(reasons)}."
-    tapes = "; ".join(f"{one['source']}, {one['rows']:,} rows" for one in found.examined["tapes"])
+    report = found.report
+    tapes = "; ".join(f"{one['source']}, {one['rows']:,} rows" for one in report.tapes)
     parts = [
         f"<h1>{escape(name)}: examinations</h1>",
-        f'<div class="dim">{escape(found.examined["date"])} · version {escape(found.examined["version"])} · '
-        f"{escape(tapes)}</div>",
-        f'<p class="verdict">{escape(may)}</p>',
+        f'<div class="dim">{escape(report.date)} · version {escape(report.version)} · {escape(tapes)} · '
+        f"{report.cycles:,} cycles at each fee</div>",
+        f'<p class="verdict">{escape(verdict[:1].upper() + verdict[1:])}.</p>',
         _verdicts(found),
         "<h2>At which fee</h2>",
         _chart("fees", f"Mean profit with 95 % intervals, {_UNIT}"),
@@ -58,7 +58,7 @@ def page(found: Examined, name: str, reasons: list[str]) -> str:
         + "</div>",
         "<h2>All contenders</h2>",
         _standings(found.standings),
-        f'<p class="dim small">{escape(found.examined["command"])}</p>',
+        f'<p class="dim small">{escape(report.command)}</p>',
     ]
     return document(escape(f"{name}: examinations"), "\n".join(parts), figures)
 

@@ -49,7 +49,7 @@ class Contender:
     late
         It does what the policy would have done so many decisions earlier.
     foresight
-        It is no policy but buys before the mid rises and sells before it falls.
+        It is no policy but buys before the mid rises, sells before it falls, and does both where it will come back.
     told
         It is the policy that learned with the next move in its state, and is shown it.
     """
@@ -150,11 +150,11 @@ class Panel(Steered):
         return float(self.future[decision]) if decision < len(self.future) else 0.0
 
     def _foresee(self, decision: int) -> tuple[Any, Any]:
-        """Quote closely, on the side that the next move pays, or on none."""
-        move = self._move(decision)
-        if move == 0.0:
+        """Quote closely on the side that the next move pays, on both where the mid ends where it was: it comes back."""
+        if decision >= len(self.future):
             return (0.0, 0.0, 0.0), (0, HOLD)
-        return (-1.0, float(np.sign(move)), -1.0), (self.settings.levels, HOLD + 2 * int(np.sign(move)))
+        side = int(np.sign(self._move(decision)))
+        return (-1.0, float(side), -1.0), (self.settings.levels, HOLD + 2 * side)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +181,28 @@ class Seen:
     worth: float
     result: BacktestResult
     panel: Panel
+
+    def traded(self) -> F64:
+        """What the trades of each cycle earned by its end, like ``changes``: those less what was held before.
+
+        Whoever knows one move knows nothing of what an inventory does later; on a market of few trades that alone
+        moves equity several times as much as the trades.
+        """
+        assert self.result.equity_values is not None
+        settings, panel = self.panel.settings, self.panel
+        count = min(len(self.changes), len(panel.observations))
+        if not count or not self.worth > 0.0:
+            return self.changes
+        share = settings.limits.max_position_share or 1.0  # exposure is over what is allowed, else over equity
+        shares: F64 = np.stack(panel.observations)[:count, :, NAMES.index("risk_exposure")].astype(np.float64)
+        exposure = shares * share * self.result.equity_values[settings.warm_up :][:count]
+        mids = np.array(panel.mids)[settings.warm_up :][:count, None]
+        moves = moves_of(panel.mids)[settings.warm_up :][:count, None]
+        found = self.changes.copy()
+        found[:count] -= (
+            1e4 / self.worth * exposure * np.divide(moves, mids, out=np.zeros_like(moves), where=mids > 0.0)
+        )
+        return found
 
 
 def run_panel(

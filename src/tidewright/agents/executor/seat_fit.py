@@ -5,9 +5,10 @@ from typing import Final
 import numpy as np
 
 from tidewright.agents.executor import environment_kernel as kernel
+from tidewright.agents.executor import seating
 from tidewright.agents.executor.environment_tape import TapeSettings
+from tidewright.agents.executor.policy import Policy
 from tidewright.agents.executor.seat import Sitter
-from tidewright.agents.executor.seating import may_be_seated
 from tidewright.agents.executor.state import NAMES
 from tidewright.market.errors import UsageError
 
@@ -32,6 +33,12 @@ def mismatches(sitter: Sitter, strategy: str, cycle_ns: int) -> list[str]:
             f"it learned at a cycle of {settings.cycle_ns / 1e9:g} s, the session's is {cycle_ns / 1e9:g} s: "
             f'set cycle = "{settings.cycle_ns / 1e9:g}s" or train one for it'
         )
+    return found + unseatable(policy, settings)
+
+
+def unseatable(policy: Policy, settings: TapeSettings) -> list[str]:
+    """Why a policy can sit in no session at all, whatever an operator overrides; none: there is one it fits."""
+    found = []
     if settings.extended or policy.spaces.observation != len(NAMES):
         found.append(
             f"it looks at {policy.spaces.observation} numbers, a session knows {len(NAMES)}: queue positions are not "
@@ -100,11 +107,18 @@ def doubts(sitter: Sitter, maker_fee: int | None) -> list[str]:
     if sitter.policy is None or sitter.settings is None:
         return []
     fees = [] if maker_fee is None else _fees(sitter.settings, maker_fee)
-    return [*may_be_seated(sitter.policy), *fees]
+    return [*seating.may_be_seated(sitter.policy), *fees]
+
+
+def undecided(sitter: Sitter) -> list[str]:
+    """Examinations of a policy that came to no result: no reason against a seat, but to be shown beside it."""
+    return [] if sitter.policy is None else seating.doubts(sitter.policy)
 
 
 def _fees(settings: TapeSettings, maker_fee: int) -> list[str]:
     known = settings.random.maker_fees
-    if not known or min(known) <= maker_fee <= max(known):
+    if not known:
+        return ["it does not say with which maker fees it learned"]
+    if min(known) <= maker_fee <= max(known):
         return []
     return [f"the maker fee is {maker_fee / 1e4:g} bp, it learned with {min(known) / 1e4:g} to {max(known) / 1e4:g} bp"]
