@@ -1,6 +1,7 @@
 """The real agent in its own process, with the real engine, on a small synthetic market."""
 
 import asyncio
+import io
 import json
 import subprocess
 import sys
@@ -10,10 +11,11 @@ from typing import Any
 import pytest
 
 from tests.agents.test_optimizer_study import CYCLE
+from tidewright.agents.optimizer.__main__ import serve
 from tidewright.coordination.admission import Admission, Rules
 from tidewright.coordination.journal import Journal, read
 from tidewright.coordination.messages import Message, encode, message, validate
-from tidewright.coordination.process import ProcessBus
+from tidewright.coordination.process import ChildChannel, ProcessBus
 from tidewright.market.clock import HOUR, ManualClock
 from tidewright.market.synthetic import synthesize
 from tidewright.market.tape import Tape
@@ -27,7 +29,7 @@ def tape(tmp_path_factory: pytest.TempPathFactory) -> Tape:
     return synthesize(tmp_path_factory.mktemp("optimizer") / "tape", hours=1.5, seed=3, rate=2.0)
 
 
-def request(tape: Tape, epoch: int, **more: Any) -> Message:
+def request(tape: Tape, epoch: int, agent: str = "session", **more: Any) -> Message:
     until = tape.start_ns + HOUR + epoch * EPOCH
     content = {
         "tape": str(tape.path),
@@ -46,7 +48,7 @@ def request(tape: Tape, epoch: int, **more: Any) -> Message:
         "seed": 11,
         **more,
     }
-    return message("optimize_request", until, "session", "optimizer", content)
+    return message("optimize_request", until, agent, "optimizer", content)
 
 
 def answers(tape: Tape, folder: Path) -> list[Message]:
@@ -91,3 +93,15 @@ def test_what_is_no_request_is_answered_and_nothing_else_is_on_stdout(tape: Tape
     assert [item["message_type"] for item in told] == ["status", "status"]
     assert "not a message" in told[0]["data"]["reason"]
     assert "rows must be at most" in told[1]["data"]["reason"]
+
+
+def test_what_is_tried_for_any_agent_of_a_session_counts_for_all_also_after_a_restart(
+    tape: Tape, tmp_path: Path
+) -> None:
+    trials = []
+    for epoch, agents in ((0, ("session", "second")), (1, ("second",))):
+        lines = b"".join(encode(request(tape, epoch, agent)) + b"\n" for agent in agents)
+        said = io.BytesIO()
+        serve(ChildChannel(io.BytesIO(lines), said), tmp_path / "memory", apart=("session", "second"))
+        trials += [json.loads(line)["data"]["trials"] for line in said.getvalue().splitlines()]
+    assert trials == [64, 128, 192]

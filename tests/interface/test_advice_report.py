@@ -9,10 +9,11 @@ from tidewright.market.clock import MINUTE, iso
 START = 1_767_225_600 * 10**9
 
 
-def answer(number: int, ours: float) -> dict:
+def answer(number: int, ours: float, **more: object) -> dict:
     until = START + number * 30 * MINUTE
     epoch = {"until": iso(until), "ours": ours, "incumbent": 1.0, "best": 9.0, "best_fixed": 5.0}
     told = {"epoch": epoch, "fixed_by_epoch": [5.0] * number, "best_fixed": {"params": {"levels": 2}, "earned": 5.0}}
+    told |= more
     item = message("status", until, "optimizer", "executor", {"state": "no_proposal", "regret": told})
     return {"direction": "in", "message_type": "status", "body": encode(item).decode(), "ts": until, "why": ""}
 
@@ -24,6 +25,14 @@ def test_regret_is_put_together_from_the_messages_epoch_by_epoch() -> None:
     assert (found.account.ours, found.account.incumbent, found.account.gain.total) == (9.0, 3.0, 6.0)
     assert (found.account.static.total, found.account.dynamic.total) == (6.0, 18.0)
     assert found.best_fixed == "levels 2"
+    assert (found.compared, found.waiting) == (0, 0)  # messages of earlier versions do not say
+
+
+def test_how_many_were_compared_and_what_was_better_in_hindsight_comes_from_the_newest_message() -> None:
+    rows = [answer(1, 2.0), answer(2, 3.0, compared=260, waiting=1, best_by_epoch=[11.0, 9.0])]
+    found = regret(rows)
+    assert found is not None and (found.compared, found.waiting) == (260, 1)
+    assert found.account.dynamic.total == 15.0
 
 
 def test_a_lost_answer_or_none_at_all_is_survived() -> None:

@@ -12,7 +12,7 @@ from tidewright.measure.report import Stage, summarise, to_json
 from tidewright.measure.report_page import page
 from tidewright.measure.report_table import render
 from tidewright.measure.validation import validate
-from tidewright.measure.validation_sections import validation_html, validation_rows, validation_table
+from tidewright.measure.validation_sections import regret_rows, validation_html, validation_rows, validation_table
 
 STEADY = {"share": 0.81, "worst": -0.2, "neighbours": 12, "radius": 0.05}
 STAGES = (
@@ -34,7 +34,7 @@ def history(epochs: int) -> History:
     ours, first, fixed = (rng.normal(mean, 1.0, epochs) for mean in (1.0, -1.0, 1.5))
     best = np.maximum.reduce([ours, first, fixed]) + 0.5
     ts = START + 60 * CYCLE * np.arange(1, epochs + 1)
-    return History(ts, account(ours.tolist(), first.tolist(), fixed.tolist(), best.tolist()), "levels 2")
+    return History(ts, account(ours.tolist(), first.tolist(), fixed.tolist(), best.tolist()), "levels 2", 260, 1)
 
 
 def test_every_figure_of_a_validation_is_shown_with_its_definition() -> None:
@@ -64,7 +64,15 @@ def test_stages_and_regret_are_in_the_report_its_json_and_its_page() -> None:
     assert [item["stage"] for item in told["stages"]] == ["canary", "rolled_back", "refused"]
     assert told["regret"]["epochs"] == 8 and told["regret"]["gain"]["lower"] is not None
     html = page(data, summary)
-    assert 'id="regret"' in html and "&lt;b&gt;more&lt;/b&gt;" in html and "<b>more</b>" not in html
+    meaning = {name: words for name, _, words in regret_rows(history(8), "USDT")}["Regret, best fixed"]
+    assert "260 fixed sets" in meaning and "1 more" in meaning and "a lower bound" in meaning
+    assert (told["regret"]["compared"], told["regret"]["waiting"]) == (260, 1)
+    assert (
+        'id="regret"' in html
+        and "260 fixed sets" in html
+        and "&lt;b&gt;more&lt;/b&gt;" in html
+        and "<b>more</b>" not in html
+    )
 
 
 def test_few_epochs_carry_no_interval_and_none_no_section() -> None:

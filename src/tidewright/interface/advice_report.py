@@ -43,11 +43,13 @@ def regret(rows: list[Row]) -> History | None:
     times = times[len(times) - len(fixed) :]
     if not times:
         return None
-    columns = ([float(epochs[ts][name]) for ts in times] for name in ("ours", "incumbent", "best"))
-    ours, incumbent, best = columns
+    ours, incumbent, best = ([float(epochs[ts][name]) for ts in times] for name in ("ours", "incumbent", "best"))
+    if len(later := newest.get("best_by_epoch", ())) >= len(times):  # what joined since may have been better
+        best = [float(value) for value in later[-len(times) :]]
     params = newest.get("best_fixed", {}).get("params", {})
     text = ", ".join(f"{name} {value:.4g}" for name, value in params.items() if isinstance(value, int | float))
-    return History(np.array(times, np.int64), account(ours, incumbent, fixed, best), text)
+    compared, waiting = (int(newest.get(name, 0)) for name in ("compared", "waiting"))
+    return History(np.array(times, np.int64), account(ours, incumbent, fixed, best), text, compared, waiting)
 
 
 def ahead(content: Mapping[str, Any]) -> tuple[float, float, float] | None:

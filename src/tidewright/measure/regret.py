@@ -1,8 +1,9 @@
 """Regret: what the best fixed choice would have earned in hindsight, less what ours did, with an interval.
 
 Two comparators, and the difference matters. *Static* regret is against the one choice that was best over all epochs
-so far, the usual measure of online learning. *Dynamic* regret is against each epoch's own best: nobody could have had
-it, and with more candidates the best of an epoch is better by luck alone, so it is an upper bound of what was missed.
+so far, the usual measure of online learning; it is the best of those that were compared, so it is a lower bound of the
+regret against the best there is. *Dynamic* regret is against each epoch's own best: nobody could have had it, and with
+more candidates the best of an epoch is better by luck alone.
 """
 
 from collections.abc import Sequence
@@ -73,11 +74,19 @@ class History:
         End of each epoch, int64 nanoseconds.
     best_fixed
         The parameters that were best over all epochs, for people.
+    compared, waiting
+        Fixed sets that this is the best of, and sets not judged over all epochs yet; 0 where a message did not say.
     """
 
     ts: npt.NDArray[np.int64]
     account: Account
     best_fixed: str
+    compared: int = 0
+    waiting: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, without the curves."""
+        return {**self.account.to_json(), "compared": self.compared, "waiting": self.waiting}
 
 
 def account(

@@ -357,7 +357,7 @@ def to_json(data: ReportData, summary: Summary) -> dict[str, Any]:
             "reliability": asdict(summary.reliability) if summary.reliability is not None else None,
         },
         "stages": [{**asdict(item), "time": iso(item.ts)} for item in data.stages],
-        "regret": None if data.regret is None else data.regret.account.to_json(),
+        "regret": None if data.regret is None else data.regret.to_json(),
         **({} if data.seat is None else {"seat": data.seat.to_json()}),
         "assumptions": dict(data.assumptions),
         "definitions": {name: DEFINITIONS[name].formula for name in summary.figures},

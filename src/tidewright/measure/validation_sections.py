@@ -145,11 +145,21 @@ def regret_rows(history: History, quote: str) -> list[Row]:
         ("Ours", f"{number_text(found.ours)} {quote}", "what the parameters in use earned, piece by piece"),
         ("First parameters", f"{number_text(found.incumbent)} {quote}", "had they never been changed"),
         ("Gain by changing", _total(found.gain, quote), "ours less the first parameters"),
-        ("Regret, best fixed", _total(found.static, quote), f"against the one reference lane that was best over all "
-         f"epochs ({history.best_fixed})"),
+        ("Regret, best fixed", _total(found.static, quote), f"{_compared(history)} ({history.best_fixed})"),
         ("Regret, each epoch's best", _total(found.dynamic, quote), "against whatever was best in each epoch: nobody "
-         "could know it, an upper bound"),
+         "could know it, and much of it is luck"),
     ]  # fmt: skip
+
+
+def _compared(history: History) -> str:
+    """What the best fixed choice is the best of."""
+    if not history.compared:
+        return "against the fixed set that was best over all epochs, of those compared: a lower bound"
+    waiting = f" ({history.waiting:,} more have still to be judged over all epochs)" if history.waiting else ""
+    return (
+        f"against the best over all epochs of {history.compared:,} fixed sets, drawn, chosen or used{waiting}; others "
+        "may be better: a lower bound"
+    )
 
 
 def regret_table(history: History, quote: str) -> Table:

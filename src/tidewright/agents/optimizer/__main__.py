@@ -48,7 +48,7 @@ def serve(
 
 
 class _Optimizers:
-    """One for each agent: what was tried and foretold for one says nothing about another."""
+    """One for each agent: what was foretold for one says nothing about another; how much was tried counts for all."""
 
     def __init__(self, memory_file: Path | None, apart: Sequence[str], make: Callable[[Memory], Optimizer]) -> None:
         self._file = memory_file
@@ -56,8 +56,10 @@ class _Optimizers:
         self._known = {name: make(Memory() if path is None else Memory.load(path)) for name, path in paths.items()}
 
     def of(self, agent: str) -> Optimizer:
-        """That agent's; of an agent that was not named, the first one's."""
-        return self._known.get(agent) or next(iter(self._known.values()))
+        """That agent's, told what the others have tried; of an agent that was not named, the first one's."""
+        found = self._known.get(agent) or next(iter(self._known.values()))
+        found.memory.elsewhere = sum(item.memory.trials for item in self._known.values() if item is not found)
+        return found
 
     def save(self, agent: str) -> None:
         """Write down what is known of an agent."""

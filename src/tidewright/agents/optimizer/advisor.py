@@ -70,6 +70,7 @@ class Optimizer:
         self._files = {registry.strategy(name).name for name in files}
         self.memory = memory or Memory()
         self._judge_of = judge_of or _Shadows(Threads(threads)).judge_of
+        self._account_of = judge_of or _Shadows(Threads(threads)).judge_of  # begins at other times
 
     def answer(self, request: OptimizeRequestMessage) -> Message:
         """A ``parameter_update``, or a ``status`` that says why not."""
@@ -94,9 +95,8 @@ class Optimizer:
         parts = split(data.from_ns, data.until_ns, data.cycle_ns, latency)
         due = [item for item in self.memory.pending if item.until_ns <= data.until_ns]
         book = regret.of_memory(self.memory.regret)
-        earlier = [item.made_ns for item in due] + ([book.until_ns] if book is not None else [])
         watched = [asked.from_ns for asked in (data.shadow, data.challenge) if asked is not None]
-        earliest = min([parts.inside.start_ns, *earlier, *watched])
+        earliest = min([parts.inside.start_ns, *(item.made_ns for item in due), *watched])
         judge = self._judge_of(data, earliest)
         shadow = dict(tuned) if data.shadow is None else {**tuned, "shadow": _shadow(judge, data, data.shadow)}
         if data.challenge is not None:
@@ -117,13 +117,13 @@ class Optimizer:
             generations=data.generations,
             seed=data.seed,
         )
+        found = study(judge, plan, self.memory, None if self._rest is None else self._paced)
         if book is None or book.strategy != data.strategy:
             book = regret.begin(data, plan.space, incumbent, complete(data.strategy, {}))
-        else:
-            book = regret.settle(judge, book, data, incumbent)
-        found = study(judge, plan, self.memory, None if self._rest is None else self._paced)
-        tried = [*self.memory.elites, *(lane.params for lane in found.inside)]
-        self.memory.regret = regret.put_forward(book, tried).to_json()
+        chosen = [] if found.evidence is None else [found.outside[found.chosen].params]
+        book = regret.settle(self._account_judge, book, data, incumbent, chosen)
+        book = regret.put_forward(book, [*self.memory.elites, *(lane.params for lane in found.inside)])
+        self.memory.regret = book.to_json()
         self.memory.epochs += 1
         told = {
             "settled": settled,
@@ -138,6 +138,11 @@ class Optimizer:
     def _paced(self, done: int, total: int) -> None:
         if self._rest is not None:
             self._rest()
+
+    def _account_judge(self, data: OptimizeRequest, begin_ns: int) -> Judge:
+        if self._rest is not None:
+            self._rest()
+        return self._account_of(data, begin_ns)
 
     def _check_strategy(self, data: OptimizeRequest) -> None:
         if not is_reference(data.strategy):

@@ -62,6 +62,8 @@ class Memory:
         Requests judged.
     trials
         Parameter sets ever judged in sample.
+    elsewhere
+        The same for the other agents of the session, as told before each request; :attr:`tried` is all of them.
     pending, settled
         Forecasts whose epoch is not over, and (raw, confidence, outcome) of those whose epoch is.
     errors
@@ -74,6 +76,7 @@ class Memory:
 
     epochs: int = 0
     trials: int = 0
+    elsewhere: int = 0
     sharpe_count: int = 0
     sharpe_mean: float = 0.0
     sharpe_square: float = 0.0
@@ -95,6 +98,11 @@ class Memory:
         self.sharpe_square += float(((known - mean) ** 2).sum()) + gap**2 * self.sharpe_count * count / total
         self.sharpe_mean += gap * count / total
         self.sharpe_count = total
+
+    @property
+    def tried(self) -> int:
+        """Parameter sets ever judged in sample in the session, whichever agent they were for."""
+        return self.trials + self.elsewhere
 
     @property
     def sharpe_variance(self) -> float:

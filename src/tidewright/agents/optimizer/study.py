@@ -191,13 +191,13 @@ def study(
         fault = series.activity.fault(plan.sizes, plan.largest)
         fewest = f"the most fills were {series.activity.most_fills}, {plan.objective.min_fills} would be enough"
         reason = f"no candidate traded enough to be judged: {fault or fewest}"
-        return _nothing(reason, memory.trials, trials_now)
+        return _nothing(reason, memory.tried, trials_now)
     now("the best in and out of sample")
     lanes = [*finalists, dict(plan.incumbent)]
     inside = _lanes(plan, judge.evaluate(plan.split.inside, _params(lanes), len(lanes), record=True), lanes)
     better = [lane.score > inside[0][-1].score for lane in inside[0][:-1]]
     if not any(better):
-        return _nothing("the incumbent is best in sample", memory.trials, trials_now, inside[0])
+        return _nothing("the incumbent is best in sample", memory.tried, trials_now, inside[0])
     outside = _lanes(plan, judge.evaluate(plan.split.outside, _params(lanes), len(lanes), record=True), lanes)
     chosen = max((i for i, ok in enumerate(better) if ok), key=lambda index: outside[0][index].score)
     increments = outside[1].increments
@@ -222,7 +222,7 @@ def study(
         reason=reason,
         evidence=evidence,
         deflated=_deflated(inside[1].increments[:, chosen], inside[0][chosen], memory),
-        trials=memory.trials,
+        trials=memory.tried,
         trials_now=trials_now,
         validation=assay(
             series,
@@ -231,7 +231,7 @@ def study(
             Outside(differences),
             plan.split,
             plan.cycle_ns,
-            memory.trials,
+            memory.tried,
             plan.seed,
         ),
         steady=steady,
@@ -335,7 +335,7 @@ def _deflated(increments: F64, lane: Lane, memory: Memory) -> Deflated | None:
     variance = memory.sharpe_variance
     try:
         by_trials, by_sampling = (
-            deflated_sharpe(sharpe, count, memory.trials, spread, skew, kurtosis) for spread in (variance, 1.0 / count)
+            deflated_sharpe(sharpe, count, memory.tried, spread, skew, kurtosis) for spread in (variance, 1.0 / count)
         )
     except ZeroDivisionError:
         return None  # two-valued returns at the edge of what the formula covers
