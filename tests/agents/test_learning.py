@@ -16,6 +16,7 @@ from tidewright.agents.executor.environment import Spaces, Step  # noqa: E402
 from tidewright.agents.executor.learning import ppo  # noqa: E402
 from tidewright.agents.executor.learning.networks import Actor, Learned, Tower, count  # noqa: E402
 from tidewright.agents.executor.learning.ppo import Experience, Learner, Settings, advantages  # noqa: E402
+from tidewright.agents.executor.learning.training import _learn  # noqa: E402
 
 torch.set_num_threads(1)  # small networks: threads would wait for each other
 MARKET = ClosedFormMarket()
@@ -194,6 +195,45 @@ def test_the_same_seed_learns_the_same_policy_and_a_checkpoint_goes_on_from_wher
     changed = Learner(ClosedFormEnvironment(16, SHORT), Settings(iterations=3), seed=4, device="cpu")
     with pytest.raises(UsageError, match="settings"):
         changed.resume(one.state())
+
+
+class Elsewhere:
+    """A learner on a device that is not the processor, as far as this machine has one; it has learned already."""
+
+    device, settings, iteration = torch.device("meta"), SMALL, SMALL.iterations
+
+    def resume(self, state):
+        self.state = state
+
+
+def test_a_checkpoint_is_read_to_the_processor_where_random_generators_keep_their_state(tmp_path):
+    one = Learner(ClosedFormEnvironment(16, SHORT), SMALL, seed=4, device="cpu")
+    torch.save(one.state(), tmp_path / "seed-4.pt")
+    elsewhere = Elsewhere()
+    _learn(elsewhere, tmp_path, 4, None)
+    assert elsewhere.state["generator"].device.type == "cpu"
+    torch.Generator().set_state(elsewhere.state["generator"])
+    (tmp_path / "seed-5.pt").write_bytes(b"nonsense")
+    with pytest.raises(DataError, match=r"seed-5.pt cannot be read; delete it"):
+        _learn(elsewhere, tmp_path, 5, None)
+
+
+def test_a_checkpoint_is_not_resumed_on_another_kind_of_device():
+    one = Learner(ClosedFormEnvironment(16, SHORT), SMALL, seed=4, device="cpu")
+    with pytest.raises(UsageError, match="give --device cuda"):
+        one.resume({**one.state(), "device": "cuda"})
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_training_on_a_gpu_goes_on_from_its_checkpoint(tmp_path):
+    def learner():
+        return Learner(ClosedFormEnvironment(16, SHORT), SMALL, seed=4, device="cuda")
+
+    one, resumed = learner(), learner()
+    one.iterate()
+    torch.save(one.state(), tmp_path / "checkpoint.pt")
+    resumed.resume(torch.load(tmp_path / "checkpoint.pt", weights_only=True, map_location="cpu"))
+    assert resumed.iterate()[:2] == (2, 2 * 50 * 16)
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
