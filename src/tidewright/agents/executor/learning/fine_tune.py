@@ -139,7 +139,7 @@ def origin(
         ``data``, all that it or its parent learned on.
     """
     names = {name: Path(getattr(job, name)).name for name in ("policy", "out", "tape")}
-    told = asdict(replace(job, **names))
+    told = {**asdict(job), **names}
     program = "python -m tidewright.agents.executor.learning.fine_tune"
     taken = Tape(whole.path, whole.instrument, whole.meta, whole.data.rows(0, job.rows))
     return {
