@@ -1,6 +1,6 @@
 """Train Stable-Baselines3's PPO on Tidewright's tape environment: any learner that speaks Gymnasium can take our seat.
 
-pip install 'tidewright[learn]' stable-baselines3, then python examples/learn_with_stable_baselines3.py [STEPS]
+pip install 'tidewright[learn,learners]', then python examples/learn_with_stable_baselines3.py [STEPS]
 """
 
 import sys

@@ -16,6 +16,7 @@ from tidewright.agents.executor.environment import Spaces, Step  # noqa: E402
 from tidewright.agents.executor.learning import ppo  # noqa: E402
 from tidewright.agents.executor.learning.networks import Actor, Learned, Tower, count  # noqa: E402
 from tidewright.agents.executor.learning.ppo import Experience, Learner, Settings, advantages  # noqa: E402
+from tidewright.agents.executor.learning.training import _learn  # noqa: E402
 
 torch.set_num_threads(1)  # small networks: threads would wait for each other
 MARKET = ClosedFormMarket()
@@ -196,6 +197,45 @@ def test_the_same_seed_learns_the_same_policy_and_a_checkpoint_goes_on_from_wher
         changed.resume(one.state())
 
 
+class Elsewhere:
+    """A learner on a device that is not the processor, as far as this machine has one; it has learned already."""
+
+    device, settings, iteration = torch.device("meta"), SMALL, SMALL.iterations
+
+    def resume(self, state):
+        self.state = state
+
+
+def test_a_checkpoint_is_read_to_the_processor_where_random_generators_keep_their_state(tmp_path):
+    one = Learner(ClosedFormEnvironment(16, SHORT), SMALL, seed=4, device="cpu")
+    torch.save(one.state(), tmp_path / "seed-4.pt")
+    elsewhere = Elsewhere()
+    _learn(elsewhere, tmp_path, 4, None)
+    assert elsewhere.state["generator"].device.type == "cpu"
+    torch.Generator().set_state(elsewhere.state["generator"])
+    (tmp_path / "seed-5.pt").write_bytes(b"nonsense")
+    with pytest.raises(DataError, match=r"seed-5.pt cannot be read; delete it"):
+        _learn(elsewhere, tmp_path, 5, None)
+
+
+def test_a_checkpoint_is_not_resumed_on_another_kind_of_device():
+    one = Learner(ClosedFormEnvironment(16, SHORT), SMALL, seed=4, device="cpu")
+    with pytest.raises(UsageError, match="give --device cuda"):
+        one.resume({**one.state(), "device": "cuda"})
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_training_on_a_gpu_goes_on_from_its_checkpoint(tmp_path):
+    def learner():
+        return Learner(ClosedFormEnvironment(16, SHORT), SMALL, seed=4, device="cuda")
+
+    one, resumed = learner(), learner()
+    one.iterate()
+    torch.save(one.state(), tmp_path / "checkpoint.pt")
+    resumed.resume(torch.load(tmp_path / "checkpoint.pt", weights_only=True, map_location="cpu"))
+    assert resumed.iterate()[:2] == (2, 2 * 50 * 16)
+
+
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_the_gradient_written_out_is_the_one_that_torch_differentiates(activation):
     """PPO's clipped loss less the entropy bonus, with continuous and discrete parts, in double precision."""
@@ -292,12 +332,41 @@ def test_a_policy_comes_back_from_its_file_with_how_it_was_made(tmp_path):
 def test_what_is_no_policy_is_refused(tmp_path):
     with pytest.raises(NotFoundError, match="tidewright train"):
         Policy.load(tmp_path / "none.tw")
-    (tmp_path / "bad.tw").write_bytes(b"nonsense")
-    with pytest.raises(DataError, match="not a policy"):
-        Policy.load(tmp_path / "bad.tw")
+    trained(1).save(tmp_path / "whole.tw")
+    whole = (tmp_path / "whole.tw").read_bytes()
+    np.savez(tmp_path / "arrays.npz", weights=np.ones(3))
+    np.savez(tmp_path / "list.npz", header=np.frombuffer(b"[1]", np.uint8))
+    np.savez(tmp_path / "bare.npz", header=np.frombuffer(b'{"format": 1, "layers": "two"}', np.uint8))
+    np.save(tmp_path / "one.npy", np.ones(3))
+    (tmp_path / "words.tw").write_text('{"not": "a policy"}')
+    (tmp_path / "empty.tw").write_bytes(b"")
+    (tmp_path / "half.tw").write_bytes(whole[: len(whole) // 2])
+    for name in ("arrays.npz", "list.npz", "bare.npz", "one.npy", "words.tw", "empty.tw", "half.tw"):
+        with pytest.raises(DataError, match=r"is not a policy: .*`tidewright train` and `tidewright evolve` write$"):
+            Policy.load(tmp_path / name)
     np.savez(tmp_path / "other.npz", header=np.frombuffer(b'{"format": 99}', np.uint8))
     with pytest.raises(DataError, match="format 99"):
         Policy.load(tmp_path / "other.npz")
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize(("layer", "part"), [(0, "weight"), (1, "weight"), (2, "weight"), (0, "bias"), (2, "bias")])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 3e38])
+def test_a_policy_whose_weights_are_no_numbers_is_refused(tmp_path, activation, layer, part, value):
+    """Also one whose outputs overflow: NaN would be an action like any other to who clips it."""
+    path = tmp_path / "policy.tw"
+    ensemble([trained(seed, activation=activation) for seed in range(2)]).save(path)
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    if value == 3e38:
+        part = "weight"
+        arrays["1.2.weight"][:] = value
+        arrays["1.2.bias"][:] = value
+    arrays[f"1.{layer}.{part}"].flat[0] = value
+    with path.open("wb") as file:
+        np.savez(file, **arrays)
+    with pytest.raises(DataError, match=r"policy.tw cannot be used: weights of network 2 of 2 are NaN, infinite"):
+        Policy.load(path)
 
 
 def test_an_ensemble_averages_numbers_and_votes_on_choices():

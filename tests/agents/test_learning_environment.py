@@ -302,6 +302,40 @@ def test_what_does_not_fit_is_refused_with_what_would():
         environment(2, 3)
 
 
+def test_an_action_that_is_no_number_is_refused_and_one_too_large_is_clipped():
+    def led_to(number):
+        lanes = environment(4, 2)
+        lanes.reset()
+        continuous, discrete = actions(4, 1)[0]
+        continuous[2, 1] = number
+        return lanes.step(continuous, discrete).last.tobytes()
+
+    with pytest.raises(UsageError, match=r"an action must be numbers, that of lane 2 is \[.*nan"):
+        led_to(np.nan)
+    assert led_to(np.inf) == led_to(1.0)
+
+
+def test_both_gymnasium_forms_refuse_what_is_no_number():
+    pytest.importorskip("gymnasium")
+    from tidewright.agents.executor.environment_gym import ClosedFormEnv, TapeEnv, VectorEnv
+
+    box = np.zeros(5, np.float32)
+    box[4] = np.nan  # of a discrete part: no choice
+    part = {"continuous": np.array([0.0, np.nan, 0.0], np.float32), "discrete": np.array([1, 2])}
+    refused = pytest.raises(UsageError, match="an action must be numbers")
+    for hybrid, action in ((False, box), (True, part)):
+        one = TapeEnv([market()], SETTINGS, hybrid=hybrid)
+        one.reset(seed=0)
+        with refused:
+            one.step(action)
+    many = VectorEnv(environment(4, 2))
+    many.reset(seed=0)
+    with refused:
+        many.step(np.tile(box, (4, 1)))
+    with refused:
+        ClosedFormEnv().step(np.array([np.nan, 0.0], np.float32))
+
+
 # -- Gymnasium ---------------------------------------------------------------------------------------------------------
 
 

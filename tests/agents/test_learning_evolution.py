@@ -1,6 +1,7 @@
 """Evolution strategies on the engine's lanes."""
 
 import json
+import math
 from dataclasses import replace
 from itertools import pairwise
 
@@ -10,7 +11,7 @@ import pytest
 from tests.agents.test_learning_environment import SETTINGS
 from tests.engine.example import market
 from tidewright.agents.executor import environment_kernel
-from tidewright.agents.executor.environment_tape import HOLD
+from tidewright.agents.executor.environment_tape import HOLD, Cohort, Randomisation
 from tidewright.agents.executor.learning.evolution import Evolution, EvolutionSettings, evolve
 from tidewright.agents.executor.policy import Policy
 from tidewright.cli.evolve import evolve as command
@@ -151,6 +152,36 @@ def test_a_lane_of_several_frames_is_shown_what_a_policy_would_be():
         assert seen.tolist() == [*before, *now]
 
 
+def test_a_curriculum_takes_in_the_conditions_over_its_share_of_the_generations_also_after_a_stop(tmp_path):
+    fees = (0, 10_000, 20_000, 40_000)
+    trading = replace(TRADING, random=Randomisation(maker_fees=fees))
+    settings = replace(SMALL, curriculum=0.5, stretches=3)
+
+    class Watched(Cohort):
+        met: list[list[int]]
+
+        def begin(self, decisions=None):
+            super().begin(decisions)
+            self.met[-1].append(self.replay.instrument.maker_fee)
+
+    Watched.met = [[]]
+    made = Evolution([market()], trading, settings, cohort=Watched)
+    for _ in range(SMALL.generations):
+        Watched.met.append([])
+        made.generation()
+        if made.number == 1:
+            made.save(tmp_path / "e.npz")
+    _, first, second, *_ = Watched.met
+    assert set(first) <= set(fees[:2])
+    assert made._cohort.share == 1.0
+    again = Evolution([market()], trading, settings, cohort=Watched)
+    again.resume(tmp_path / "e.npz")
+    Watched.met.append([])
+    again.generation()
+    assert again._cohort.share == 1.0
+    assert Watched.met[-1] == second
+
+
 def test_generations_raise_the_reward_on_the_market_they_are_made_on():
     """A base rule that pays fees on narrow quotes: whatever quotes less is better, and is found."""
     trading = replace(TRADING, kappa=20.0, decisions=60)
@@ -183,6 +214,10 @@ def test_the_first_policy_spaces_its_levels_as_it_is_told():
         {"ignored": ("x",)},
         {"spacing": 0.1},
         {"spacing": 2.1},
+        {"sigma": math.inf},
+        {"rate": math.inf},
+        {"curriculum": 1.1},
+        {"curriculum": math.nan},
     ],
 )
 def test_settings_out_of_range_are_refused(wrong):
@@ -205,4 +240,4 @@ def test_the_command_writes_a_policy_with_its_command_and_data(tmp_path, capsys)
     assert "--set kappa=1" in answer["command"]
     assert policy.header["environment"]["kappa"] == 1.0
     assert policy.header["data"][0]["source"] == "example"
-    assert (tmp_path / "p.tw.training" / "evolution.csv").read_text().count("\n") == 3
+    assert (tmp_path / "p.tw.training" / "seed-0.csv").read_text().count("\n") == 3

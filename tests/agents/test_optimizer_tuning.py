@@ -1,20 +1,31 @@
 """Training a seated policy on beside the search: started, collected, proposed or explained."""
 
 import json
+import shlex
+import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.agents.test_executor_seat import policy
-from tests.agents.test_learning_environment import CYCLE
+from tests.agents.test_learning_environment import CYCLE, LATENCY, SETTINGS
 from tests.agents.test_optimizer_steered import recorded, reference, request  # noqa: F401
 from tests.engine.example import market
+from tidewright.agents.executor.examination import examine
 from tidewright.agents.executor.learning import fine_tune
+from tidewright.agents.executor.learning.evolution import Evolution, EvolutionSettings, evolve
+from tidewright.agents.executor.policy import Policy, ensemble
+from tidewright.agents.executor.policy_run import tape_hash
+from tidewright.agents.executor.seat import file_hash
 from tidewright.agents.optimizer.fold import stretch
 from tidewright.agents.optimizer.tuning import EVERY, Tuner, job_of
 from tidewright.coordination.messages import message
 from tidewright.market.errors import DataError, UsageError
+from tidewright.market.synthetic import synthesize
+from tidewright.market.tape import Tape
 
 # A child that answers with what the test says, and with the job it was given.
 CHILD = "import json,sys; job=json.load(sys.stdin); print(json.dumps({**json.loads(sys.argv[1]), 'job': job}))"
@@ -90,6 +101,50 @@ def test_the_stretch_is_bounded_and_the_policy_the_one_that_was_meant(recorded, 
     policy(seed=8).save(tmp_path / "p.tw")
     with pytest.raises(DataError, match="is another one"):
         fine_tune.run(job)
+
+
+@pytest.fixture(scope="module")
+def trained_on(tmp_path_factory) -> Path:
+    """A folder with a session's tape, a parent of two members, and what training it on made of it."""
+    folder = tmp_path_factory.mktemp("session")
+    tape = synthesize(folder / "tape", hours=1.4, seed=5)
+    few = EvolutionSettings(generations=1, lanes=4, stretches=1, hidden=3)
+    trading = replace(SETTINGS, decisions=30)
+    members = [evolve(Evolution([tape], trading, few, seed)) for seed in (1, 2)]
+    data = [{"source": "what the parent saw", "rows": len(market()), "sha256": tape_hash(market())}]
+    header = {"environment": trading.to_json(), "version": "0", "data": data, "examinations": [], "seeds": [1, 2]}
+    ensemble(members, header).save(folder / "parent.tw")
+    first = int(tape.data.ts[0])
+    job = fine_tune.Job(
+        str(folder / "parent.tw"), file_hash(folder / "parent.tw"), str(folder / "child.tw"), str(folder / "tape"),
+        len(tape.data.ts) - 10, first, first + 490 * CYCLE, 0, LATENCY, "prob", {"kappa": 0.8}, 3, 1, 4, 1,
+    )  # fmt: skip
+    fine_tune.run(job)
+    return folder
+
+
+def test_a_policy_trained_on_has_seen_what_its_parent_saw_and_is_not_examined_on_it(trained_on):
+    child = Policy.load(trained_on / "child.tw")
+    assert [one["source"] for one in child.header["data"]][:-1] == ["what the parent saw"]
+    with pytest.raises(UsageError, match="learned on"):
+        examine([market()], child, (0.0,), date="2026-01-01")
+    tape, told = Tape.open(trained_on / "tape"), child.header["tape"]
+    rows = tape.data.rows(0, told["rows"])
+    assert told["sha256"] == tape_hash(Tape(tape.path, tape.instrument, tape.meta, rows))
+    assert child.header["data"][-1]["rows"] < told["rows"] == child.header["job"]["rows"] < len(tape)
+
+
+@pytest.mark.slow
+def test_the_command_of_a_policy_trained_on_makes_it_again(trained_on, tmp_path):
+    header = Policy.load(trained_on / "child.tw").header
+    assert header["parent"] == file_hash(trained_on / "parent.tw")
+    assert (header["seeds"], header["learner"]["generations"], header["job"]["params"]) == ([3, 4], 1, {"kappa": 0.8})
+    assert "/" not in header["command"]
+    for name in ("parent.tw", "tape"):
+        (tmp_path / name).symlink_to(trained_on / name)
+    words = header["command"].replace("| python ", f"| {shlex.quote(sys.executable)} ")
+    subprocess.run(words, shell=True, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL, timeout=600)
+    assert (tmp_path / "child.tw").read_bytes() == (trained_on / "child.tw").read_bytes()
 
 
 def test_the_two_parts_of_a_stretch_do_not_meet_and_begin_with_a_book():

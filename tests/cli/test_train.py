@@ -1,12 +1,17 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
 
+from tidewright.agents.executor.learning.evolution import Evolution, EvolutionSettings
+from tidewright.agents.executor.policy import Policy
+from tidewright.agents.executor.policy_run import settings_of
 from tidewright.cli.main import main
 from tidewright.cli.training_markets import training_markets
 from tidewright.market.errors import UsageError
 from tidewright.market.synthetic import synthesize
+from tidewright.market.tape import Tape
 
 pytest.importorskip("torch")
 
@@ -92,11 +97,120 @@ def test_mistakes_are_one_line_and_leave_nothing_behind(tmp_path, capsys):
         (["--out", str(out), "--synthetic", "--queues", "polite"], "unknown queue model"),
         (["--out", str(out), "--synthetic", "--regimes", "calm"], "--regimes needs --like"),
         (["--out", str(out), "--synthetic", "--curriculum", "2"], "curriculum must be in"),
+        (["--out", str(out), "--synthetic", "--fees", "nan"], "--fees takes basis points"),
+        (["--out", str(out), "--synthetic", "--fees", "0,inf"], "--fees takes basis points"),
+        (["--out", str(out), "--synthetic", "--fees", "20000"], "each from -10000 to 10000, was '20000'"),
+        (["--out", str(out), "--synthetic", "--fees", "0,0"], "--fees takes each value once, was '0,0'"),
+        (["--out", str(out), "--synthetic", "--latency", "50ms,0.05s"], "--latency takes each value once"),
+        (["--out", str(out), "--synthetic", "--latency", "50ms,60s"], "latencies must be at most a cycle (30 s)"),
+        (["--out", str(out), "--synthetic", "--queues", "prob,prob"], "--queues takes each value once"),
+        (["--out", str(out), "--synthetic", "--capital", "nan"], "capital must be > 0"),
+        (["--out", str(out), "--tape", "t", "--like", "t"], "go with --synthetic"),
+        (["--out", str(out), "--tape", "t", "--regimes", "calm"], "go with --synthetic"),
     ]
-    for words, message in wrong:
-        assert run(["train", *words]) == 2
-        assert message in capsys.readouterr().err
+    for command in ("train", "evolve"):
+        for words, message in wrong:
+            if command == "train" or "--device" not in words:
+                assert run([command, *words]) == 2
+                assert message in capsys.readouterr().err
+    assert run(["evolve", "--out", str(out), "--synthetic", "--sigma", "inf"]) == 2
+    assert "sigma and rate must be > 0 and finite" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words", [["train", "--cohorts", "2", "--iterations", "1"], ["evolve", "--generations", "1", "--stretches", "1"]]
+)
+def test_a_tape_that_is_too_short_leaves_nothing_in_the_way_of_the_corrected_call(tmp_path, capsys, words):
+    tape, out = tmp_path / "tape", tmp_path / "policy.tw"
+    synthesize(tape, hours=0.3)
+    words = [*words, "--tape", str(tape), "--out", str(out), "--lanes", "4", "--cycle", "10s"]
+    assert run(words) == 2
+    assert "the tape is" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [tape]
+    assert run([*words, "--episode", "8"]) == 0
+    assert out.is_file()
+
+
+@pytest.mark.parametrize(
+    "words", [["train", "--cohorts", "2", "--iterations", "1"], ["evolve", "--generations", "1", "--stretches", "1"]]
+)
+def test_a_folder_with_another_training_is_refused_and_one_that_never_got_to_a_checkpoint_is_not(
+    tmp_path, capsys, words
+):
+    tape, out = tmp_path / "tape", tmp_path / "policy.tw"
+    synthesize(tape, hours=0.3)
+    words = [*words, "--tape", str(tape), "--out", str(out), "--lanes", "4", "--cycle", "10s", "--episode", "8"]
+    folder = tmp_path / "policy.tw.training"
+    folder.mkdir()
+    (folder / "training.json").write_text("{}")
+    assert run([*words, "--fees", "1"]) == 0
+    first = out.read_bytes()
+    capsys.readouterr()
+    assert run([*words, "--fees", "2"]) == 2
+    assert "holds a training with other settings or data" in capsys.readouterr().err
+    assert out.read_bytes() == first
+
+
+def test_several_evolutions_make_an_ensemble_of_what_each_seed_makes_alone_and_go_on_where_they_stopped(
+    tmp_path, capsys
+):
+    tape = tmp_path / "tape"
+    synthesize(tape, hours=0.3)
+    small = ["--tape", str(tape), "--lanes", "4", "--stretches", "1", "--episode", "8", "--cycle", "10s"]
+    small += ["--generations", "6", "--hidden", "3", "--fees", "0,1,2", "--curriculum", "0.5", "--json"]
+
+    def made(name: str, *more: str):
+        assert run(["evolve", "--out", str(tmp_path / name), *small, *more]) == 0
+        out, err = capsys.readouterr()
+        return Policy.load(tmp_path / name), last_line(out), err
+
+    both, answer, told = made("both.tw", "--seeds", "2", "--seed", "3")
+    assert (len(both.members), both.header["seeds"]) == (2, [3, 4])
+    assert "seed 3: generation 5: reward" in told and "seed 4: generation 5: reward" in told
+    assert answer["command"] == both.header["command"] and "--seeds 2 --seed 3" in answer["command"]
+    assert "--curriculum 0.5" in answer["command"] and both.header["learner"]["curriculum"] == 0.5
+    assert {seed: done["number"] for seed, done in answer["seeds"].items()} == {"3": 6, "4": 6}
+    rows = (tmp_path / "both.tw.training" / "seed-4.csv").read_text().splitlines()
+    assert len(rows) == 7
+
+    # each is what its seed makes alone
+    alone = [made(f"{seed}.tw", "--seed", str(seed))[0].members[0] for seed in (3, 4)]
+    assert weights(*both.members) == weights(*alone)
+    assert weights(alone[0]) != weights(alone[1])
+
+    # the first seed done, the second after its first checkpoint: as if it had never stopped
+    folder = tmp_path / "again.tw.training"
+    shutil.copytree(tmp_path / "both.tw.training", folder)
+    evolution = Evolution([Tape.open(tape)], settings_of(both), EvolutionSettings(**learner_of(both)), 4)
+    for _ in range(5):
+        evolution.generation()
+    evolution.save(folder / "seed-4.npz")
+    again, answer, _ = made("again.tw", "--seeds", "2", "--seed", "3")
+    assert weights(*again.members) == weights(*both.members)
+    assert {seed: done["number"] for seed, done in answer["seeds"].items()} == {"4": 6}
+    assert (folder / "seed-4.csv").read_text().splitlines() == rows
+
+
+def weights(*networks) -> list[bytes]:
+    return [array.tobytes() for one in networks for array in (*one.weights, *one.biases)]
+
+
+def learner_of(policy: Policy) -> dict:
+    told = {name: value for name, value in policy.header["learner"].items() if name != "method"}
+    return {**told, "ignored": tuple(told["ignored"])}
+
+
+@pytest.mark.slow
+def test_a_policy_evolves_on_markets_like_a_tape_in_regimes(tmp_path, capsys):
+    tape = tmp_path / "tape"
+    synthesize(tape, hours=0.5)
+    small = ["--lanes", "4", "--stretches", "1", "--episode", "8", "--cycle", "10s", "--generations", "1"]
+    like = ["--synthetic", "--like", str(tape), "--regimes", "calm,volatile", "--hours", "0.2", "--markets", "2"]
+    assert run(["evolve", "--out", str(tmp_path / "p.tw"), *small, *like]) == 0
+    header = Policy.load(tmp_path / "p.tw").header
+    assert [one["source"].rsplit(" ", 1)[1] for one in header["data"]] == ["calm", "volatile"]
+    assert f"--like {tape} --regimes calm,volatile" in header["command"]
 
 
 @pytest.mark.slow

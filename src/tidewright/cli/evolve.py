@@ -1,6 +1,5 @@
 """``tidewright evolve``: learn a policy without torch, each lane of the engine trying one of its own."""
 
-import csv
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from tidewright.cli.learning import (
+    CURRICULUM_HELP,
+    LIKE_HELP,
+    REGIMES_HELP,
     SET_HELP,
     STRATEGY_HELP,
     check_paths,
@@ -27,15 +29,16 @@ from tidewright.market.clock import parse_duration
 from tidewright.market.tape import Tape
 
 if TYPE_CHECKING:
-    from tidewright.agents.executor.learning.evolution import Evolution, Generation
-
-EVERY = 5  # generations between checkpoints
+    from tidewright.agents.executor.environment_tape import TapeSettings
+    from tidewright.agents.executor.learning.evolution import EvolutionSettings, Generation
 
 
 def evolve(
     out: Annotated[Path, typer.Option("--out", help="The policy's file, NAME.tw.")],
     tape: Annotated[list[Path] | None, typer.Option("--tape", help="A tape to learn on; may be repeated.")] = None,
     synthetic: Annotated[bool, typer.Option("--synthetic", help="Learn on synthetic markets instead.")] = False,
+    like: Annotated[Path | None, typer.Option(help=LIKE_HELP)] = None,
+    regimes: Annotated[str | None, typer.Option(help=REGIMES_HELP)] = None,
     hours: Annotated[float, typer.Option(help="Length of each synthetic market.")] = 12.0,
     markets: Annotated[int, typer.Option(min=1, help="How many synthetic markets.")] = 8,
     generations: Annotated[int, typer.Option(min=1, help="Steps.")] = 100,
@@ -55,7 +58,9 @@ def evolve(
     ignore: Annotated[
         str, typer.Option(help="Numbers of the state it does not look at, separated by commas.")
     ] = "portfolio_balance,price,performance_score",
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, trials and stretches.")] = 0,
+    curriculum: Annotated[float, typer.Option(help=CURRICULUM_HELP)] = 0.0,
+    seeds: Annotated[int, typer.Option(min=1, help="Evolutions, each by itself; several make an ensemble.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="The first of them: of weights, trials and stretches.")] = 0,
     cycle: Annotated[str, typer.Option(help="Market time between decisions.")] = "30s",
     latency: Annotated[
         str, typer.Option(help="Latencies of orders and answers, drawn for each stretch.")
@@ -66,13 +71,13 @@ def evolve(
     risk: Annotated[float, typer.Option(min=0.0, help="Weight of what is held, in the reward.")] = 0.01,
     strategy: Annotated[str, typer.Option("--strategy", help=STRATEGY_HELP)] = "shaped",
     setting: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help=SET_HELP)] = None,
-    work: Annotated[Path | None, typer.Option(help="Folder of checkpoint and log; else OUT.training.")] = None,
+    work: Annotated[Path | None, typer.Option(help="Folder of checkpoints and logs; else OUT.training.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")] = False,
 ) -> None:
     """Learn a policy that steers a strategy by evolution strategies; a second call goes on with a stopped one."""
-    check_paths(tape, synthetic, out)
+    check_paths(tape, synthetic, like, regimes, out)
     from tidewright.agents.executor.environment_tape import TapeSettings
-    from tidewright.agents.executor.learning.evolution import Evolution, EvolutionSettings
+    from tidewright.agents.executor.learning.evolution import EvolutionSettings
     from tidewright.agents.executor.reward import Reward
 
     trading = TapeSettings(
@@ -84,62 +89,64 @@ def evolve(
         **steered(strategy, setting or []),
     )
     ignored = tuple(part for part in ignore.split(",") if part)
-    settings = EvolutionSettings(generations, lanes, stretches, sigma, rate, hidden, ignored, frames, widening, spacing)
+    settings = EvolutionSettings(
+        generations, lanes, stretches, sigma, rate, hidden, ignored, frames, widening, spacing, curriculum
+    )
     words: dict[str, Any] = {
         "--generations": generations, "--lanes": lanes, "--stretches": stretches, "--episode": episode,
         "--sigma": sigma, "--rate": rate, "--hidden": hidden, "--frames": frames, "--ignore": ignore,
-        "--widening": f"{widening:g}", "--spacing": f"{spacing:g}", "--seed": seed, "--cycle": cycle,
-        "--latency": latency, "--fees": fees, "--queues": queues, "--capital": f"{capital:g}", "--risk": risk,
+        "--widening": f"{widening:.12g}", "--spacing": f"{spacing:.12g}", "--curriculum": f"{curriculum:.12g}",
+        "--seeds": seeds, "--seed": seed, "--cycle": cycle,
+        "--latency": latency, "--fees": fees, "--queues": queues, "--capital": f"{capital:.12g}", "--risk": risk,
     }  # fmt: skip
-    source, steering = source_words(tape, hours, markets), steered_words(strategy, setting or [])
-    command = shlex.join(["tidewright", "evolve", "--out", out.name, *source, *option_words(words), *steering])
+    source = source_words(tape, hours, markets, like, regimes)
+    rest = [*option_words(words), *steered_words(strategy, setting or [])]
+    command = shlex.join(["tidewright", "evolve", "--out", out.name, *source, *rest])
     console = Console(stderr=True, highlight=False)
     with waiting("the markets", console):
-        tapes = [Tape.open(path) for path in tape] if tape else training_markets(markets, hours, None, None)
-        evolution = Evolution(tapes, trading, settings, seed)
-    newest = _evolve(console, evolution, work or Path(f"{out}.training"))
-    header = {"learner": {"method": "evolution", **settings.to_json()}, "seeds": [seed]}
-    evolution.policy({**origin(command, trading, tapes), **header}).save(out)
+        tapes = [Tape.open(path) for path in tape] if tape else training_markets(markets, hours, like, regimes)
+    numbers = list(range(seed, seed + seeds))
+    answer = _evolve(console, tapes, trading, settings, numbers, command, work or Path(f"{out}.training"), out)
     console.print(f"written: {out}")
     if as_json:
-        print(orjson.dumps({"policy": str(out), "command": command, "newest": newest}).decode())
+        print(orjson.dumps(answer).decode())
 
 
-def _evolve(console: Console, evolution: "Evolution", folder: Path) -> dict[str, Any]:
-    """All generations, with a checkpoint and a log; the newest one's figures."""
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoint, log = folder / "evolution.npz", folder / "evolution.csv"
-    if checkpoint.is_file():
-        evolution.resume(checkpoint)
-    kept = _logged(log, evolution.number)
-    total = evolution.settings.generations
+def _evolve(
+    console: Console,
+    tapes: list[Tape],
+    trading: "TapeSettings",
+    settings: "EvolutionSettings",
+    seeds: list[int],
+    command: str,
+    folder: Path,
+    out: Path,
+) -> dict[str, Any]:
+    from tidewright.agents.executor.learning.evolution import Evolution
+    from tidewright.agents.executor.learning.evolving import EVERY, train
+
     told = TextColumn("reward {task.fields[reward]:+.4f}, base {task.fields[base]:+.4f}")
-    columns = (BarColumn(), MofNCompleteColumn(), told, TimeElapsedColumn(), TimeRemainingColumn())
-    newest: dict[str, Any] = {}
-    with log.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerows(kept)
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-            job = bar.add_task("", total=total, completed=evolution.number, reward=0.0, base=0.0)
-            while evolution.number < total:
-                done: Generation = evolution.generation()
-                newest = done._asdict()
-                if not kept:
-                    kept.append(list(newest))
-                    writer.writerow(newest)
-                writer.writerow(newest.values())
-                file.flush()
-                if done.number % EVERY == 0 or done.number == total:
-                    evolution.save(checkpoint)
-                bar.update(job, completed=done.number, reward=done.reward, base=done.base)
-                if not console.is_terminal and done.number % EVERY == 0:
-                    console.print(f"generation {done.number}: reward {done.reward:+.4f}, base rule {done.base:+.4f}")
-    return newest
+    which = TextColumn("seed {task.fields[seed]}")
+    columns = (which, BarColumn(), MofNCompleteColumn(), told, TimeElapsedColumn(), TimeRemainingColumn())
+    newest: dict[int, Generation] = {}
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        job = bar.add_task("", total=settings.generations * len(seeds), seed=seeds[0], reward=0.0, base=0.0)
 
+        def tell(seed: int, done: "Generation") -> None:
+            newest[seed] = done
+            place = seeds.index(seed) * settings.generations + done.number
+            bar.update(job, completed=place, seed=seed, reward=done.reward, base=done.base)
+            if not console.is_terminal and done.number % EVERY == 0:
+                figures = f"reward {done.reward:+.4f}, base rule {done.base:+.4f}"
+                console.print(f"seed {seed}: generation {done.number}: {figures}")
 
-def _logged(log: Path, generations: int) -> list[list[str]]:
-    """Rows of a log up to a generation, with its head; nothing if there are none."""
-    if generations == 0 or not log.is_file():
-        return []
-    with log.open(newline="", encoding="utf-8") as file:
-        return [row for index, row in enumerate(csv.reader(file)) if index <= generations]
+        header = origin(command, trading, tapes)
+        policy = train(lambda seed: Evolution(tapes, trading, settings, seed), seeds, folder, header, tell)
+    policy.save(out)
+    return {
+        "policy": str(out),
+        "work": str(folder),
+        "command": command,
+        "data": header["data"],
+        "seeds": {str(seed): done._asdict() for seed, done in newest.items()},
+    }

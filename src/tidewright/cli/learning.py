@@ -1,10 +1,12 @@
 """What the commands that learn a policy have in common: their markets, their conditions, what the file tells."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tidewright import __version__
+from tidewright.cli.training_markets import REGIMES
 from tidewright.market.clock import parse_duration
 from tidewright.market.codes import UNIT
 from tidewright.market.errors import UsageError
@@ -14,11 +16,17 @@ if TYPE_CHECKING:
     from tidewright.agents.executor.environment_tape import TapeSettings
 
 STRATEGY_HELP = "What it steers: shaped, or a strategy of your own, FILE.py[:NAME] (docs/strategies.md)."
+LIKE_HELP = "With --synthetic: markets like this tape."
+REGIMES_HELP = "With --like: regimes taken in turn: calm, trending, volatile, mean-reverting, switching."
+CURRICULUM_HELP = "Share of the training over which tapes, fees, latencies and queues are taken in, in order."
 SET_HELP = "Of the strategy; of shaped: base_rule, gamma, kappa, intensity, horizon_s."
 BP = UNIT // 10_000  # a basis point as a rate of 1e-8
+Drawn = TypeVar("Drawn", int, str)
 
 
-def check_paths(tape: Sequence[Path] | None, synthetic: bool, out: Path) -> None:
+def check_paths(
+    tape: Sequence[Path] | None, synthetic: bool, like: Path | None, regimes: str | None, out: Path
+) -> None:
     """Refuse to begin without one kind of market, or where the result could not be written.
 
     Raises
@@ -28,6 +36,8 @@ def check_paths(tape: Sequence[Path] | None, synthetic: bool, out: Path) -> None
     """
     if bool(tape) == synthetic:
         raise UsageError("give either --tape (one or more) or --synthetic")
+    if tape and (like is not None or regimes is not None):
+        raise UsageError("--like and --regimes go with --synthetic")
     if not out.absolute().parent.is_dir():
         raise UsageError(f"cannot write {out}: there is no folder {out.absolute().parent}")
 
@@ -42,9 +52,9 @@ def conditions(latency: str, queues: str, fees: str) -> dict[str, Any]:
     """
     from tidewright.agents.executor.environment_tape import Randomisation
 
-    first, *others = (parse_duration(text) for text in latency.split(","))
-    models = tuple(queues.split(","))
-    drawn = Randomisation(_rates(fees), (first, *others), models)
+    latencies = _once("--latency", tuple(parse_duration(text) for text in latency.split(",")), latency)
+    models, first = _once("--queues", tuple(queues.split(",")), queues), latencies[0]
+    drawn = Randomisation(_once("--fees", _rates(fees), fees), latencies, models)
     return {"entry_ns": first, "response_ns": first, "queue": models[0], "random": drawn}
 
 
@@ -85,11 +95,14 @@ def steered_words(strategy: str, pairs: Sequence[str]) -> list[str]:
     return words + [word for pair in pairs for word in ("--set", pair)]
 
 
-def source_words(tape: Sequence[Path] | None, hours: float, markets: int) -> list[str]:
+def source_words(
+    tape: Sequence[Path] | None, hours: float, markets: int, like: Path | None, regimes: str | None
+) -> list[str]:
     """Words of the command that name the markets: the tapes, or that many synthetic ones."""
     if tape:
         return [word for path in tape for word in ("--tape", str(path))]
-    return ["--synthetic", "--hours", f"{hours:g}", "--markets", str(markets)]
+    words = ["--synthetic", "--hours", f"{hours:.12g}", "--markets", str(markets)]
+    return words + ([] if like is None else ["--like", str(like), "--regimes", regimes or REGIMES])
 
 
 def option_words(options: Mapping[str, Any]) -> list[str]:
@@ -107,6 +120,18 @@ def origin(command: str, trading: "TapeSettings", tapes: Sequence[Tape]) -> dict
 
 def _rates(text: str) -> tuple[int, ...]:
     try:
-        return tuple(round(float(part) * BP) for part in text.split(","))
+        points = [float(part) for part in text.split(",")]
     except ValueError:
-        raise UsageError(f"--fees takes basis points separated by commas, was {text!r}") from None
+        points = [math.nan]
+    if not all(abs(one) <= UNIT / BP for one in points):  # NaN is not either
+        raise UsageError(
+            f"--fees takes basis points separated by commas, each from -{UNIT // BP} to {UNIT // BP}, was {text!r}"
+        )
+    return tuple(round(one * BP) for one in points)
+
+
+def _once(option: str, values: tuple[Drawn, ...], text: str) -> tuple[Drawn, ...]:
+    """The same; refused if one stands there twice, which would be drawn twice as often."""
+    if len(set(values)) < len(values):
+        raise UsageError(f"{option} takes each value once, was {text!r}")
+    return values

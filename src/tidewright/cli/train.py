@@ -10,6 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from tidewright.cli.learning import (
+    CURRICULUM_HELP,
+    LIKE_HELP,
+    REGIMES_HELP,
     SET_HELP,
     STRATEGY_HELP,
     check_paths,
@@ -20,10 +23,9 @@ from tidewright.cli.learning import (
     steered,
     steered_words,
 )
-from tidewright.cli.training_markets import REGIMES, training_markets
+from tidewright.cli.training_markets import training_markets
 from tidewright.cli.waiting import waiting
 from tidewright.market.clock import parse_duration
-from tidewright.market.errors import UsageError
 from tidewright.market.tape import Tape
 
 if TYPE_CHECKING:
@@ -35,11 +37,8 @@ def train(
     out: Annotated[Path, typer.Option("--out", help="The policy's file, NAME.tw.")],
     tape: Annotated[list[Path] | None, typer.Option("--tape", help="A tape to learn on; may be repeated.")] = None,
     synthetic: Annotated[bool, typer.Option("--synthetic", help="Learn on synthetic markets instead.")] = False,
-    like: Annotated[Path | None, typer.Option(help="With --synthetic: markets like this tape.")] = None,
-    regimes: Annotated[
-        str | None,
-        typer.Option(help="With --like: regimes taken in turn: calm, trending, volatile, mean-reverting, switching."),
-    ] = None,
+    like: Annotated[Path | None, typer.Option(help=LIKE_HELP)] = None,
+    regimes: Annotated[str | None, typer.Option(help=REGIMES_HELP)] = None,
     hours: Annotated[float, typer.Option(help="Length of each synthetic market.")] = 8.0,
     markets: Annotated[int, typer.Option(min=1, help="How many synthetic markets.")] = 4,
     iterations: Annotated[int, typer.Option(min=1, help="Rounds of collecting and updating.")] = 100,
@@ -59,19 +58,14 @@ def train(
     setting: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help=SET_HELP)] = None,
     extended: Annotated[bool, typer.Option("--extended", help="Also see queue positions and trade flow.")] = False,
     frames: Annotated[int, typer.Option(min=1, help="Newest observations that are seen together.")] = 1,
-    curriculum: Annotated[
-        float,
-        typer.Option(help="Share of the rounds over which tapes, fees, latencies and queues are taken in, in order."),
-    ] = 0.0,
+    curriculum: Annotated[float, typer.Option(help=CURRICULUM_HELP)] = 0.0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int, typer.Option(min=1, help="Threads of torch; more than one rarely helps.")] = 1,
     work: Annotated[Path | None, typer.Option(help="Folder of checkpoints and logs; else OUT.training.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")] = False,
 ) -> None:
     """Learn a policy that steers a strategy by reinforcement; a second call goes on with one that was stopped."""
-    if tape and like is not None:
-        raise UsageError("--like goes with --synthetic")
-    check_paths(tape, synthetic, out)
+    check_paths(tape, synthetic, like, regimes, out)
     from tidewright.agents.executor.environment_tape import TapeSettings
     from tidewright.agents.executor.learning.ppo import Settings, device_of
 
@@ -107,12 +101,11 @@ def _command(
     extended: bool, frames: int, like: Path | None, regimes: str | None, curriculum: float, steering: list[str],
 ) -> str:  # fmt: skip
     """The command that makes the same policy again."""
-    source = source_words(tape, hours, markets)
-    source += [] if like is None else ["--like", str(like), "--regimes", regimes or REGIMES]
+    source = source_words(tape, hours, markets, like, regimes)
     words = {
         "--iterations": iterations, "--lanes": lanes, "--cohorts": cohorts, "--episode": episode, "--seeds": seeds,
         "--seed": seed, "--cycle": cycle, "--latency": latency, "--fees": fees, "--queues": queues,
-        "--capital": f"{capital:g}", "--frames": frames, "--curriculum": f"{curriculum:g}",
+        "--capital": f"{capital:.12g}", "--frames": frames, "--curriculum": f"{curriculum:.12g}",
     }  # fmt: skip
     rest = [*option_words(words), *steering, *(["--extended"] if extended else [])]
     return shlex.join(["tidewright", "train", "--out", str(out), *source, *rest])

@@ -1,4 +1,4 @@
-"""The synthetic markets that ``tidewright train`` learns on."""
+"""The synthetic markets that ``tidewright train`` and ``tidewright evolve`` learn on."""
 
 from pathlib import Path
 from typing import Final

@@ -5,9 +5,30 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from tidewright.market.errors import UsageError
+
 F32 = npt.NDArray[np.float32]
 I64 = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
+
+
+def require_numbers(actions: F32) -> None:
+    """Refuse actions that are NaN, which every clip lets pass; what is too large is clipped.
+
+    Parameters
+    ----------
+    actions
+        Shape (lanes, numbers).
+
+    Raises
+    ------
+    UsageError
+        If one is.
+    """
+    bad = np.isnan(actions).any(axis=1)
+    if bad.any():
+        lane = int(bad.argmax())
+        raise UsageError(f"an action must be numbers, that of lane {lane} is {actions[lane].tolist()}")
 
 
 class Spaces(NamedTuple):
@@ -87,5 +108,10 @@ class VectorEnvironment(Protocol):
             Shape (lanes, continuous), float32.
         discrete
             Shape (lanes, parts), int64.
+
+        Raises
+        ------
+        UsageError
+            If an action is NaN.
         """
         ...

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tidewright.agents.executor.environment import F32, I64, Bool, Spaces, Step
+from tidewright.agents.executor.environment import F32, I64, Bool, Spaces, Step, require_numbers
 from tidewright.market.errors import UsageError
 from tidewright.market.tape import F64
 
@@ -127,6 +127,7 @@ class ClosedFormEnvironment:
 
         The penalty is of the inventory held when the step begins, and the mid moves with what is held when it ends.
         """
+        require_numbers(continuous)
         market, held = self.market, self._inventory
         distance = market.distances(continuous)
         chance = market.intensity * market.dt * np.exp(-market.kappa * distance)

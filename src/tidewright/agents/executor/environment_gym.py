@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tidewright.agents.executor.environment import F32, I64, Spaces, VectorEnvironment
+from tidewright.agents.executor.environment import F32, I64, Spaces, VectorEnvironment, require_numbers
 from tidewright.agents.executor.environment_closed_form import ClosedFormEnvironment, ClosedFormMarket
 from tidewright.agents.executor.environment_tape import TapeEnvironment, TapeSettings
 from tidewright.market.errors import UsageError
@@ -45,12 +45,19 @@ def action_space(sizes: Spaces, hybrid: bool) -> spaces.Space[Any]:
 
 
 def unpack(sizes: Spaces, action: Action, lanes: int) -> tuple[F32, I64]:
-    """Continuous (lanes, n) and discrete (lanes, parts) of actions of either form."""
+    """Continuous (lanes, n) and discrete (lanes, parts) of actions of either form.
+
+    Raises
+    ------
+    UsageError
+        If one is NaN, which is no choice of a discrete part.
+    """
     if isinstance(action, dict):
         continuous = np.asarray(action["continuous"], np.float32).reshape(lanes, sizes.continuous)
         discrete = np.asarray(action.get("discrete", ()), np.int64).reshape(lanes, len(sizes.discrete))
         return continuous, discrete
     flat = np.asarray(action, np.float32).reshape(lanes, -1)
+    require_numbers(flat)
     chosen = np.zeros((lanes, len(sizes.discrete)), np.int64)
     for index, choices in enumerate(sizes.discrete):
         place = (flat[:, sizes.continuous + index].astype(np.float64) + 1.0) / 2.0

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from tidewright.agents.executor import environment_kernel as kernel
-from tidewright.agents.executor.environment import F32, I64, Bool, Spaces, Step
+from tidewright.agents.executor.environment import F32, I64, Bool, Spaces, Step, require_numbers
 from tidewright.agents.executor.reward import TERMS, Reward
 from tidewright.agents.executor.state import MEMORY, NAMES
 from tidewright.agents.optimizer.fold import BookFold
@@ -131,6 +131,11 @@ class TapeSettings:
         for queue in (self.queue, *self.random.queues):
             if queue not in QUEUES:
                 raise UsageError(f"unknown queue model {queue!r}. There are: {', '.join(QUEUES)}")
+        slowest = max(self.entry_ns, self.response_ns, *self.random.latencies_ns)
+        if slowest > self.cycle_ns:
+            raise UsageError(
+                f"latencies must be at most a cycle ({self.cycle_ns / 1e9:g} s), one is {slowest / 1e9:g} s"
+            )
         self._check_strategy()
 
     def _check_strategy(self) -> None:
@@ -454,6 +459,7 @@ class TapeEnvironment:
         """Take a decision of every lane and run to the next one."""
         continuous = np.ascontiguousarray(continuous, np.float32)
         discrete = np.ascontiguousarray(discrete, np.int64)
+        require_numbers(continuous)
         seen: F32 = np.empty((self._lanes, self.settings.observation), np.float32)
         led_to = np.empty_like(seen)
         terms: F32 = np.empty((self._lanes, len(TERMS)), np.float32)

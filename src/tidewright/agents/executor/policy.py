@@ -20,6 +20,9 @@ from tidewright.market.errors import DataError, NotFoundError, UsageError
 
 FORMAT: Final = 1
 ACTIVATIONS: Final = ("relu", "tanh")
+_NO_POLICY: Final = (
+    "is not a policy: not a whole file of arrays with a header, as `tidewright train` and `tidewright evolve` write"
+)
 
 
 class Network(NamedTuple):
@@ -44,6 +47,17 @@ class Network(NamedTuple):
             if index + 1 < len(self.weights):
                 values = np.maximum(values, np.float32(0.0)) if activation == "relu" else np.tanh(values)
         return values
+
+    def defined(self, activation: str) -> bool:
+        """Whether the outputs are numbers whatever the inputs in [-1, 1]: no weight is NaN, infinite or too large."""
+        most = np.ones(self.weights[0].shape[1], np.float32)  # how far from 0 each value can be
+        with np.errstate(over="ignore", invalid="ignore"):
+            for weight, bias in zip(self.weights, self.biases, strict=True):
+                reached = np.abs(weight) @ most + np.abs(bias)
+                if not np.isfinite(reached).all():
+                    return False
+                most = np.minimum(reached, np.float32(1.0)) if activation == "tanh" else reached
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +87,19 @@ class Policy:
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS:
             raise UsageError(f"activation must be one of {', '.join(ACTIVATIONS)}, was {self.activation!r}")
+        if not self.members:
+            raise DataError("a policy needs at least one network")
         inputs = self.spaces.observation * self.frames
         outputs = self.spaces.continuous + sum(self.spaces.discrete)
-        for network in self.members:
+        for number, network in enumerate(self.members, 1):
             sizes = (network.weights[0].shape[1], network.weights[-1].shape[0])
             if sizes != (inputs, outputs):
                 raise DataError(f"a policy of {inputs} inputs and {outputs} outputs has a network of {sizes}")
+            if not network.defined(self.activation):
+                raise DataError(
+                    f"weights of network {number} of {len(self.members)} are NaN, infinite or too large: "
+                    "what it does is not defined"
+                )
 
     def act(self, observation: F32) -> tuple[F32, I64]:
         """Actions of states.
@@ -148,11 +169,13 @@ class Policy:
         """
         if not path.is_file():
             raise NotFoundError(f"there is no policy {path}; `tidewright train --out {path}` makes one")
+        if not zipfile.is_zipfile(path):  # numpy would take other files for arrays of another kind
+            raise DataError(f"{path} {_NO_POLICY}")
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 header = json.loads(bytes(arrays["header"]))
-                if header.get("format") != FORMAT:
-                    raise DataError(f"policy {path} has format {header.get('format')}, this version reads {FORMAT}")
+                if header["format"] != FORMAT:
+                    raise DataError(f"it has format {header['format']}, this version reads {FORMAT}")
                 members = tuple(
                     Network(
                         tuple(np.asarray(arrays[f"{m}.{k}.weight"], np.float32) for k in range(header["layers"])),
@@ -161,10 +184,12 @@ class Policy:
                     for m in range(header["members"])
                 )
                 spaces = Spaces(header["observation"], header["continuous"], tuple(header["discrete"]))
-                frames, activation = header["frames"], header["activation"]
-        except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError) as error:
-            raise DataError(f"{path} is not a policy: {error}") from None
-        return cls(spaces, members, frames, activation, header)
+                return cls(spaces, members, header["frames"], header["activation"], header)
+        except DataError as error:
+            raise DataError(f"policy {path} cannot be used: {error}") from None
+        except (zipfile.BadZipFile, LookupError, TypeError, ValueError, OSError, EOFError):
+            # What numpy says of a file that is none of its own tells of pickles, and helps nobody.
+            raise DataError(f"{path} {_NO_POLICY}") from None
 
 
 def ensemble(policies: Sequence[Policy], header: Mapping[str, Any] | None = None) -> Policy:

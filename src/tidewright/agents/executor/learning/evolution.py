@@ -12,7 +12,6 @@ a network like any other. numpy only.
 """
 
 import json
-import os
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -25,6 +24,7 @@ import numpy as np
 from tidewright.agents.executor.environment import F32, I64, Spaces
 from tidewright.agents.executor.environment_kernel import SPACING, STANCES, WIDEST
 from tidewright.agents.executor.environment_tape import HOLD, Cohort, TapeSettings, starts
+from tidewright.agents.executor.learning.folder import write
 from tidewright.agents.executor.policy import Frames, Network, Policy
 from tidewright.agents.executor.state import NAMES
 from tidewright.market.errors import DataError, UsageError
@@ -69,6 +69,9 @@ class EvolutionSettings:
         ``2 ** widening`` times as wide. 0: nothing.
     spacing
         Distance of further levels of the first policy, in half spreads; what a policy can say lies in [0.125, 2].
+    curriculum
+        Share of the generations over which places, fees, latencies and queue models are taken in, in the order in
+        which they stand; 0: all of them from the start.
     ignored
         Numbers of the state that the policy does not look at. By default those that drift with a session's age, its
         inventory from before, and the price: what held in the few markets it learned on holds in no other.
@@ -84,6 +87,7 @@ class EvolutionSettings:
     frames: int = 1
     widening: float = 0.0
     spacing: float = SPACING
+    curriculum: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("generations", "stretches", "frames"):
@@ -106,8 +110,10 @@ class EvolutionSettings:
             raise UsageError(
                 f"widening needs a policy that looks at volatility with at least {len(_BENDS)} hidden units"
             )
-        if not self.sigma > 0.0 or not self.rate > 0.0:
-            raise UsageError(f"sigma and rate must be > 0, were {self.sigma}, {self.rate}")
+        if not 0.0 < self.sigma < np.inf or not 0.0 < self.rate < np.inf:
+            raise UsageError(f"sigma and rate must be > 0 and finite, were {self.sigma}, {self.rate}")
+        if not 0.0 <= self.curriculum <= 1.0:
+            raise UsageError(f"curriculum must be in [0, 1], was {self.curriculum}")
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -252,6 +258,9 @@ class Evolution:
     def generation(self) -> Generation:
         """Try, judge, step."""
         settings = self.settings
+        lasts = settings.curriculum * settings.generations
+        if lasts > 0.0:
+            self._cohort.share = min(1.0, (self.number + 1) / lasts)
         half = settings.lanes // 2
         noise = self._random.standard_normal((half, len(self.weights)))
         own = np.tile(self.weights, (_OWN, 1))
@@ -334,9 +343,7 @@ class Evolution:
         buffer = BytesIO()
         arrays: dict[str, Any] = {"weights": self.weights, "first": self._first_moment, "second": self._second_moment}
         np.savez(buffer, told=np.frombuffer(told.encode(), np.uint8), **arrays)
-        draft = path.with_name(f".{path.name}.draft")
-        draft.write_bytes(buffer.getvalue())
-        os.replace(draft, path)
+        write(path, buffer.getvalue())
 
     def resume(self, path: Path) -> None:
         """Go on from a file of :meth:`save`: the rest is as if it had never stopped.

@@ -7,6 +7,7 @@ policy is compared with its parent and examined.
 
 import json
 import os
+import shlex
 import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from tidewright import __version__
 from tidewright.agents.executor.environment_tape import Randomisation, TapeSettings
 from tidewright.agents.executor.examination import examine
 from tidewright.agents.executor.learning.evolution import Evolution, EvolutionSettings, evolve
-from tidewright.agents.executor.policy import Policy
+from tidewright.agents.executor.policy import Policy, ensemble
 from tidewright.agents.executor.policy_run import run_policy, settings_of, tape_hash
 from tidewright.agents.executor.seat import file_hash
 from tidewright.agents.optimizer.fold import stretch
@@ -50,7 +51,8 @@ class Job:
     maker_fee, latency_ns, queue, params
         As the session has them: rate in 1e-8, of orders and answers, queue model, and the base rule's parameters.
     seed, generations, lanes, stretches
-        Of :class:`~tidewright.agents.executor.learning.evolution.Evolution`.
+        Of :class:`~tidewright.agents.executor.learning.evolution.Evolution`; every further member of an ensemble has
+        the next seed.
     """
 
     policy: str
@@ -97,18 +99,11 @@ def run(job: Job) -> dict[str, Any]:
     settings = EvolutionSettings(
         job.generations, job.lanes, job.stretches, 0.03, 0.01, _hidden(parent), frames=parent.frames
     )
-    evolution = Evolution([earlier], trading, settings, job.seed, parent)
-    weights = evolve(evolution)
-    header = {
-        **{name: value for name, value in parent.header.items() if name not in ("examinations", "examined", "data")},
-        "version": __version__,
-        "parent": job.sha256,
-        "command": "python -m tidewright.agents.executor.learning.fine_tune",
-        "job": asdict(replace(job, policy="", out="", tape="")),
-        "data": [{"source": whole.meta["source"], "rows": len(earlier), "sha256": tape_hash(earlier)}],
-        "environment": replace(settings_of(parent), random=trading.random).to_json(),
-    }
-    made = replace(weights, header=header)
+    members = [
+        evolve(Evolution([earlier], trading, settings, job.seed + number, replace(parent, members=(member,))))
+        for number, member in enumerate(parent.members)
+    ]
+    made = ensemble(members, origin(job, parent, whole, earlier, settings, trading))
     figures = _compared(later, parent, made, trading)
     fee_bp = 1e4 * job.maker_fee / UNIT
     fees = (0.0, fee_bp) if fee_bp else (0.0,)  # a leak is looked for at the first
@@ -122,6 +117,47 @@ def run(job: Job) -> dict[str, Any]:
         "figures": {**figures, "verdicts": {one.name: one.verdict for one in found.examinations}},
         "sha256": file_hash(Path(job.out)),
     }
+
+
+def origin(
+    job: Job, parent: Policy, whole: Tape, earlier: Tape, settings: EvolutionSettings, trading: TapeSettings
+) -> dict[str, Any]:
+    """What the new policy's file says of how it was made: enough to make it again.
+
+    Parameters
+    ----------
+    whole, earlier
+        The session's tape, and the part of it that was learned on.
+    settings, trading
+        How it learned, and what with.
+
+    Returns
+    -------
+    dict
+        The parent's header but for its examinations, and: ``parent`` (SHA-256 of its file), ``command`` (to be run
+        beside files of these names), ``job``, ``tape`` (the rows that the job took), ``learner``, ``seeds``, and
+        ``data``, all that it or its parent learned on.
+    """
+    names = {name: Path(getattr(job, name)).name for name in ("policy", "out", "tape")}
+    told = {**asdict(job), **names}
+    program = "python -m tidewright.agents.executor.learning.fine_tune"
+    taken = Tape(whole.path, whole.instrument, whole.meta, whole.data.rows(0, job.rows))
+    return {
+        **{name: value for name, value in parent.header.items() if name not in ("examinations", "examined")},
+        "version": __version__,
+        "parent": job.sha256,
+        "command": f"echo {shlex.quote(json.dumps(told))} | {program}",
+        "job": told,
+        "tape": _seen(taken),
+        "learner": {"method": "evolution", **settings.to_json()},
+        "seeds": [job.seed + number for number in range(len(parent.members))],
+        "data": [*parent.header.get("data", ()), _seen(earlier)],
+        "environment": replace(settings_of(parent), random=trading.random).to_json(),
+    }
+
+
+def _seen(tape: Tape) -> dict[str, Any]:
+    return {"source": tape.meta["source"], "rows": len(tape), "sha256": tape_hash(tape)}
 
 
 def _trading(settings: TapeSettings, job: Job) -> TapeSettings:

@@ -376,6 +376,7 @@ class Learner:
         return {
             "settings": self.settings.to_json(),
             "seed": self.seed,
+            "device": self.device.type,
             "iteration": self.iteration,
             "learned": self.learned.values.data.clone(),
             "optimizer": self.optimizer.state_dict(),
@@ -386,14 +387,25 @@ class Learner:
     def resume(self, state: dict[str, Any]) -> None:
         """Go on from :meth:`state`; the episodes begin anew.
 
+        Parameters
+        ----------
+        state
+            Its tensors on the processor, or on this learner's device but for the generator's.
+
         Raises
         ------
         UsageError
-            If it was made with other settings or another seed.
+            If it was made with other settings, another seed or on another kind of device.
         """
         settings = Settings.from_json(state["settings"])
         if (settings, state["seed"]) != (self.settings, self.seed):
             raise UsageError("a checkpoint is resumed with the settings and the seed it was made with")
+        kind = state.get("device", "cpu")
+        if kind != self.device.type:  # random numbers of one kind of device cannot go on on another
+            raise UsageError(
+                f"a checkpoint made on {kind} is resumed there, not on {self.device.type}: "
+                f"give --device {kind}, or another --work folder"
+            )
         self.iteration = state["iteration"]
         self.learned.values.data.copy_(state["learned"])
         self.optimizer.load_state_dict(state["optimizer"])
