@@ -117,10 +117,17 @@ def trained_on(tmp_path_factory) -> Path:
     first = int(tape.data.ts[0])
     job = fine_tune.Job(
         str(folder / "parent.tw"), file_hash(folder / "parent.tw"), str(folder / "child.tw"), str(folder / "tape"),
-        len(tape.data.ts) - 10, first, first + 490 * CYCLE, 0, LATENCY, "prob", {"kappa": 0.8}, 3, 1, 4, 1,
+        len(tape.data.ts) - 10, first + 300 * CYCLE, first + 490 * CYCLE, 0, LATENCY, "prob", {"kappa": 0.8}, 3, 1, 4, 1,
     )  # fmt: skip
-    fine_tune.run(job)
+    (folder / "told.json").write_text(json.dumps(fine_tune.run(job)))
     return folder
+
+
+def test_training_on_reaches_further_back_than_the_search(trained_on):
+    told = json.loads((trained_on / "told.json").read_text())
+    began = Tape.open(trained_on / "tape").start_ns
+    held_out = round(fine_tune.HELD_OUT * 490) * CYCLE
+    assert told["trained"] == [began, told["held_out"][1] - held_out]
 
 
 def test_a_policy_trained_on_has_seen_what_its_parent_saw_and_is_not_examined_on_it(trained_on):

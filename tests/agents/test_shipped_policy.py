@@ -19,4 +19,4 @@ def commands() -> list[list[str]]:
 
 def test_the_page_has_the_commands_by_which_it_was_made_and_examined() -> None:
     header = Policy.load(shipped()).header
-    assert commands() == [shlex.split(header["command"]), shlex.split(header["examined"]["command"])]
+    assert commands() == [shlex.split(header["command"]), shlex.split(header["examinations"][0]["command"])]

@@ -36,5 +36,7 @@ def test_runs_are_resampled_within_their_task():
     tasks = np.tile(np.array([0.0, 10.0, 20.0, 30.0]), (5, 1))  # seeds agree: only tasks differ
     found = over_seeds(tasks, 200)
     assert (found.low, found.value, found.high, found.runs, found.tasks) == (15.0, 15.0, 15.0, 5, 4)
+    elsewhere = over_seeds(tasks, 200, sampled_tasks=True)
+    assert elsewhere.value == 15.0 and elsewhere.low < 10.0 and elsewhere.high > 20.0, "other tasks, other scores"
     with pytest.raises(UsageError, match="at least one run"):
         over_seeds(np.zeros((0, 3)))

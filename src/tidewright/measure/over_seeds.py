@@ -3,7 +3,8 @@
 As R. Agarwal et al. define them in "Deep Reinforcement Learning at the Edge of the Statistical Precipice", NeurIPS
 2021 (rliable): the mean of the middle half of all runs' scores on all tasks, and resampling of the runs within each
 task, independently. The interval says how much another draw of seeds would change; it says nothing about another
-market.
+market. Where tasks are a sample too, windows of a market, they are resampled as well, each draw all runs on the same
+ones: then it says what other windows would change besides.
 """
 
 from typing import Final, NamedTuple
@@ -37,8 +38,13 @@ def interquartile_mean(scores: F64) -> F64:
     return np.asarray(kept.mean(axis=-1), np.float64)
 
 
-def over_seeds(scores: F64, draws: int = DRAWS, seed: int = 0) -> OverSeeds:
+def over_seeds(scores: F64, draws: int = DRAWS, seed: int = 0, *, sampled_tasks: bool = False) -> OverSeeds:
     """Interquartile mean of scores (runs, tasks).
+
+    Parameters
+    ----------
+    sampled_tasks
+        Whether the tasks are a sample, to be resampled too.
 
     Raises
     ------
@@ -48,7 +54,9 @@ def over_seeds(scores: F64, draws: int = DRAWS, seed: int = 0) -> OverSeeds:
     runs, tasks = scores.shape
     if runs < 1 or tasks < 1:
         raise UsageError(f"scores of seeds need at least one run and one task, had {runs} and {tasks}")
-    chosen = np.random.default_rng(seed).integers(0, runs, (draws, runs, tasks))
-    drawn = scores[chosen, np.arange(tasks)].reshape(draws, -1)
+    rng = np.random.default_rng(seed)
+    chosen = rng.integers(0, runs, (draws, runs, tasks))
+    on = rng.integers(0, tasks, (draws, 1, tasks)) if sampled_tasks else np.arange(tasks)
+    drawn = scores[chosen, on].reshape(draws, -1)
     low, high = np.quantile(interquartile_mean(drawn), (0.025, 0.975)).tolist()
     return OverSeeds(float(interquartile_mean(scores.ravel())), low, high, runs, tasks)

@@ -34,6 +34,8 @@ from tidewright.measure.blocks import mean_of
 HELD_OUT: Final = 0.35  # newest share of the stretch
 EMBARGO: Final = 2  # cycles between the two parts
 LEAST_CYCLES: Final = 480  # of the whole stretch
+# Cycles that it reaches back where the tape does: what is held out is then enough of an examination for a seat.
+STRETCH: Final = 3_100
 CPU_SECONDS: Final = 900
 NICE: Final = 10
 
@@ -47,7 +49,8 @@ class Job:
     policy, sha256, out
         The policy that sits, the SHA-256 of its file, and where the new one is written.
     tape, rows, from_ns, until_ns
-        The session's tape, and what of it may be used.
+        The session's tape, how many rows of it there are, and what the search looks back on; training reaches
+        :data:`STRETCH` cycles back where the tape does.
     maker_fee, latency_ns, queue, params
         As the session has them: rate in 1e-8, of orders and answers, queue model, and the base rule's parameters.
     seed, generations, lanes, stretches
@@ -89,12 +92,13 @@ def run(job: Job) -> dict[str, Any]:
         raise DataError(f"policy {job.policy} is another one: its SHA-256 is not {job.sha256}")
     parent = Policy.load(Path(job.policy))
     trading = _trading(settings_of(parent), job)
-    cycles = (job.until_ns - job.from_ns) // trading.cycle_ns
+    whole = Tape.open(Path(job.tape))
+    from_ns = min(job.from_ns, max(whole.start_ns, job.until_ns - STRETCH * trading.cycle_ns))
+    cycles = (job.until_ns - from_ns) // trading.cycle_ns
     if cycles < LEAST_CYCLES:
         raise UsageError(f"training on needs {LEAST_CYCLES} cycles of market, there are {cycles}")
-    whole = Tape.open(Path(job.tape))
-    middle = job.from_ns + round((1.0 - HELD_OUT) * cycles) * trading.cycle_ns
-    earlier = stretch(whole, job.rows, job.from_ns, middle)
+    middle = from_ns + round((1.0 - HELD_OUT) * cycles) * trading.cycle_ns
+    earlier = stretch(whole, job.rows, from_ns, middle)
     later = stretch(whole, job.rows, middle + EMBARGO * trading.cycle_ns, job.until_ns)
     settings = EvolutionSettings(
         job.generations, job.lanes, job.stretches, 0.03, 0.01, _hidden(parent), frames=parent.frames
@@ -106,13 +110,12 @@ def run(job: Job) -> dict[str, Any]:
     made = ensemble(members, origin(job, parent, whole, earlier, settings, trading))
     figures = _compared(later, parent, made, trading)
     fee_bp = 1e4 * job.maker_fee / UNIT
-    fees = (0.0, fee_bp) if fee_bp else (0.0,)  # a leak is looked for at the first
-    found = examine([later], _under(made, trading), fees, date=iso(job.until_ns)[:10], version=__version__)
+    found = examine([later], _under(made, trading), (fee_bp,), date=iso(job.until_ns)[:10], version=__version__)
     # What was examined is the policy over the parameters in use; its file keeps those it first learned with.
     examined = found.written(_under(made, trading))
     examined.save(Path(job.out))
     return {
-        "trained": [job.from_ns, middle],
+        "trained": [from_ns, middle],
         "held_out": [middle + EMBARGO * trading.cycle_ns, job.until_ns],
         "figures": {**figures, "verdicts": {one.name: one.verdict for one in found.examinations}},
         "sha256": file_hash(Path(job.out)),
