@@ -117,7 +117,8 @@ def trained_on(tmp_path_factory) -> Path:
     first = int(tape.data.ts[0])
     job = fine_tune.Job(
         str(folder / "parent.tw"), file_hash(folder / "parent.tw"), str(folder / "child.tw"), str(folder / "tape"),
-        len(tape.data.ts) - 10, first + 300 * CYCLE, first + 490 * CYCLE, 0, LATENCY, "prob", {"kappa": 0.8}, 3, 1, 4, 1,
+        len(tape.data.ts) - 10, first + 300 * CYCLE, first + 490 * CYCLE, 0, LATENCY, "prob", {"kappa": 0.8},
+        3, 1, 4, 1,
     )  # fmt: skip
     (folder / "told.json").write_text(json.dumps(fine_tune.run(job)))
     return folder
