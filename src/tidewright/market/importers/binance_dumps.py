@@ -248,7 +248,7 @@ def _trades(table: Table, *, time: str, quantity: str, number: str, counts: dict
 
 def _quotes(table: Table) -> Quotes:
     names = ("best_bid_price", "best_bid_qty", "best_ask_price", "best_ask_qty")
-    return Quotes.of(table, names, table.times("transaction_time"), None)
+    return Quotes.of(table, names, table.times("transaction_time"), None, may_be_empty=False)
 
 
 def _bars(files: list[tuple[Path, Header]], progress: Progress | None) -> list[Bars]:

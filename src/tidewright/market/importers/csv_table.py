@@ -13,17 +13,17 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tidewright.market.clock import SECOND
+from tidewright.market.clock import EARLIEST, LATEST, SECOND
 from tidewright.market.errors import DataError
 from tidewright.market.importers.files import Block, line_blocks
 from tidewright.market.tape import F64, I64, U8
 
-_SEPARATOR: Final = b","
+_SEPARATOR, _QUOTE = b",", b'"'
+_NEWLINE, _RETURN = 10, 13
 _TYPED: Final = (b"PAR1", b"ARROW1")  # parquet, feather
 # A time above the first bound is ns, above the second µs, above the third ms, else s; each bound lies in 1973.
 _NS_FROM, _US_FROM, _MS_FROM = 10**17, 10**14, 10**11
-_EARLIEST: Final = 1_230_768_000 * SECOND  # 2009-01-01, the year of the first bitcoin: a time before is a mistake,
-_LATEST: Final = 4_102_444_800 * SECOND  # and so is one after 2100-01-01
+HIGHEST: Final = 1e15  # above, float64 has no decimal left
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +85,16 @@ class Table:
         return values.fill_null(float("nan")).to_numpy()
 
     def prices(self, name: str) -> F64:
-        """A column of prices: > 0."""
+        """A column of prices: > 0, under 1e15."""
         values = self.numbers(name)
         self.require(values > 0, name, "> 0")
+        self.require(values < HIGHEST, name, "under 1e15")
         return values
 
     def quantities(self, name: str) -> F64:
         """A column of quantities: >= 0, under 1e15."""
         values = self.numbers(name)
-        self.require((values >= 0) & (values < 1e15), name, ">= 0 and under 1e15")
+        self.require((values >= 0) & (values < HIGHEST), name, ">= 0 and under 1e15")
         return values
 
     def integers(self, name: str) -> I64:
@@ -140,7 +141,7 @@ class Table:
         return to_ns(np.minimum(values, 9e18).astype(np.int64))
 
     def _sane(self, values: I64, name: str) -> I64:
-        self.require((values >= _EARLIEST) & (values < _LATEST), name, "a time between 2009 and 2100")
+        self.require((values >= EARLIEST) & (values < LATEST), name, "a time between 2009 and 2100")
         return values
 
     def codes(self, name: str, words: Mapping[str, int], rule: str) -> U8:
@@ -160,8 +161,8 @@ class Table:
 def to_ns(values: I64) -> I64:
     """Nanoseconds of whole numbers of s, ms, µs or ns since 1970, told apart by their size, value by value."""
     scale = np.select([values >= _NS_FROM, values >= _US_FROM, values >= _MS_FROM], [1, 1_000, 1_000_000], SECOND)
-    highest = _LATEST // scale  # what lies beyond it would not fit into 64 bits
-    return np.where(values > highest, _LATEST, np.minimum(values, highest) * scale)
+    highest = LATEST // scale  # what lies beyond it would not fit into 64 bits
+    return np.where(values > highest, LATEST, np.minimum(values, highest) * scale)
 
 
 class Header(NamedTuple):
@@ -196,7 +197,8 @@ def read_csv(
     Raises
     ------
     DataError
-        If a wanted column is missing or a line has too many fields; packed data that ends early.
+        If a wanted column is missing, a line has more or fewer fields than the header (without one: than the first
+        line), or is no text; packed data that ends early.
     """
     missing = [name for name in wanted if name not in header.names]
     if missing:
@@ -205,25 +207,43 @@ def read_csv(
     for block in line_blocks(path, progress):
         if block.line == 1 and header.present:
             block = Block(2, block.text.partition(b"\n")[2])
-        if not block.text.strip():
+        text, line = _full_lines(path, block, len(names))
+        if not len(line):
             continue
         try:
-            frame = pl.read_csv(block.text, has_header=False, schema=dict.fromkeys(names, pl.String))
+            frame = pl.read_csv(text, has_header=False, schema=dict.fromkeys(names, pl.String))
         except pl.exceptions.PolarsError as error:
-            raise _too_many(path, block, len(names), error) from None
-        line = np.arange(block.line, block.line + len(frame), dtype=np.int64)
-        empty = frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
-        frame = frame.select(wanted)
-        if empty.any():
-            frame, line = frame.filter(~empty), line[~empty.to_numpy()]
-        if len(frame):
-            yield Table(path, frame, line)
+            raise _not_a_table(path, block, len(names), error) from None
+        yield Table(path, frame.select(wanted), line)
 
 
-def _too_many(path: Path, block: Block, fields: int, error: Exception) -> DataError:
-    for number, text in enumerate(block.text.split(b"\n"), block.line):
-        if text.count(_SEPARATOR) >= fields:
-            return DataError(f"{path}, line {number}: must have {fields} fields, has {text.count(_SEPARATOR) + 1}")
+def _full_lines(path: Path, block: Block, fields: int) -> tuple[bytes, I64]:
+    """The lines of a block that are not empty, and their numbers; each must have all fields."""
+    text = block.text if block.text.endswith(b"\n") else block.text + b"\n"
+    data = np.frombuffer(text, np.uint8)
+    ends = np.flatnonzero(data == _NEWLINE)
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    separators = data == _SEPARATOR[0]
+    if _QUOTE in text:  # a separator between quotes is none
+        separators &= np.cumsum(data == _QUOTE[0]) % 2 == 0
+    found = np.add.reduceat(separators, starts, dtype=np.int64) + 1
+    empty = (ends - starts == 0) | ((ends - starts == 1) & (data[starts] == _RETURN))
+    wrong = ~empty & (found != fields)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise DataError(f"{path}, line {block.line + row}: must have {fields} fields, has {found[row]}")
+    line = block.line + np.flatnonzero(~empty)
+    if empty.any():
+        text = b"".join(text[starts[i] : ends[i] + 1] for i in np.flatnonzero(~empty))
+    return text, line
+
+
+def _not_a_table(path: Path, block: Block, fields: int, error: Exception) -> DataError:
+    try:
+        block.text.decode()
+    except UnicodeDecodeError as bad:
+        number = block.line + block.text.count(b"\n", 0, bad.start)
+        return DataError(f"{path}, line {number}: not a text ({bad.reason})")
     return DataError(f"{path}, from line {block.line}: not a table of {fields} columns ({str(error).splitlines()[0]})")
 
 

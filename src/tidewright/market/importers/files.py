@@ -1,6 +1,7 @@
 """Reading input files in blocks of whole lines: plain text, gzip or a zip of one file, told apart by content."""
 
 import gzip
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -15,6 +16,9 @@ _ZIP: Final = b"PK\x03\x04"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _BLOCK: Final = 4 << 20  # bytes of unpacked text at a time
 _LONGEST_LINE: Final = 1 << 20
+_PACKED: Final = 64 << 10  # bytes of packed data at a time, where damage is looked for
+_ZIP_HEADER: Final = struct.Struct("<4s2xHH16xHH")  # of a member: signature, flags, method, lengths of name and extra
+_DEFLATED: Final = 8
 
 DAMAGED: Final = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, NotImplementedError)
 
@@ -69,7 +73,7 @@ def _archive(path: Path, raw: IO[bytes]) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(raw)
     except zipfile.BadZipFile as error:
-        raise DataError(f"{path}: the zip archive is cut off or damaged ({error})") from None
+        raise damage(path, error, cut=True) from None  # its directory stands at the end
 
 
 def _only_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
@@ -88,7 +92,7 @@ def line_blocks(path: Path, progress: Callable[[float], None] | None = None, siz
     Raises
     ------
     DataError
-        If the file is empty, or packed data ends early or is damaged; names the file and the last line read.
+        If the file is empty, or packed data ends early or is damaged; names the file and the line (:func:`damage`).
     """
     line, rest = 1, b""
     try:
@@ -103,7 +107,78 @@ def line_blocks(path: Path, progress: Callable[[float], None] | None = None, siz
                 if len(rest) > _LONGEST_LINE:
                     raise DataError(f"{path}, line {line}: longer than {_LONGEST_LINE:,} bytes: not a text file")
     except DAMAGED as error:
-        line += rest.count(b"\n")
-        raise DataError(f"{path}, after line {line - 1}: the packed data is cut off or damaged ({error})") from None
+        raise damage(path, error) from None
     if rest:
         yield Block(line, rest)
+
+
+def damage(path: Path, error: Exception, *, cut: bool | None = None) -> DataError:
+    """What is said of a packed file that could not be unpacked to its end.
+
+    Data that was cut off is sound up to there, so the last whole line is known. Data that was changed may have unpacked
+    to something else for a while before that was noticed, at the latest by the checksum at its end: the line where it
+    was noticed is the last one that the damage can be in.
+
+    Parameters
+    ----------
+    error
+        What was met.
+    cut
+        Whether the end is missing; else told by the error.
+    """
+    salvaged = _salvaged(path)
+    if salvaged is None:
+        return DataError(f"{path}: the packed data is cut off or damaged ({error})")
+    lines, sound = salvaged
+    if sound and (isinstance(error, EOFError) if cut is None else cut):
+        return DataError(f"{path}, after line {lines}: the packed data is cut off ({error})")
+    return DataError(f"{path}, in line {lines + 1} or before it: the packed data is damaged ({error})")
+
+
+def _salvaged(path: Path) -> tuple[int, bool] | None:
+    """Whole lines that can be unpacked, and whether no fault was met; ``None`` where the head itself is of no use."""
+    lines = 0
+    with open(path, "rb") as raw:
+        window = _window(raw)
+        if window is None:
+            return None
+        unpacker = zlib.decompressobj(window)
+        while packed := raw.read(_PACKED):
+            while packed:
+                before = unpacker.copy()
+                try:
+                    lines += unpacker.decompress(packed).count(b"\n")
+                except zlib.error:
+                    return lines + _up_to_the_fault(before, packed), False
+                packed = unpacker.unused_data.lstrip(b"\0")
+                if unpacker.eof:
+                    if window < 0:
+                        return lines, True
+                    unpacker = zlib.decompressobj(window)  # a gzip file may be several, one after the other
+    return lines, True
+
+
+def _window(raw: IO[bytes]) -> int | None:
+    """How zlib is told to unpack a file, which is left where the packed data begins."""
+    head = raw.read(_ZIP_HEADER.size)
+    if head.startswith(_GZIP):
+        raw.seek(0)
+        return zlib.MAX_WBITS | 16
+    if len(head) < _ZIP_HEADER.size or not head.startswith(_ZIP):
+        return None
+    _, flags, method, name, extra = _ZIP_HEADER.unpack(head)
+    if method != _DEFLATED or flags & 1:
+        return None
+    raw.seek(name + extra, 1)
+    return -zlib.MAX_WBITS
+
+
+def _up_to_the_fault(unpacker: "zlib._Decompress", packed: bytes) -> int:
+    """Whole lines that come out before the byte that cannot be unpacked."""
+    lines = 0
+    for i in range(len(packed)):
+        try:
+            lines += unpacker.decompress(packed[i : i + 1]).count(b"\n")
+        except zlib.error:
+            break
+    return lines

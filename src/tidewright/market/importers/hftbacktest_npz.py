@@ -36,6 +36,7 @@ from tidewright.market.codes import (
 )
 from tidewright.market.errors import DataError, UsageError
 from tidewright.market.importers.contracts import parse_kind, recorded_instrument
+from tidewright.market.importers.csv_table import HIGHEST
 from tidewright.market.importers.feeds import Batch, Batches, Feed, insert
 from tidewright.market.importers.files import DAMAGED
 from tidewright.market.importers.report import ImportReport, Progress, existing_files, part_of
@@ -45,6 +46,7 @@ from tidewright.market.tape import I64
 
 DEPTH, TRADE, CLEAR, DEPTH_SNAPSHOT, BEST = 1, 2, 3, 4, 5
 ORDER_EVENTS: Final = (10, 11, 12, 13)  # added, cancelled, modified, filled: market by order
+USERS_OWN: Final = 100  # from here on: a user's own, which hftbacktest passes over, such as index prices and funding
 EXCH, LOCAL, BUY, SELL = 1 << 31, 1 << 30, 1 << 29, 1 << 28
 
 EVENT: Final = np.dtype(
@@ -105,7 +107,7 @@ def import_hftbacktest(
     paths = _in_time_order(existing_files(files))
     counts: dict[str, int] = {
         "events_for_the_receiver_only": 0,
-        "events_of_other_kinds": 0,
+        "events_of_users_own_kinds": 0,
         "clears": 0,
         "snapshots_inferred": 0,
     }
@@ -117,12 +119,22 @@ def import_hftbacktest(
             venue or "unknown", symbol, tick_size or tick, lot_size or lot, wanted, contract_size
         )
 
+    own: dict[str, str] = {}
     for path, _ in paths:
-        for events, _ in _events(path):
-            seen.update(dict(zip(*np.unique(_code(events), return_counts=True), strict=True)))
+        for events, row in _events(path):
+            codes, first, found = np.unique(_code(events), return_index=True, return_counts=True)
+            seen.update(dict(zip(codes.tolist(), found.tolist(), strict=True)))
+            for code, at in zip(codes.tolist(), first.tolist(), strict=True):
+                if code >= USERS_OWN:
+                    own.setdefault(str(code), f"{path.name}, row {row + at}")
     feed = Feed("events", lambda told: _begun(_packets(_batches(paths, counts, told)), counts))
     source = f"hftbacktest: {', '.join(path.name for path, _ in paths)}"
-    recording = Recording(source, _detail(seen), [feed], instrument, counts, {"instrument_kind": wanted})
+    notes: dict[str, Any] = {"instrument_kind": wanted}
+    if own:
+        notes["users_own_kinds"] = {
+            code: f"{seen[int(code)]} events, the first in {place}" for code, place in sorted(own.items())
+        }
+    recording = Recording(source, _detail(seen), [feed], instrument, counts, notes)
     return write_recording(recording, out, base_latency_ns=base_latency_ns, progress=progress)
 
 
@@ -161,7 +173,8 @@ def _events(path: Path, progress: Progress | None = None) -> Iterator[tuple[Even
                     if progress is not None:
                         progress(min(1.0, raw.tell() / size))
     except DAMAGED as error:
-        raise DataError(f"{path}, after row {row - 1}: the file is cut off or damaged ({error})") from None
+        read = f", after row {row - 1}" if row > 1 else ""
+        raise DataError(f"{path}{read}: the file is cut off or damaged ({error})") from None
 
 
 def _member(path: Path, archive: zipfile.ZipFile) -> str:
@@ -227,13 +240,20 @@ def _decoded(path: Path, events: Events, row: int, first_ts: int, counts: dict[s
     ev = events["ev"]
     exchange = ev & np.uint64(EXCH) != 0
     code = _code(events)
+    unknown = (code < USERS_OWN) & ~np.isin(code, (DEPTH, TRADE, CLEAR, DEPTH_SNAPSHOT, BEST, *ORDER_EVENTS))
+    if unknown.any():
+        at = int(np.argmax(unknown))
+        raise DataError(
+            f"{path}, row {line[at]}: the kind of event must be 1 to 5 or 10 to 13 (hftbacktest's) or from {USERS_OWN} "
+            f"on (a user's own), was {code[at]}"
+        )
     by_order = exchange & np.isin(code, ORDER_EVENTS)
     if by_order.any():
         at = int(np.argmax(by_order))
         raise DataError(f"{path}, row {line[at]}: market by order (event {code[at]}) cannot go on a tape of levels")
     kind = _kinds(path, ev, code, line)
     counts["events_for_the_receiver_only"] += int(np.sum(~exchange))
-    counts["events_of_other_kinds"] += int(np.sum(exchange & (kind == _NOT_HELD)))
+    counts["events_of_users_own_kinds"] += int(np.sum(exchange & (kind == _NOT_HELD)))
     kept = np.flatnonzero(exchange & (kind != _NOT_HELD))
     kind, code, line, events = kind[kept], code[kept], line[kept], events[kept]
     price, qty = _values(path, events, kind, line)
@@ -266,11 +286,12 @@ def _kinds(path: Path, ev: Any, code: Any, line: I64) -> npt.NDArray[np.uint8]:
 def _values(path: Path, events: Events, kind: Any, line: I64) -> tuple[Any, Any]:
     price, qty = events["px"].copy(), events["qty"].copy()
     price[kind == RESET] = qty[kind == RESET] = 0.0
-    bad = (kind != RESET) & ~((price > 0) & np.isfinite(price) & (qty >= 0) & (qty < 1e15))
+    bad = (kind != RESET) & ~((price > 0) & (price < HIGHEST) & (qty >= 0) & (qty < HIGHEST))
     if bad.any():
         at = int(np.argmax(bad))
         raise DataError(
-            f"{path}, row {line[at]}: price must be > 0 and quantity >= 0, was {float(price[at])!r}, {float(qty[at])!r}"
+            f"{path}, row {line[at]}: price must be > 0, quantity >= 0 and both under 1e15, was {float(price[at])!r}, "
+            f"{float(qty[at])!r}"
         )
     return price, qty
 

@@ -235,7 +235,7 @@ def _whole_steps(
         lots = np.zeros(len(batch), np.int64)
         where = Where(batch.path, batch.line[priced], batch.unit)
         ticks[priced] = to_ticks(batch.price[priced], instrument.tick_size, where)
-        lots[priced], off = to_lots(batch.qty[priced], instrument.lot_size)
+        lots[priced], off = to_lots(batch.qty[priced], instrument.lot_size, where)
         rounded[0] += off
         local = batch.ts_local
         if clock is not None and len(clock.times):
