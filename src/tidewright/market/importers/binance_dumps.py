@@ -19,14 +19,15 @@ import numpy as np
 
 from tidewright.market.codes import TRADE_BUY, TRADE_SELL
 from tidewright.market.errors import DataError, UsageError
+from tidewright.market.exchange_info import ExchangeInfo
 from tidewright.market.importers.bars import Bars, write_bars
-from tidewright.market.importers.contracts import is_coin_margined, parse_kind, recorded_instrument
+from tidewright.market.importers.contracts import InstrumentMaker, is_coin_margined, parse_kind
 from tidewright.market.importers.csv_table import Header, Table, first_fields, read_csv
 from tidewright.market.importers.feeds import Batch, Batches, Feed, rows, sorted_by_time
 from tidewright.market.importers.quotes import Quotes, best_quotes, sorted_quotes
 from tidewright.market.importers.report import ImportReport, Progress, existing_files, part_of
 from tidewright.market.importers.writing import Recording, write_recording
-from tidewright.market.instrument import Instrument, Kind
+from tidewright.market.instrument import Kind
 
 TRADES, AGGREGATED, KLINES, TICKER = "trades", "aggregated trades", "klines", "best bid/ask"
 
@@ -71,6 +72,7 @@ def import_binance_dumps(
     contract_size: str | None = None,
     quote_ticks: int = 0,
     sort: bool = False,
+    exchange_info: ExchangeInfo | None = None,
     progress: Progress | None = None,
 ) -> ImportReport:
     """Write a tape from the public files of one symbol.
@@ -87,6 +89,8 @@ def import_binance_dumps(
     kind, contract_size
         ``spot``, ``linear`` or ``inverse`` and the size of a contract; else told by the symbol and the columns, which
         differ between spot and futures (not those of klines: they are taken for spot).
+    exchange_info
+        What Binance states of its instruments: tick, lot, filters, kind and contract size are taken from it.
     quote_ticks
         Without bookTicker: assume best quotes this many ticks apart around every print.
     sort
@@ -109,12 +113,11 @@ def import_binance_dumps(
         raise DataError("the files hold trades and aggTrades: give one of them, they are the same prints")
     if KLINES in found and len(found) > 1:
         raise DataError(f"klines cannot be put on one tape with {' and '.join(sorted(set(found) - {KLINES}))}")
-    wanted = parse_kind(kind) or _kind(symbol, found)
+    stated = exchange_info.instrument(symbol).kind if exchange_info is not None and KLINES in found else None
+    wanted = parse_kind(kind) or stated or _kind(symbol, found)
     venue = venue or {"spot": "binance", "linear": "binanceusdm", "inverse": "binancecoinm"}[wanted]
 
-    def instrument(tick: str, lot: str) -> Instrument:
-        return recorded_instrument(venue, symbol, tick_size or tick, lot_size or lot, wanted, contract_size)
-
+    instrument = InstrumentMaker(venue, symbol, tick_size, lot_size, wanted, contract_size, exchange_info)
     source = f"binance-dumps: {', '.join(path.name for path in paths)}"
     notes: dict[str, Any] = {"instrument_kind": wanted + ("" if kind else " (concluded from names and columns)")}
     if KLINES in found:

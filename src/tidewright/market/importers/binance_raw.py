@@ -25,8 +25,9 @@ from tidewright.market.binance_stream import BinanceStream, venue_ns
 from tidewright.market.clock import MILLISECOND
 from tidewright.market.codes import BEST_ASK, BEST_BID
 from tidewright.market.errors import DataError
+from tidewright.market.exchange_info import ExchangeInfo
 from tidewright.market.importers.binance_survey import Survey
-from tidewright.market.importers.contracts import parse_kind, recorded_instrument
+from tidewright.market.importers.contracts import InstrumentMaker, parse_kind
 from tidewright.market.importers.futures_stream import FuturesStream
 from tidewright.market.importers.raw_lines import read_lines
 from tidewright.market.importers.receipt_clock import ReceiptClock, estimate
@@ -50,6 +51,7 @@ def import_binance_raw(
     kind: str | None = None,
     contract_size: str | None = None,
     base_latency_ns: int = MILLISECOND,
+    exchange_info: ExchangeInfo | None = None,
     progress: Progress | None = None,
 ) -> ImportReport:
     """Write a tape from the capture of one symbol.
@@ -68,6 +70,8 @@ def import_binance_raw(
         Name; else ``binance``, ``binanceusdm`` or ``binancecoinm``.
     kind, contract_size
         ``spot``, ``linear`` or ``inverse``, else told by symbol and messages; and the size of a contract.
+    exchange_info
+        What Binance states of its instruments: tick, lot, filters, kind and contract size are taken from it.
     base_latency_ns
         Shortest latency assumed where the receiver's clock has to be corrected, ns.
     progress
@@ -83,17 +87,19 @@ def import_binance_raw(
     begun = time.monotonic()
     wanted = parse_kind(kind)
     paths = sorted(existing_files(files), key=_first_receipt)
-    survey = Survey(symbol, tick_size)
+    tick = tick_size
+    if exchange_info is not None and tick is None:
+        tick = exchange_info.instrument(symbol or _first_symbol(paths)).tick_size
+    survey = Survey(symbol, tick)
     survey.read(paths, progress)
     symbol = symbol or next(iter(survey.symbols))
     concluded = wanted or survey.concluded_kind(symbol)
-    tick_size = tick_size or step_text(survey.price_decimals)
-    lot_size = lot_size or step_text(survey.lot_decimals())
-    survey.require(concluded, tick_size, lot_size)
     clock = estimate(np.array(survey.receipts, np.int64), np.array(survey.times, np.int64), base_latency_ns)
     survey.receipts, survey.times = [], []
     venue = venue or _VENUES[concluded]
-    instrument = recorded_instrument(venue, symbol, tick_size, lot_size, concluded, contract_size)
+    make = InstrumentMaker(venue, symbol, tick_size, lot_size, concluded, contract_size, exchange_info)
+    instrument = make(step_text(survey.price_decimals), step_text(survey.lot_decimals()))
+    survey.require(concluded, instrument.tick_size, instrument.lot_size)
     stream = BinanceStream(instrument) if concluded == "spot" else FuturesStream(instrument)
     source = f"binance-raw: {', '.join(path.name for path in paths)}"
     counts: Counter[str] = Counter()
@@ -105,7 +111,7 @@ def import_binance_raw(
         if not writer.rows:
             raise DataError(f"{source} holds no usable message of {symbol}")
         counts["raised"] = sink.raised_receipts
-        notes = {"instrument_kind": concluded, **_notes(stream, survey, clock, counts)}
+        notes = {"instrument_kind": concluded, **make.notes, **_notes(stream, survey, clock, counts)}
         return sink.finish(notes, begun)
 
 
@@ -113,6 +119,14 @@ def _first_receipt(path: Path) -> int:
     for line in read_lines(path):
         return line.ts_local
     raise DataError(f"{path} is empty")
+
+
+def _first_symbol(paths: list[Path]) -> str:
+    for path in paths:
+        for line in read_lines(path):
+            if "s" in line.payload:
+                return str(line.payload["s"])
+    raise DataError(f"no message of a symbol in {', '.join(map(str, paths))}")
 
 
 def _decode(

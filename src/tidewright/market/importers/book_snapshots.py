@@ -25,9 +25,11 @@ import polars as pl
 from tidewright.market.clock import MILLISECOND, SECOND
 from tidewright.market.codes import TRADE_UNKNOWN
 from tidewright.market.errors import DataError, UsageError
+from tidewright.market.exchange_info import ExchangeInfo
+from tidewright.market.importers.contracts import UNKNOWN, InstrumentMaker, stated_kind
 from tidewright.market.importers.csv_table import HIGHEST
 from tidewright.market.importers.receipt_clock import ReceiptClock, estimate
-from tidewright.market.importers.report import ImportReport, Progress, existing_files, make_instrument
+from tidewright.market.importers.report import ImportReport, Progress, existing_files
 from tidewright.market.importers.snapshot_kernel import KNOWN, TRADE, Books, Trades, merge, new_merge
 from tidewright.market.importers.steps import StepSurvey, Where, to_lots, to_ticks
 from tidewright.market.importers.writing import RowSink
@@ -62,6 +64,7 @@ def import_book_snapshots(
     symbol: str | None = None,
     hole_ns: int = 2 * SECOND,
     base_latency_ns: int = MILLISECOND,
+    exchange_info: ExchangeInfo | None = None,
     progress: Progress | None = None,
 ) -> ImportReport:
     """Write a tape from book snapshots and trades.
@@ -77,6 +80,8 @@ def import_book_snapshots(
         that 99.9 % of the quantities fit.
     venue, symbol
         Names; else taken from the files' folder, if it is named ``<venue>_<symbol>``.
+    exchange_info
+        What Binance states of its instruments: tick, lot, filters, kind and contract size are taken from it.
     hole_ns
         A longer time without a snapshot is a gap, ns.
     base_latency_ns
@@ -97,7 +102,9 @@ def import_book_snapshots(
     paths = existing_files(files)
     venue, symbol = _names(paths, venue, symbol)
     recording = _open(paths)
-    instrument = _instrument(recording, venue, symbol, tick_size, lot_size)
+    kind = stated_kind(exchange_info, symbol)
+    make = InstrumentMaker(venue, symbol, tick_size, lot_size, kind, None, exchange_info)
+    instrument = _instrument(recording, make)
     source = f"book-snapshots: {', '.join(path.name for path in paths)}"
     counts = dict.fromkeys(("unknown", "raised", "rounded", "snapshots"), 0)
     times, receipts = _book_times(recording)
@@ -111,7 +118,7 @@ def import_book_snapshots(
             counts["unknown"] += int(np.sum(data.kind == TRADE_UNKNOWN))
             sink.write(data)
         counts["raised"] = sink.raised_receipts
-        return sink.finish(_notes(counts, recording, clock, hole_ns), begun)
+        return sink.finish({**_notes(counts, recording, clock, hole_ns), **make.notes}, begun)
 
 
 def _names(paths: list[Path], venue: str | None, symbol: str | None) -> tuple[str, str]:
@@ -120,7 +127,7 @@ def _names(paths: list[Path], venue: str | None, symbol: str | None) -> tuple[st
         if not folder_symbol.isalnum():
             raise UsageError("the files do not name their symbol: give one, e.g. BTC-USD")
         return venue or folder_venue, folder_symbol.upper()
-    return venue or "unknown", symbol
+    return venue or UNKNOWN, symbol
 
 
 def _open(paths: list[Path]) -> _Recording:
@@ -175,9 +182,7 @@ def _book_times(recording: _Recording) -> tuple[I64, I64]:
     return np.concatenate(ts), np.concatenate(local)
 
 
-def _instrument(
-    recording: _Recording, venue: str, symbol: str, tick_size: str | None, lot_size: str | None
-) -> Instrument:
+def _instrument(recording: _Recording, make: InstrumentMaker) -> Instrument:
     steps = StepSurvey()
     for frame in (frame.head(_SAMPLE) for _, frame in recording.books):
         steps.add(
@@ -186,7 +191,7 @@ def _instrument(
         )
     for _, frame in recording.trades:
         steps.add(*(_finite(frame[name].cast(pl.Float64).to_numpy()) for name in _PRINT))
-    return make_instrument(venue, symbol, tick_size or steps.tick_size, lot_size or steps.lot_size)
+    return make(steps.tick_size, steps.lot_size)
 
 
 def _longest(lists: pl.Series) -> pl.Series:

@@ -35,13 +35,13 @@ from tidewright.market.codes import (
     TRADE_UNKNOWN,
 )
 from tidewright.market.errors import DataError, UsageError
-from tidewright.market.importers.contracts import parse_kind, recorded_instrument
+from tidewright.market.exchange_info import ExchangeInfo
+from tidewright.market.importers.contracts import UNKNOWN, InstrumentMaker, parse_kind, stated_kind
 from tidewright.market.importers.csv_table import HIGHEST
 from tidewright.market.importers.feeds import Batch, Batches, Feed, insert
 from tidewright.market.importers.files import DAMAGED
 from tidewright.market.importers.report import ImportReport, Progress, existing_files, part_of
 from tidewright.market.importers.writing import Recording, write_recording
-from tidewright.market.instrument import Instrument
 from tidewright.market.tape import I64
 
 DEPTH, TRADE, CLEAR, DEPTH_SNAPSHOT, BEST = 1, 2, 3, 4, 5
@@ -78,6 +78,7 @@ def import_hftbacktest(
     kind: str | None = None,
     contract_size: str | None = None,
     base_latency_ns: int = MILLISECOND,
+    exchange_info: ExchangeInfo | None = None,
     progress: Progress | None = None,
 ) -> ImportReport:
     """Write a tape from hftbacktest's event files of one asset.
@@ -92,6 +93,8 @@ def import_hftbacktest(
         Decimal texts; else the finest decimal of the prices, and the decimals that 99.9 % of the quantities fit.
     kind, contract_size
         ``spot`` (default), ``linear`` or ``inverse``, and the size of a contract.
+    exchange_info
+        What Binance states of its instruments: tick, lot, filters, kind and contract size are taken from it.
     base_latency_ns
         Shortest latency assumed where the receiver's clock has to be corrected, ns.
 
@@ -112,13 +115,9 @@ def import_hftbacktest(
         "snapshots_inferred": 0,
     }
     seen: Counter[int] = Counter()
-    wanted = parse_kind(kind) or "spot"
+    wanted = parse_kind(kind) or stated_kind(exchange_info, symbol)
 
-    def instrument(tick: str, lot: str) -> Instrument:
-        return recorded_instrument(
-            venue or "unknown", symbol, tick_size or tick, lot_size or lot, wanted, contract_size
-        )
-
+    instrument = InstrumentMaker(venue or UNKNOWN, symbol, tick_size, lot_size, wanted, contract_size, exchange_info)
     own: dict[str, str] = {}
     for path, _ in paths:
         for events, row in _events(path):
