@@ -190,6 +190,12 @@ def test_broken_trades_are_refused_by_file_and_row(tmp_path, price, quantity):
         run(tmp_path, book, first, second)
 
 
+def test_times_that_cannot_be_are_refused_by_row(tmp_path):
+    book = book_file(tmp_path / "b", (0, BIDS, ASKS), (250, BIDS, ASKS), (4e12, BIDS, ASKS))
+    with pytest.raises(DataError, match="/b, row 3: timestamp must be a time between 2009 and 2100"):
+        run(tmp_path, book)
+
+
 def test_columns_of_other_types_are_refused_by_name(tmp_path):
     frame = pl.read_parquet(book_file(tmp_path / "b", (0, BIDS, ASKS)))
     frame.with_columns(bid_prices=pl.lit("100.0")).write_parquet(tmp_path / "b")

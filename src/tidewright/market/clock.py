@@ -13,10 +13,6 @@ MINUTE: Final = 60 * SECOND
 HOUR: Final = 3_600 * SECOND
 DAY: Final = 24 * HOUR
 
-# A recorded time outside of these is a mistake.
-EARLIEST: Final = 1_230_768_000 * SECOND  # 2009-01-01, the year of the first bitcoin
-LATEST: Final = 4_102_444_800 * SECOND  # 2100-01-01
-
 _UNITS: Final = {"ns": 1, "us": MICROSECOND, "ms": MILLISECOND, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
 
 

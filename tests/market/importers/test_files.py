@@ -54,6 +54,11 @@ def test_cut_off_zip_names_the_last_whole_line_although_its_directory_is_gone(tm
     assert problem(tmp_path / "a.zip") == f"after line {whole_lines(cut[30 + len('a.csv') :], -15)}"
 
 
+def test_cut_before_the_first_line_ends_is_in_it(tmp_path):
+    (tmp_path / "a.gz").write_bytes(packed_by_gzip(TEXT)[:12])
+    assert problem(tmp_path / "a.gz") == "in line 1"
+
+
 def test_second_part_of_a_gzip_file_counts_on(tmp_path):
     first, second = packed_by_gzip(TEXT), packed_by_gzip(TEXT)
     (tmp_path / "a.gz").write_bytes(first + second[: len(second) // 2])

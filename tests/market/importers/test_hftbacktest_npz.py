@@ -126,6 +126,7 @@ def test_foreign_and_damaged_files_are_refused(tmp_path):
     save(tmp_path / "sideless.npz", events((BOTH | npz.DEPTH, 1, 2, 100.0, 1)))
     save(tmp_path / "price.npz", events(*START, (BOTH | npz.TRADE | BID, 11, 16, np.nan, 1)))
     save(tmp_path / "huge.npz", events(*START, (BOTH | npz.TRADE | BID, 11, 16, 1e300, 1)))
+    save(tmp_path / "late.npz", events(*START, (BOTH | npz.TRADE | BID, 4_000_000_000_000, 16, 1.0, 1)))
     save(tmp_path / "unknown.npz", events(*START, (BOTH | 7, 11, 16, 1.0, 1)))
     save(tmp_path / "falls.npz", events(*START, (BOTH | npz.DEPTH | BID, -9_000, -8_000, 100.0, 1)))
     save(tmp_path / "raw.npz", events((npz.DEPTH | BID, 1, 2, 100.0, 1)))
@@ -139,6 +140,7 @@ def test_foreign_and_damaged_files_are_refused(tmp_path):
         ("sideless.npz", "row 1: a depth event needs one side"),
         ("price.npz", "row 6: price must be > 0"),
         ("huge.npz", r"row 6: price must be > 0, quantity >= 0 and both under 1e15, was 1e\+300"),
+        ("late.npz", "row 6: exch_ts must be a time between 2009 and 2100 in ns, was 5700000000000000000"),
         ("unknown.npz", r"row 6: the kind of event must be 1 to 5 or 10 to 13 .* or from 100 on .*, was 7"),
         ("falls.npz", "row 6: time falls"),
         ("raw.npz", "no event for the exchange"),

@@ -22,10 +22,10 @@ from tidewright.market.errors import DataError, UsageError
 from tidewright.market.exchange_info import ExchangeInfo
 from tidewright.market.importers.bars import Bars, write_bars
 from tidewright.market.importers.contracts import InstrumentMaker, is_coin_margined, parse_kind
-from tidewright.market.importers.csv_table import Header, Table, first_fields, read_csv
+from tidewright.market.importers.csv_table import Header, Table, first_fields, read_csv, to_ns
 from tidewright.market.importers.feeds import Batch, Batches, Feed, rows, sorted_by_time
 from tidewright.market.importers.quotes import Quotes, best_quotes, sorted_quotes
-from tidewright.market.importers.report import ImportReport, Progress, existing_files, part_of
+from tidewright.market.importers.report import EARLIEST, LATEST, ImportReport, Progress, existing_files, part_of
 from tidewright.market.importers.writing import Recording, write_recording
 from tidewright.market.instrument import Kind
 
@@ -57,6 +57,7 @@ _TICKER_NAMES: Final = (
 _ALIASES: Final = {"agg_tradeId": "agg_trade_id", "first_tradeId": "first_trade_id", "last_tradeId": "last_trade_id"}
 _KLINES_USED: Final = ("open_time", "open", "high", "low", "close", "volume", "close_time")
 _MAKER: Final = {"true": TRADE_SELL, "false": TRADE_BUY}  # the buyer was the maker: the aggressor sold
+_MOST_DIGITS: Final = 19  # of a time that fits into 64 bits
 _SYMBOL: Final = re.compile(r"^([A-Z0-9]+(?:_(?:PERP|\d{6}))?)-")
 
 
@@ -149,17 +150,15 @@ def data_type(path: Path) -> tuple[str, Header]:
     for name in kinds:
         if set(used.get(name, kinds[name])) <= set(names):
             return name, Header(names, True)
-    flags = [field.lower() in ("true", "false") for field in fields]
+    times = {i for i, field in enumerate(fields) if _is_time(field)}
     numbers = [_is_number(field) for field in fields]
-    if len(fields) == 12 and all(numbers):
+    if len(fields) == 12 and all(numbers) and {0, 6} <= times:
         return KLINES, Header([*_KLINE_NAMES, *_KLINE_REST], False)
-    if len(fields) == 8 and all(numbers[:6]) and flags[6]:
-        return AGGREGATED, Header(list(_AGGREGATED_NAMES), False)
-    if len(fields) == 7 and all(numbers[:6]) and flags[6]:
-        return AGGREGATED, Header(list(_AGGREGATED_NAMES[:7]), False)
-    if len(fields) in (6, 7) and all(numbers[:5]) and all(flags[5:]):
+    if len(fields) in (7, 8) and all(numbers[:6]) and 5 in times and not numbers[6]:
+        return AGGREGATED, Header(list(_AGGREGATED_NAMES[: len(fields)]), False)
+    if len(fields) in (6, 7) and all(numbers[:5]) and 4 in times and not any(numbers[5:]):
         return TRADES, Header(list(_TRADE_NAMES[: len(fields)]), False)
-    if len(fields) == 7 and all(numbers):
+    if len(fields) == 7 and all(numbers) and {5, 6} <= times:
         return TICKER, Header(list(_TICKER_NAMES), False)
     raise DataError(
         f"{path}, line 1: neither trades, aggTrades, klines nor bookTicker of Binance: {','.join(fields)[:120]}"
@@ -172,6 +171,10 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_time(text: str) -> bool:
+    return text.isdigit() and len(text) < _MOST_DIGITS and EARLIEST <= int(to_ns(np.array([int(text)]))[0]) < LATEST
 
 
 def _symbol(paths: list[Path]) -> str:

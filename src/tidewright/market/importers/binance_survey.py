@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from tidewright.market.binance_stream import venue_ns
-from tidewright.market.clock import EARLIEST, LATEST
 from tidewright.market.errors import DataError
 from tidewright.market.fixed_point import MOST_STEPS, FixedPoint, plain_parts
 from tidewright.market.importers.contracts import is_coin_margined
 from tidewright.market.importers.raw_lines import Line, read_lines
-from tidewright.market.importers.report import Progress, part_of
+from tidewright.market.importers.report import EARLIEST, LATEST, Progress, part_of
 from tidewright.market.importers.steps import LOT_SHARE, MOST_LOT_DECIMALS, MOST_PRICE_DECIMALS
 from tidewright.market.instrument import Kind
 

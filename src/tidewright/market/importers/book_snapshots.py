@@ -29,7 +29,7 @@ from tidewright.market.exchange_info import ExchangeInfo
 from tidewright.market.importers.contracts import UNKNOWN, InstrumentMaker, stated_kind
 from tidewright.market.importers.csv_table import HIGHEST
 from tidewright.market.importers.receipt_clock import ReceiptClock, estimate
-from tidewright.market.importers.report import ImportReport, Progress, existing_files
+from tidewright.market.importers.report import EARLIEST, LATEST, ImportReport, Progress, existing_files
 from tidewright.market.importers.snapshot_kernel import KNOWN, TRADE, Books, Trades, merge, new_merge
 from tidewright.market.importers.steps import StepSurvey, Where, to_lots, to_ticks
 from tidewright.market.importers.writing import RowSink
@@ -174,7 +174,12 @@ def _times(path: Path, frame: pl.DataFrame, values: tuple[str, ...]) -> pl.DataF
             raise DataError(f"{path}: column {name} must hold numbers, holds {held}")
         if name in _BOOK and not (isinstance(held, pl.List) and held.inner.is_numeric()):  # type: ignore[union-attr]
             raise DataError(f"{path}: column {name} must hold lists of numbers, holds {held}")
-    return frame.with_columns(pl.col(name).dt.epoch("ns") for name in _TIMES)
+    frame = frame.with_columns(pl.col(name).dt.epoch("ns") for name in _TIMES)
+    for name in _TIMES:
+        sane = frame[name].is_between(EARLIEST, LATEST, closed="left")
+        if not sane.all():
+            raise DataError(f"{path}, row {1 + (sane.arg_min() or 0)}: {name} must be a time between 2009 and 2100")
+    return frame
 
 
 def _book_times(recording: _Recording) -> tuple[I64, I64]:

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tidewright.market.clock import EARLIEST, LATEST, SECOND
+from tidewright.market.clock import SECOND
 from tidewright.market.errors import DataError
 from tidewright.market.importers.files import Block, line_blocks
+from tidewright.market.importers.report import EARLIEST, LATEST
 from tidewright.market.tape import F64, I64, U8
 
 _SEPARATOR, _QUOTE = b",", b'"'
@@ -115,30 +116,41 @@ class Table:
         if column.dtype == pl.String:
             return self._sane(self._texts(column.str.strip_chars(), name), name)
         if column.dtype.is_float():
-            return self._sane(self._fractions(column, name), name)
+            return self._sane(self._fractions(column.cast(pl.Float64).fill_null(float("nan")).to_numpy(), name), name)
         return self._sane(to_ns(self.integers(name)), name)
 
     def _texts(self, column: pl.Series, name: str) -> I64:
         whole = column.cast(pl.Int64, strict=False)
         if not whole.null_count():
             return to_ns(whole.to_numpy())
-        numbers = column.cast(pl.Float64, strict=False)
-        if numbers[0] is None:
-            parsed = column.str.to_datetime(time_unit="ns", time_zone="UTC", strict=False)
-            self.require(parsed.is_not_null().to_numpy(), name, "a time (a number, or ISO 8601)")
-            return parsed.dt.epoch("ns").to_numpy()
-        if whole[0] is not None and numbers.null_count():
-            self.require(whole.is_not_null().to_numpy(), name, "a time")
-        return self._fractions(numbers, name)
+        numbers = column.cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()
+        number = np.isfinite(numbers)
+        if number.all():
+            return self._fractions(numbers, name)
+        parsed = column.str.to_datetime(time_unit="ns", time_zone="UTC", strict=False)
+        self.require(number | parsed.is_not_null().to_numpy(), name, "a time (a number, or ISO 8601)")
+        self._alike(number, name, "a number", "ISO 8601")
+        return parsed.dt.epoch("ns").to_numpy()
 
-    def _fractions(self, column: pl.Series, name: str) -> I64:
+    def _fractions(self, values: F64, name: str) -> I64:
         """Times as floats: seconds to the µs where they have a fraction, else as whole numbers."""
-        values = column.to_numpy()
         self.require(np.isfinite(values), name, "a time")
-        if (values != np.floor(values)).any():
-            self.require(values < _MS_FROM, name, "a time in s where it has a fraction")
-            return np.rint(values * 1e6).astype(np.int64) * 1_000
-        return to_ns(np.minimum(values, 9e18).astype(np.int64))
+        fraction = values != np.floor(values)
+        if not fraction.any():
+            return to_ns(np.minimum(values, 9e18).astype(np.int64))
+        seconds = values < _MS_FROM
+        self.require(
+            ~fraction | (seconds & (values >= EARLIEST // SECOND)), name, "a time in s where it has a fraction"
+        )
+        if not seconds.all():
+            self._alike(seconds, name, "a time in s", "a time in ms, µs or ns")
+        return np.rint(values * 1e6).astype(np.int64) * 1_000
+
+    def _alike(self, first: npt.NDArray[np.bool_], name: str, form: str, other: str) -> None:
+        """Report the first of the few times that are written in another way than most: one of them is a mistake."""
+        few = 2 * np.count_nonzero(first) < len(first)
+        if first.any():
+            self.require(~first if few else first, name, f"{other if few else form}, as most are")
 
     def _sane(self, values: I64, name: str) -> I64:
         self.require((values >= EARLIEST) & (values < LATEST), name, "a time between 2009 and 2100")
@@ -225,7 +237,11 @@ def _full_lines(path: Path, block: Block, fields: int) -> tuple[bytes, I64]:
     starts = np.concatenate(([0], ends[:-1] + 1))
     separators = data == _SEPARATOR[0]
     if _QUOTE in text:  # a separator between quotes is none
-        separators &= np.cumsum(data == _QUOTE[0]) % 2 == 0
+        quotes = data == _QUOTE[0]
+        open_ = np.add.reduceat(quotes, starts, dtype=np.int64) % 2 == 1
+        if open_.any():
+            raise DataError(f"{path}, line {block.line + int(np.argmax(open_))}: a quotation mark is not closed")
+        separators &= np.cumsum(quotes) % 2 == 0
     found = np.add.reduceat(separators, starts, dtype=np.int64) + 1
     empty = (ends - starts == 0) | ((ends - starts == 1) & (data[starts] == _RETURN))
     wrong = ~empty & (found != fields)
@@ -244,6 +260,12 @@ def _not_a_table(path: Path, block: Block, fields: int, error: Exception) -> Dat
     except UnicodeDecodeError as bad:
         number = block.line + block.text.count(b"\n", 0, bad.start)
         return DataError(f"{path}, line {number}: not a text ({bad.reason})")
+    schema = {str(i): pl.String for i in range(fields)}
+    for number, line in enumerate(block.text.splitlines(), block.line):
+        try:
+            pl.read_csv(line or b"\n", has_header=False, schema=schema)
+        except pl.exceptions.PolarsError as found:
+            return DataError(f"{path}, line {number}: not of {fields} fields ({str(found).splitlines()[0]})")
     return DataError(f"{path}, from line {block.line}: not a table of {fields} columns ({str(error).splitlines()[0]})")
 
 

@@ -131,7 +131,8 @@ def damage(path: Path, error: Exception, *, cut: bool | None = None) -> DataErro
         return DataError(f"{path}: the packed data is cut off or damaged ({error})")
     lines, sound = salvaged
     if sound and (isinstance(error, EOFError) if cut is None else cut):
-        return DataError(f"{path}, after line {lines}: the packed data is cut off ({error})")
+        place = f"after line {lines}" if lines else "in line 1"
+        return DataError(f"{path}, {place}: the packed data is cut off ({error})")
     return DataError(f"{path}, in line {lines + 1} or before it: the packed data is damaged ({error})")
 
 

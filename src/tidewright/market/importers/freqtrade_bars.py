@@ -4,7 +4,6 @@ Feather and parquet files have the columns date, open, high, low, close, volume;
 ``[ms, open, high, low, close, volume]``. What bars become on a tape: :mod:`tidewright.market.importers.bars`.
 """
 
-import gzip
 import re
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +17,7 @@ from tidewright.market.exchange_info import ExchangeInfo
 from tidewright.market.importers.bars import Bars, write_bars
 from tidewright.market.importers.contracts import UNKNOWN, InstrumentMaker, parse_kind, stated_kind
 from tidewright.market.importers.csv_table import Table, is_typed, read_typed
-from tidewright.market.importers.files import DAMAGED, unpacked
+from tidewright.market.importers.files import DAMAGED, damage, unpacked
 from tidewright.market.importers.report import ImportReport, Progress, existing_files, part_of
 
 _COLUMNS: Final = ("date", "open", "high", "low", "close", "volume")
@@ -97,21 +96,28 @@ def _json(path: Path) -> Table:
     try:
         with unpacked(path) as read:
             candles: Any = orjson.loads(b"".join(iter(lambda: read(1 << 24), b"")))
-    except (*DAMAGED, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: the packed data is cut off or damaged ({error})") from None
+    except DAMAGED as error:
+        raise damage(path, error) from None
     except orjson.JSONDecodeError as error:
-        raise DataError(f"{path}: neither feather, parquet nor JSON, or cut off ({error})") from None
+        place = f"{path}, line {error.lineno}, column {error.colno}"
+        raise DataError(f"{place}: neither feather, parquet nor JSON, or cut off ({error.msg})") from None
     if not isinstance(candles, list):
         raise DataError(f"{path} must be a JSON array of candles")
     for row, candle in enumerate(candles, 1):
-        if not isinstance(candle, list) or len(candle) < len(_COLUMNS):
-            raise DataError(f"{path}, row {row}: a candle is [ms, open, high, low, close, volume], was {candle!r:.80}")
+        if not (isinstance(candle, list) and len(candle) >= len(_COLUMNS) and all(map(_is_number, candle))):
+            raise DataError(
+                f"{path}, row {row}: a candle is numbers [ms, open, high, low, close, volume], was {candle!r:.80}"
+            )
     columns: dict[str, list[Any]] = {name: [c[i] for c in candles] for i, name in enumerate(_COLUMNS)}
     try:
         frame = pl.DataFrame(columns, strict=False)
     except pl.exceptions.PolarsError as error:
         raise DataError(f"{path}: candles must hold numbers ({str(error).splitlines()[0]})") from None
     return Table(path, frame, np.arange(1, len(frame) + 1, dtype=np.int64), "row")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _bars(table: Table) -> Bars:

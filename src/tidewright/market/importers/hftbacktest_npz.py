@@ -40,7 +40,7 @@ from tidewright.market.importers.contracts import UNKNOWN, InstrumentMaker, pars
 from tidewright.market.importers.csv_table import HIGHEST
 from tidewright.market.importers.feeds import Batch, Batches, Feed, insert
 from tidewright.market.importers.files import DAMAGED
-from tidewright.market.importers.report import ImportReport, Progress, existing_files, part_of
+from tidewright.market.importers.report import EARLIEST, LATEST, ImportReport, Progress, existing_files, part_of
 from tidewright.market.importers.writing import Recording, write_recording
 from tidewright.market.tape import I64
 
@@ -255,6 +255,13 @@ def _decoded(path: Path, events: Events, row: int, first_ts: int, counts: dict[s
     counts["events_of_users_own_kinds"] += int(np.sum(exchange & (kind == _NOT_HELD)))
     kept = np.flatnonzero(exchange & (kind != _NOT_HELD))
     kind, code, line, events = kind[kept], code[kept], line[kept], events[kept]
+    for name in ("exch_ts", "local_ts"):
+        bad = (events[name] > 0) & ((events[name] < EARLIEST) | (events[name] >= LATEST))
+        if bad.any():
+            at = int(np.argmax(bad))
+            raise DataError(
+                f"{path}, row {line[at]}: {name} must be a time between 2009 and 2100 in ns, was {events[name][at]}"
+            )
     price, qty = _values(path, events, kind, line)
     ts = np.where(events["exch_ts"] > 0, events["exch_ts"], first_ts)
     flags = np.where((code == DEPTH_SNAPSHOT) | (code == CLEAR), SNAPSHOT, 0).astype(np.uint8)

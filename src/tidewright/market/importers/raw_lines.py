@@ -7,9 +7,9 @@ from typing import IO, Any, Final, NamedTuple
 
 import orjson
 
-from tidewright.market.clock import EARLIEST, LATEST
 from tidewright.market.errors import DataError
 from tidewright.market.importers.files import DAMAGED, damage
+from tidewright.market.importers.report import EARLIEST, LATEST
 
 _NANOSECONDS_FROM: Final = 100_000_000_000_000_000  # a local time above is ns, below µs
 _MOST_DIGITS: Final = 24  # of a local time: the rest of a longer one does not make it sane

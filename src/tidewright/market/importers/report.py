@@ -7,10 +7,15 @@ from typing import Any, Final
 
 import numpy as np
 
+from tidewright.market.clock import SECOND
 from tidewright.market.errors import DataError, NotFoundError
 from tidewright.market.tape import I64, Columns
 
 Progress = Callable[[float], None]  # told the share that is done, 0 to 1
+
+# A recorded time outside of these is a mistake.
+EARLIEST: Final = 1_230_768_000 * SECOND  # 2009-01-01, the year of the first bitcoin
+LATEST: Final = 4_102_444_800 * SECOND  # 2100-01-01
 
 _QUOTES: Final = (
     "FDUSD",
@@ -28,7 +33,6 @@ _QUOTES: Final = (
     "ETH",
     "BNB",
 )
-_DOLLARS: Final = ("FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USD")
 
 
 @dataclass(frozen=True, slots=True)
