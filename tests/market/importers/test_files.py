@@ -27,6 +27,13 @@ def packed_by_zip(text: bytes) -> bytes:
     return made.getvalue()
 
 
+def stored_in_a_zip(text: bytes) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("a.csv", text)
+    return made.getvalue()
+
+
 def whole_lines(packed: bytes, window: int) -> int:
     """Whole lines that zlib gives back of the beginning of packed data."""
     return zlib.decompressobj(window).decompress(packed).count(b"\n")
@@ -52,11 +59,28 @@ def test_cut_off_zip_names_the_last_whole_line_although_its_directory_is_gone(tm
     cut = packed[: len(packed) // 2]
     (tmp_path / "a.zip").write_bytes(cut)
     assert problem(tmp_path / "a.zip") == f"after line {whole_lines(cut[30 + len('a.csv') :], -15)}"
+    stored = stored_in_a_zip(TEXT)[: 30 + len("a.csv") + len(TEXT) // 2]
+    (tmp_path / "b.zip").write_bytes(stored)
+    lines = TEXT[: len(TEXT) // 2].count(b"\n")
+    assert problem(tmp_path / "b.zip") == f"after line {lines}"
 
 
 def test_cut_before_the_first_line_ends_is_in_it(tmp_path):
     (tmp_path / "a.gz").write_bytes(packed_by_gzip(TEXT)[:12])
     assert problem(tmp_path / "a.gz") == "in line 1"
+
+
+@pytest.mark.parametrize("text", [TEXT, TEXT + b"1,2"], ids=["whole lines", "without an end"])
+@pytest.mark.parametrize("pack", [packed_by_gzip, packed_by_zip, stored_in_a_zip])
+def test_wrong_checksum_alone_may_stand_for_any_line(tmp_path, text, pack):
+    packed = bytearray(pack(text))
+    if pack is packed_by_gzip:
+        packed[-8] ^= 1
+    else:
+        place = packed.rindex(b"PK\x01\x02") + 16  # in the directory
+        packed[place] ^= 1
+    (tmp_path / "a").write_bytes(packed)
+    assert problem(tmp_path / "a") == f"in line {len(LINES) + (text != TEXT)} or before it"
 
 
 def test_second_part_of_a_gzip_file_counts_on(tmp_path):

@@ -17,8 +17,8 @@ _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _BLOCK: Final = 4 << 20  # bytes of unpacked text at a time
 _LONGEST_LINE: Final = 1 << 20
 _PACKED: Final = 64 << 10  # bytes of packed data at a time, where damage is looked for
-_ZIP_HEADER: Final = struct.Struct("<4s2xHH16xHH")  # of a member: signature, flags, method, lengths of name and extra
-_DEFLATED: Final = 8
+_ZIP_HEADER: Final = struct.Struct("<4s2xHH8xI4xHH")  # signature, flags, method, packed size, lengths of name and extra
+_SUMS: Final = ("incorrect data check", "incorrect length check")  # what zlib says of a checksum: all has come out
 
 DAMAGED: Final = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, NotImplementedError)
 
@@ -129,57 +129,75 @@ def damage(path: Path, error: Exception, *, cut: bool | None = None) -> DataErro
     salvaged = _salvaged(path)
     if salvaged is None:
         return DataError(f"{path}: the packed data is cut off or damaged ({error})")
-    lines, sound = salvaged
+    lines, begun, sound = salvaged
     if sound and (isinstance(error, EOFError) if cut is None else cut):
         place = f"after line {lines}" if lines else "in line 1"
         return DataError(f"{path}, {place}: the packed data is cut off ({error})")
-    return DataError(f"{path}, in line {lines + 1} or before it: the packed data is damaged ({error})")
+    last = max(1, lines + int(begun or not sound))
+    return DataError(f"{path}, in line {last} or before it: the packed data is damaged ({error})")
 
 
-def _salvaged(path: Path) -> tuple[int, bool] | None:
-    """Whole lines that can be unpacked, and whether no fault was met; ``None`` where the head itself is of no use."""
-    lines = 0
+class _Salvaged(NamedTuple):
+    """What came out of a damaged file: whole lines, whether another was begun, whether no fault was met but a sum's."""
+
+    lines: int
+    begun: bool
+    sound: bool
+
+
+def _salvaged(path: Path) -> _Salvaged | None:
+    """What can be unpacked; ``None`` where the head itself is of no use."""
+    lines, end, sound = 0, b"\n", True
     with open(path, "rb") as raw:
-        window = _window(raw)
-        if window is None:
+        parts = _parts(raw)
+        if parts is None:
             return None
-        unpacker = zlib.decompressobj(window)
-        while packed := raw.read(_PACKED):
-            while packed:
-                before = unpacker.copy()
-                try:
-                    lines += unpacker.decompress(packed).count(b"\n")
-                except zlib.error:
-                    return lines + _up_to_the_fault(before, packed), False
-                packed = unpacker.unused_data.lstrip(b"\0")
-                if unpacker.eof:
-                    if window < 0:
-                        return lines, True
-                    unpacker = zlib.decompressobj(window)  # a gzip file may be several, one after the other
-    return lines, True
+        try:
+            for part in parts:
+                lines += part.count(b"\n")
+                end = part[-1:] or end
+        except zlib.error as fault:
+            sound = str(fault).endswith(_SUMS)
+    return _Salvaged(lines, end != b"\n", sound)
 
 
-def _window(raw: IO[bytes]) -> int | None:
-    """How zlib is told to unpack a file, which is left where the packed data begins."""
+def _parts(raw: IO[bytes]) -> Iterator[bytes] | None:
+    """The content of a gzip file or of a zip's first member, part by part; its fault comes as ``zlib.error``."""
     head = raw.read(_ZIP_HEADER.size)
     if head.startswith(_GZIP):
         raw.seek(0)
-        return zlib.MAX_WBITS | 16
+        return _inflated(raw, zlib.MAX_WBITS | 16)
     if len(head) < _ZIP_HEADER.size or not head.startswith(_ZIP):
         return None
-    _, flags, method, name, extra = _ZIP_HEADER.unpack(head)
-    if method != _DEFLATED or flags & 1:
+    _, flags, method, size, name, extra = _ZIP_HEADER.unpack(head)
+    if method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or flags & 1:
         return None
     raw.seek(name + extra, 1)
-    return -zlib.MAX_WBITS
+    if method == zipfile.ZIP_DEFLATED:
+        return _inflated(raw, -zlib.MAX_WBITS)
+    return _stored(raw, size) if size else None  # 0: it stands behind the content
 
 
-def _up_to_the_fault(unpacker: "zlib._Decompress", packed: bytes) -> int:
-    """Whole lines that come out before the byte that cannot be unpacked."""
-    lines = 0
-    for i in range(len(packed)):
-        try:
-            lines += unpacker.decompress(packed[i : i + 1]).count(b"\n")
-        except zlib.error:
-            break
-    return lines
+def _stored(raw: IO[bytes], size: int) -> Iterator[bytes]:
+    while size > 0 and (part := raw.read(min(size, _PACKED))):
+        yield part
+        size -= len(part)
+
+
+def _inflated(raw: IO[bytes], window: int) -> Iterator[bytes]:
+    unpacker = zlib.decompressobj(window)
+    while packed := raw.read(_PACKED):
+        while packed:
+            before = unpacker.copy()
+            try:
+                part = unpacker.decompress(packed)
+            except zlib.error:
+                for i in range(len(packed)):  # all that comes out before the byte that cannot be unpacked
+                    yield before.decompress(packed[i : i + 1])
+                raise
+            yield part
+            packed = unpacker.unused_data.lstrip(b"\0")
+            if unpacker.eof:
+                if window < 0:
+                    return
+                unpacker = zlib.decompressobj(window)  # a gzip file may be several, one after the other
