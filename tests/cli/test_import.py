@@ -242,6 +242,8 @@ def test_information_that_does_not_fit_is_refused(run, tmp_path):
     eth = information(tmp_path / "off", spot("ETHUSDT", "ETH"), spot("BTCUSDC", "BTC", "USDC"))
     of_raw, of_dumps = ("--format", "binance-raw", raw(tmp_path)), ("--format", "binance-dumps", dumps(tmp_path))
     of_table = ("--format", "table", "--columns", "ts=t,price=p,qty=q", table(tmp_path))
+    (tmp_path / "btc").mkdir()
+    btc = information(tmp_path / "btc", spot())
     whole = json.loads(json.dumps(spot()))
     whole["filters"][0]["tickSize"] = "1"
     (tmp_path / "whole").mkdir()
@@ -255,6 +257,8 @@ def test_information_that_does_not_fit_is_refused(run, tmp_path):
             "states the contract size 1 of BTCUSDT, this is of 10",
             (*of_dumps, "--exchange-info", futures, "--kind", "linear", "--contract-size", "10"),
         ),
+        (2, "tick size must be a decimal number", (*of_dumps, "--exchange-info", btc, "--tick", "abc")),
+        (2, "tick and lot must be > 0, were 0 and 0.001", (*of_dumps, "--exchange-info", btc, "--tick", "0")),
         (6, "no exchange information", (*of_dumps, "--exchange-info", tmp_path / "none")),
         (
             2,

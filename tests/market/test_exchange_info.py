@@ -4,6 +4,7 @@ import orjson
 import pytest
 
 from tests.market.exchange_infos import LOTS, PRICES, answer, coin_m, spot, usd_m
+from tests.venues.recording.markets import CAPTURES, capture
 from tidewright.market.errors import DataError, NotFoundError
 from tidewright.market.exchange_info import ExchangeInfo, instrument
 from tidewright.market.instrument import Filters
@@ -79,6 +80,17 @@ def test_what_is_no_answer_is_refused_by_file(tmp_path, text, problem):
     (tmp_path / "info.json").write_bytes(text)
     with pytest.raises(DataError, match=rf"info\.json.*{problem}"):
         ExchangeInfo.read(tmp_path / "info.json").instrument("BTCUSDT")
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not CAPTURES.exists(), reason="the recorded markets are not here")
+def test_every_symbol_of_a_recorded_answer_is_understood():
+    recorded = next(line for line in capture("BINANCE") if line["t"] == "http" and "exchangeInfo" in line["url"])
+    whole = orjson.loads(recorded["data"])
+    info = ExchangeInfo(whole)
+    made = {entry["symbol"]: info.instrument(entry["symbol"]) for entry in whole["symbols"]}
+    assert len(made) == 1_695 and {one.kind for one in made.values()} == {"spot"}
+    assert made["BTCUSDT"].filters.min_notional == 1_000_000_000 and made["BTCUSDT"].filters.bid_multiplier_up == "5"
 
 
 def test_file_that_is_not_there_is_not_found():

@@ -7,14 +7,14 @@ after pair and delivery (BTCUSD_PERP, BTCUSD_240628).
 
 import re
 from dataclasses import replace
-from fractions import Fraction
+from decimal import Decimal
 from typing import Any, Final, cast, get_args
 
 from tidewright.market.codes import UNIT
 from tidewright.market.errors import UsageError
 from tidewright.market.exchange_info import ExchangeInfo
 from tidewright.market.importers.report import split_symbol
-from tidewright.market.instrument import Filters, Instrument, Kind, units_text
+from tidewright.market.instrument import Filters, Instrument, Kind, decimal, units_text
 
 _COIN_M: Final = re.compile(r"^([A-Z0-9]+)USD_(PERP|\d{6})$")
 _DELIVERY: Final = re.compile(r"[-_]?(PERPETUAL|PERP|SWAP|FUTURES?|\d{6}|\d{1,2}[A-Z]{3}\d{2})$")
@@ -140,14 +140,15 @@ class InstrumentMaker:
         if exchange_info is None:
             return
         stated = exchange_info.instrument(symbol)
-        for name, value, other in (
-            ("kind", kind, stated.kind),
-            ("contract size", contract_size or stated.contract_size, stated.contract_size),
-        ):
-            if value != other:
-                raise UsageError(f"{exchange_info.source} states the {name} {other} of {symbol}, this is of {value}")
+        if kind != stated.kind:
+            raise UsageError(f"{exchange_info.source} states the kind {stated.kind} of {symbol}, this is of {kind}")
+        if contract_size is not None and decimal(contract_size, "contract size") != Decimal(stated.contract_size):
+            raise UsageError(
+                f"{exchange_info.source} states the contract size {stated.contract_size} of {symbol}, this is of "
+                f"{contract_size}"
+            )
         for name, given, other in (("tick", tick_size, stated.tick_size), ("lot", lot_size, stated.lot_size)):
-            if given is not None and Fraction(given) != Fraction(other):
+            if given is not None and decimal(given, f"{name} size") != Decimal(other):
                 self.notes[f"{name}_size"] = f"{given}, as given; {exchange_info.source} states {other}"
         self._stated = exchange_info.instrument(symbol, tick_size=tick_size, lot_size=lot_size)
         self._venue = stated.venue if venue == UNKNOWN else venue
