@@ -32,6 +32,29 @@ def test_a_market_like_a_tape_with_regimes_and_a_crash_tells_how_like_it_is(run,
         assert checked["usable"] and checked["figures"]["book"]["packets"]["crossed"] == 0
 
 
+def test_a_crash_does_not_count_in_how_like_the_market_is(run, base, tmp_path):  # noqa: F811
+    words = ("--like", base, "--hours", "0.5", "--seed", "5", "--rounds", "1")
+    plain = json.loads(run("synth", *words, "--out", tmp_path / "a", "--json").stdout)["comparison"]
+    crash = run("synth", *words, "--out", tmp_path / "b", "--scenario", "flash-crash:duration=5m", "--json")
+    made = json.loads(crash.stdout)["comparison"]
+    assert "scenario" not in plain and made["scenario"]["measured"] is False
+    assert made["scenario"]["name"] == "flash-crash" and made["left_out"][1] - made["left_out"][0] == 300 * 10**9 + 1
+    whole = json.loads(run("compare", base, tmp_path / "b", "--json").stdout)
+    distance = {name: found["summary"]["mean_wasserstein"] for name, found in (("plain", plain), ("made", made))}
+    assert distance["made"] < 1.2 * distance["plain"]
+    assert whole["summary"]["mean_wasserstein"] > 1.5 * distance["made"] and whole["scenario"]["measured"] is True
+    assert "these figures include the scenario flash-crash, 20" in run("compare", base, tmp_path / "b").stdout
+
+
+def test_a_crash_that_leaves_too_little_beside_it_is_said_to_count(run, base, tmp_path):  # noqa: F811
+    words = ("--like", base, "--hours", "0.2", "--seed", "5", "--rounds", "0")
+    made = run("synth", *words, "--out", tmp_path / "t", "--scenario", "flash-crash:duration=30m,at=0")
+    assert made.code == 0 and "these figures include the scenario flash-crash" in made.stdout
+    words = (*words[:2], "--hours", "1", *words[4:])
+    made = run("synth", *words, "--out", tmp_path / "u", "--scenario", "flash-crash:duration=5m")
+    assert made.code == 0 and "these figures leave out the scenario flash-crash" in made.stdout
+
+
 def test_compare_of_a_tape_with_itself_is_all_zero(run, base):  # noqa: F811
     told = json.loads(run("compare", base, base, "--json").stdout)
     assert told["summary"]["mean_l1"] == 0 and told["summary"]["facts_far"] == 0

@@ -10,9 +10,9 @@ import pytest
 import tidewright as tw
 from tests.engine.example import SECOND, market
 from tidewright.engine.backtest import BacktestResult
-from tidewright.market.codes import ASK, BID, PACKET_END, SNAPSHOT, TRADE_SELL
+from tidewright.market.codes import ASK, BID, FUNDING, PACKET_END, SNAPSHOT, TRADE_SELL
 from tidewright.market.errors import UsageError
-from tidewright.market.tape import Tape, columns
+from tidewright.market.tape import Columns, Tape, columns
 from tidewright.measure.definitions import DEFINITIONS
 from tidewright.risk.limits import Limits
 
@@ -102,6 +102,20 @@ def test_a_buys_fee_is_taken_in_base_and_a_sells_in_quote_truncated(result: Back
         assert row["maker"] and 0 < row["qty_lots"] <= 100
         value = row["qty_lots"] * 1_000 if row["side"] == "buy" else row["qty_lots"] * row["price_ticks"] * 10
         assert row["fee"] == f"{value * 20_000 // 10**8 / 1e8:.8f}"
+
+
+def test_funding_on_the_tape_is_counted_and_said_not_to_be_applied(result: BacktestResult, tape: Tape) -> None:
+    assert result.assumptions["funding"] == "none (spot)"
+    future = replace(tape.instrument, kind="linear")
+    bare = run(Tape(tape.path, future, tape.meta, tape.data))
+    assert bare.assumptions["funding"] == "not applied: nobody pays or receives any; rows of funding on the tape: 0"
+    at = [int(np.flatnonzero(tape.data.flags & PACKET_END)[k]) + 1 for k in (100, 200)]
+    rows = {"kind": FUNDING, "flags": PACKET_END, "price": 10_000, "qty": 0}
+    kept = {"ts": tape.data.ts[np.array(at) - 1], "ts_local": tape.data.ts_local[np.array(at) - 1]}
+    data = Columns(*(np.insert(column, at, {**rows, **kept}[name]) for name, column in tape.data._asdict().items()))
+    funded = run(Tape(tape.path, future, tape.meta, data))
+    assert funded.assumptions["funding"].endswith("rows of funding on the tape: 2")
+    assert (funded.metrics["equity_end"] == bare.metrics["equity_end"]).all()
 
 
 def test_assumptions_name_everything_and_shares_sum_to_one(result: BacktestResult, tape: Tape) -> None:

@@ -151,8 +151,9 @@ def test_cut_off_file_is_refused_by_name_and_line_and_leaves_nothing(tmp_path, p
         (b"", "is empty"),
         (b"hello world\n", "local time"),
         (b"123 [1,2]\n", "JSON object"),
-        (b'123 {"e":"depthUpdate","s":"BTCUSDT"}\n', "not a Binance message"),
-        (b'123 {"e":"kline"}\n', "no message|no depth update"),
+        (b'123 {"e":"kline"}\n', r"line 1: the local time must be .* between 2009 and 2100, was 123"),
+        (b'1700000000000000 {"e":"depthUpdate","s":"BTCUSDT"}\n', r"line 1: not a Binance message \(lacks 'U'\)"),
+        (b'1700000000000000 {"e":"kline"}\n', "no message|no depth update"),
     ],
 )
 def test_foreign_files_are_refused(tmp_path, text, match):
@@ -164,7 +165,7 @@ def test_foreign_files_are_refused(tmp_path, text, match):
 
 
 def test_price_off_the_given_tick_is_refused_and_leaves_nothing(tmp_path):
-    with pytest.raises(DataError, match=r"tick size 0\.1, was 101\.01"):
+    with pytest.raises(DataError, match=r"/a, line 2: price must be a multiple of the tick size 0\.1, was 101\.01"):
         import_binance_raw([write(tmp_path / "a", capture())], tmp_path / "tape", tick_size="0.1")
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 

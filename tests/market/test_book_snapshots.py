@@ -164,16 +164,43 @@ def test_names_come_from_the_folder_or_have_to_be_given(tmp_path):
 @pytest.mark.parametrize(
     ("snapshot", "match"),
     [
-        ((0, BIDS[::-1], ASKS), "in order, best first"),
-        ((0, BIDS, [(100.15, 1.0)]), "multiple of the tick size"),
-        ((0, BIDS, [(100.1, -1.0)]), "quantity must be >= 0"),
-        ((0, BIDS, [(100.1, float("nan"))]), "quantity must be >= 0"),
+        ((500, BIDS[::-1], ASKS), "bid_prices must be in order, best first"),
+        ((500, BIDS, [(100.15, 1.0)]), "price must be > 0 and a multiple of the tick size 0.1, was 100.15"),
+        ((500, BIDS, [(float("inf"), 1.0)]), "price must be under 1e15, was inf"),
+        ((500, BIDS, [(100.1, -1.0)]), "quantity must be >= 0 and under 1e15, was -1.0"),
+        ((500, BIDS, [(100.1, float("nan"))]), "quantity must be >= 0"),
+        ((500, BIDS, [(100.1, None)]), "ask_prices and ask_quantities must have the same lengths, and no empty value"),
     ],
 )
-def test_broken_books_are_refused_and_leave_nothing(tmp_path, snapshot, match):
-    with pytest.raises(DataError, match=match):
-        run(tmp_path, book_file(tmp_path / "b", snapshot))
+@pytest.mark.parametrize("given", [{}, {"tick_size": None, "lot_size": None}], ids=["steps given", "inferred"])
+def test_broken_books_are_refused_by_row_and_leave_nothing(tmp_path, snapshot, match, given):
+    if given and "tick size" in match:
+        return  # an inferred tick fits all prices
+    with pytest.raises(DataError, match=f"/b, row 3: {match}"):
+        run(tmp_path, book_file(tmp_path / "b", (0, BIDS, ASKS), (250, BIDS, ASKS), snapshot), **given)
     assert [p.name for p in tmp_path.iterdir()] == ["b"]
+
+
+@pytest.mark.parametrize(("price", "quantity"), [(100.15, 1.0), (1e300, 1.0), (-1.0, 1.0), (100.1, -2.0), (None, 1.0)])
+def test_broken_trades_are_refused_by_file_and_row(tmp_path, price, quantity):
+    book = book_file(tmp_path / "b", (0, BIDS, ASKS), (250, BIDS, ASKS))
+    first = trade_file(tmp_path / "t1", (20, 100.1, 1.0))
+    second = trade_file(tmp_path / "t2", (10, 100.1, 1.0), (30, price, quantity))
+    with pytest.raises(DataError, match=r"/t2, row 2: (price|quantity)"):
+        run(tmp_path, book, first, second)
+
+
+def test_times_that_cannot_be_are_refused_by_row(tmp_path):
+    book = book_file(tmp_path / "b", (0, BIDS, ASKS), (250, BIDS, ASKS), (4e12, BIDS, ASKS))
+    with pytest.raises(DataError, match="/b, row 3: timestamp must be a time between 2009 and 2100"):
+        run(tmp_path, book)
+
+
+def test_columns_of_other_types_are_refused_by_name(tmp_path):
+    frame = pl.read_parquet(book_file(tmp_path / "b", (0, BIDS, ASKS)))
+    frame.with_columns(bid_prices=pl.lit("100.0")).write_parquet(tmp_path / "b")
+    with pytest.raises(DataError, match="/b: column bid_prices must hold lists of numbers, holds String"):
+        run(tmp_path, tmp_path / "b")
 
 
 def test_foreign_and_cut_off_files_are_refused_by_name(tmp_path):

@@ -13,7 +13,7 @@ from tidewright.measure.lob_bench import (
     scores,
     wasserstein_distance,
 )
-from tidewright.measure.lob_bench_report import compare, definitions
+from tidewright.measure.lob_bench_report import compare, definitions, without
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +82,20 @@ def test_shuffled_prices_change_the_responses(found):
 def test_all_quantities_are_defined_and_sampled(found):
     assert set(samples(found)) == set(DEFINITIONS)
     assert set(DEFINITIONS) <= set(definitions())
+
+
+def test_a_stretch_that_is_left_out_leaves_no_time_and_no_pair_over_it(found):
+    begin, end = (int(t) for t in np.quantile(found.books[flow.B_T], (0.4, 0.6)))
+    rest = without(found, begin, end)
+    for part, whole, time, segment in (
+        (rest.orders, found.orders, flow.T, flow.SEGMENT),
+        (rest.books, found.books, flow.B_T, flow.B_SEGMENT),
+    ):
+        before = int(np.sum(whole[time] < begin))
+        assert part.shape[1] == before + int(np.sum(whole[time] >= end)) < whole.shape[1]
+        assert (part[:, :before] == whole[:, :before]).all()
+        assert (np.diff(part[time]) >= 0).all() and part[time, -1] == whole[time, -1] - (end - begin)
+        assert part[segment, before] == part[segment, before - 1] + 1
 
 
 def test_report_holds_plain_values_and_marks_what_differs():

@@ -50,6 +50,13 @@ def import_(
     contract_size: Annotated[
         str | None, typer.Option(help="Of one contract: base units (linear) or quote units (inverse).")
     ] = None,
+    exchange_info: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Binance's answer to GET exchangeInfo (/api/v3, /fapi/v1, /dapi/v1): tick, lot and filters as stated.",
+        ),
+    ] = None,
     columns: Annotated[
         str | None, typer.Option(help="table: what its columns are called, e.g. ts=time,price=px,qty=size,side=side.")
     ] = None,
@@ -81,6 +88,7 @@ def import_(
         "symbol": symbol,
         "kind": kind,
         "contract_size": contract_size,
+        "exchange_info": exchange_info,
         "columns": None if columns is None else parse_columns(columns),
         "rows": rows,
         "quote_ticks": quotes,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tidewright.market.errors import TidewrightError, UsageError
+from tidewright.market.exchange_info import ExchangeInfo
 from tidewright.market.importers.report import ImportReport
 
 
@@ -55,7 +56,7 @@ def import_files(
     Parameters
     ----------
     options
-        The importer's keyword arguments; None: not given.
+        The importer's keyword arguments, ``exchange_info`` as the path of its file; None: not given.
 
     Raises
     ------
@@ -68,6 +69,11 @@ def import_files(
     importer = getattr(importlib.import_module(f"tidewright.market.importers.{module}"), name)
     parameters = inspect.signature(importer).parameters
     given = {key: value for key, value in options.items() if value is not None}
+    if "exchange_info" in given:
+        info = given["exchange_info"] = ExchangeInfo.read(given["exchange_info"])
+        names_itself = parameters["symbol"].default is None  # the files do, or may
+        if not names_itself and "symbol" not in given and info.only_symbol is not None:
+            given["symbol"] = info.only_symbol
     surplus = sorted(_OPTION_NAMES.get(key, key) for key in given if key not in parameters)
     if surplus:
         raise UsageError(f"the format {format_} has no use for {', '.join(f'--{key}' for key in surplus)}")

@@ -7,6 +7,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
+from tidewright.market.clock import iso
 from tidewright.market.errors import UsageError
 from tidewright.market.tape import Tape
 
@@ -66,11 +67,16 @@ def synthesise(
         notes={"like_tape": like.name},
         progress=lambda share: progress(0.7 + 0.2 * share),
     )
-    return made, comparison(tape, made)
+    return made, comparison(tape, made, without_scenario=True)
 
 
-def comparison(real: Tape, other: Tape) -> dict[str, Any]:
-    """Stylised facts and scores of two tapes.
+def comparison(real: Tape, other: Tape, *, without_scenario: bool = False) -> dict[str, Any]:
+    """Stylised facts and scores of two tapes; ``scenario`` tells of one that is in the other tape.
+
+    Parameters
+    ----------
+    without_scenario
+        Leave out the stretch of a scenario in the other tape: its crash says nothing about how like the rest is.
 
     Raises
     ------
@@ -82,7 +88,14 @@ def comparison(real: Tape, other: Tape) -> dict[str, Any]:
     for tape in (real, other):
         if not len(tape):
             raise UsageError(f"{tape.path} has no rows to compare")
-    return compare(real.data, other.data)
+    scenario = other.meta["notes"].get("scenario")
+    if scenario is None:
+        return compare(real.data, other.data)
+    begin = int(scenario["begin_ns"])
+    stretch = (begin, begin + int(scenario["duration_ns"]) + 1)  # in its last ns the levels left behind are removed
+    found = compare(real.data, other.data, stretch if without_scenario else None)
+    told = {"name": scenario["name"], "begins": iso(stretch[0]), "ends": iso(stretch[1])}
+    return {**found, "scenario": {**told, "measured": found["left_out"] is None}}
 
 
 def show_comparison(found: dict[str, Any]) -> None:
@@ -123,6 +136,10 @@ def show_comparison(found: dict[str, Any]) -> None:
             f"{words}, synthetic", *map(_figure, r["other"]), _figure(r["deviation"]), f"{r['other_count']:,}"
         )
     console.print(curves)
+    if "scenario" in found:
+        crash = found["scenario"]
+        told = "these figures include" if crash["measured"] else "these figures leave out"
+        console.print(f"{told} the scenario {crash['name']}, {crash['begins']} to {crash['ends']}", style="bold")
     s = found["summary"]
     console.print(
         f"mean L1 {_figure(s['mean_l1'])} (floor {_figure(s['mean_floor_l1'])}), "

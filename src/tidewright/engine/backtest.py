@@ -14,7 +14,7 @@ from tidewright.engine.impact_text import parse_impact
 from tidewright.engine.latency_text import LatencyLike, parse_latency
 from tidewright.engine.sweep import Job, Result, Rows, Runner, runner
 from tidewright.market.clock import iso, parse_duration
-from tidewright.market.codes import PACKET_END, SELL, UNIT
+from tidewright.market.codes import FUNDING, PACKET_END, SELL, UNIT
 from tidewright.market.detail import detail_of
 from tidewright.market.errors import UsageError
 from tidewright.market.fees import Fees, as_fees
@@ -415,9 +415,16 @@ def _assumptions(tape: Tape, job: Job, result: Result, capital: Rate, base_inven
         "capital": str(capital),
         "base_inventory": str(base_inventory),
         "market_impact": "none: own orders never move the tape" if config.impact is None else config.impact.describe(),
-        "funding": "not on the tape" if instrument.kind != "spot" else "none (spot)",
+        "funding": _funding(tape, instrument),
         "cohorts": f"1 window, {job.lanes} lanes, no warm-up, decisions every {config.cycle_ns / 1e9:g} s",
     }
+
+
+def _funding(tape: Tape, instrument: Instrument) -> str:
+    rows = int(np.count_nonzero(tape.data.kind == FUNDING))
+    if instrument.kind == "spot" and not rows:
+        return "none (spot)"
+    return f"not applied: nobody pays or receives any; rows of funding on the tape: {rows}"
 
 
 def _fee_asset(config: ReplayConfig) -> str:

@@ -3,10 +3,26 @@
 from decimal import Decimal
 from typing import Final
 
-from tidewright.market.errors import DataError
+from tidewright.market.errors import DataError, UsageError
 from tidewright.market.instrument import decimal
 
+MOST_STEPS: Final = 1 << 62  # what a whole number of the tape holds, twice
 _REMEMBERED: Final = 1 << 18
+
+
+def plain_parts(text: str, what: str) -> tuple[str, str]:
+    """Digits before the point and after it, without zeros at the end, of a plain decimal text.
+
+    Raises
+    ------
+    DataError
+        If it is none: digits with at most one point.
+    """
+    if isinstance(text, str):
+        whole, _, fraction = text.partition(".")
+        if text.isascii() and whole.isdigit() and (not fraction or fraction.isdigit()):
+            return whole, fraction.rstrip("0")
+    raise DataError(f"{what} must be a plain decimal number, was {text!r:.80}")
 
 
 class FixedPoint(dict[str, int]):
@@ -32,8 +48,10 @@ class FixedPoint(dict[str, int]):
     Raises
     ------
     DataError
-        On look-up, if the text is not plain digits with at most one point, or (without ``round_up``) not a multiple of
-        the step.
+        On look-up, if the text is not plain digits with at most one point, too many steps, or (without ``round_up``)
+        not a multiple of the step.
+    UsageError
+        If the step is not above 0.
     """
 
     def __init__(self, step: str, what: str, step_name: str, *, round_up: bool = False) -> None:
@@ -41,6 +59,8 @@ class FixedPoint(dict[str, int]):
         self.rounded = 0
         self._round_up = round_up
         value = decimal(step, step_name).normalize()
+        if value <= 0:
+            raise UsageError(f"{step_name} must be > 0, was {step}")
         exponent = value.as_tuple().exponent
         self._decimals = max(0, -exponent) if isinstance(exponent, int) else 0
         self._unit = int(value * Decimal(10) ** self._decimals)  # the step in units of the last decimal
@@ -48,13 +68,12 @@ class FixedPoint(dict[str, int]):
 
     def __missing__(self, text: str) -> int:
         """Convert and remember a text."""
-        whole, _, fraction = text.partition(".")
-        digits = fraction.rstrip("0")
-        if not (text.isascii() and whole.isdigit() and (not fraction or fraction.isdigit())):
-            raise DataError(f"{self._what} must be a plain decimal number, was {text!r}")
+        whole, digits = plain_parts(text, self._what)
         excess = max(0, len(digits) - self._decimals)
         value = int(whole + digits.ljust(self._decimals, "0"))
         count, rest = divmod(value, self._unit * 10**excess)
+        if count >= MOST_STEPS:
+            raise DataError(f"{self._what} must be under {MOST_STEPS:,} steps of {self._step}, was {text}")
         if rest:
             if not self._round_up:
                 raise DataError(f"{self._what} must be a multiple of the {self._step_name} {self._step}, was {text}")

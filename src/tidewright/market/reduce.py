@@ -108,7 +108,8 @@ def reduce_tape(
             sink.write(part)
             if progress is not None:
                 progress(0.5 + 0.5 * writer.rows / len(reduced.data.ts))
-        return sink.finish({"reduced_from_rows": len(tape), **reduced.notes}, begun)
+        kept = {name: note for name, note in tape.meta["notes"].items() if name == "filters"}  # the instrument's
+        return sink.finish({"reduced_from_rows": len(tape), **kept, **reduced.notes}, begun)
 
 
 def _bar_length(level: str) -> int:

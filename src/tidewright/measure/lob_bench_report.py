@@ -3,7 +3,9 @@
 import math
 from typing import Any, Final
 
-from tidewright.market.calibration import measured_flow
+from tidewright.market import calibration_flow as flow_of
+from tidewright.market.calibration import LEAST_ORDERS, measured_flow
+from tidewright.market.calibration_flow import Flow
 from tidewright.market.tape import Columns
 from tidewright.measure import lob_bench, stylised_facts
 from tidewright.measure.lob_bench import RESPONSE_LAGS, responses, scores
@@ -12,8 +14,13 @@ from tidewright.measure.stylised_facts import facts
 FAR: Final = 3.0  # standard errors, or times the floor, from which a difference is marked
 
 
-def compare(real: Columns, other: Columns) -> dict[str, Any]:
+def compare(real: Columns, other: Columns, leave_out: tuple[int, int] | None = None) -> dict[str, Any]:
     """Everything that is measured of both tapes.
+
+    Parameters
+    ----------
+    leave_out
+        A stretch of the other tape that is not measured, begin and end in ns. Where too little is left it is measured.
 
     Returns
     -------
@@ -21,11 +28,16 @@ def compare(real: Columns, other: Columns) -> dict[str, Any]:
     fields of
     :class:`tidewright.measure.lob_bench.Score` and ``far``; ``responses``: by name the fields of
     :class:`tidewright.measure.lob_bench.Response`; ``lags``; ``summary``: the means of the distances over the scores of
-    LOB-Bench and their floors, ``facts_far`` and ``scores_far``, how many differ by more than chance lets expect.
-    What cannot be
-    told is ``None``.
+    LOB-Bench and their floors, ``facts_far`` and ``scores_far``, how many differ by more than chance lets expect;
+    ``left_out``: the stretch that was not measured. What cannot be told is ``None``.
     """
     mine, theirs = measured_flow(real)[1], measured_flow(other)[1]
+    if leave_out is not None:
+        rest = without(theirs, *leave_out)
+        if rest.orders.shape[1] < LEAST_ORDERS:
+            leave_out = None
+        else:
+            theirs = rest
     told_facts = {}
     both = zip(facts(mine).items(), facts(theirs).values(), strict=True)
     for (name, a), b in both:
@@ -66,7 +78,23 @@ def compare(real: Columns, other: Columns) -> dict[str, Any]:
         "responses": told_responses,
         "lags": list(RESPONSE_LAGS),
         "summary": summary,
+        "left_out": leave_out,
     }
+
+
+def without(found: Flow, begin_ns: int, end_ns: int) -> Flow:
+    """A flow without what happened from ``begin_ns`` to before ``end_ns``, as if there were a gap of no length."""
+    rows = []
+    for part, time, segment in (
+        (found.orders, flow_of.T, flow_of.SEGMENT),
+        (found.books, flow_of.B_T, flow_of.B_SEGMENT),
+    ):
+        kept = part[:, (part[time] < begin_ns) | (part[time] >= end_ns)].copy()
+        later = kept[time] >= end_ns
+        kept[time, later] -= end_ns - begin_ns
+        kept[segment, later] += 1
+        rows.append(kept)
+    return Flow(rows[0], rows[1], found.last_book)
 
 
 def definitions() -> dict[str, str]:

@@ -22,7 +22,7 @@ def zipped(path: Path, text: str, *more: str) -> Path:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for i, part in enumerate((text, *more)):
-            archive.writestr(f"{path.stem}{i or ''}.csv", part)
+            archive.writestr(f"{path.stem}{i or ''}.csv", part.encode(errors="surrogateescape"))
     path.write_bytes(packed.getvalue())
     return path
 

@@ -161,17 +161,27 @@ def test_times_beyond_all_sense_do_not_wrap_around():
     assert (to_ns(np.array([10**10, 10**13 * 9, 9 * 10**18])) == latest).all()
 
 
+ANYWHERE = Where("x", np.array([7]))
+
+
 @given(st.integers(0, 8), st.integers(1, 10**7))
 def test_decimals_and_ticks_of_floats_are_exact(decimals, count):
     step = f"0.{'0' * (decimals - 1)}1" if decimals else "1"
     value = np.array([float(f"{count}e-{decimals}")])
     need = decimals - min(decimals, len(str(count)) - len(str(count).rstrip("0")))
     assert decimal_counts(value, 12)[need] == 1
-    assert to_ticks(value, step, Where("x")).tolist() == [count] and to_lots(value, step)[0].tolist() == [count]
+    assert to_ticks(value, step, ANYWHERE).tolist() == [count] and to_lots(value, step, ANYWHERE)[0].tolist() == [count]
+
+
+@pytest.mark.parametrize(("convert", "what"), [(to_ticks, "price"), (to_lots, "quantity")])
+def test_value_with_too_many_steps_for_a_tape_is_named(convert, what):
+    problem = rf"x, line 7: {what} must be under [\d,]+ steps of 0\.00000001, was 500000000000000"
+    with pytest.raises(DataError, match=problem):
+        convert(np.array([5e14]), "0.00000001", ANYWHERE)
 
 
 def test_lot_leaves_out_what_few_quantities_need_and_removals():
     survey = StepSurvey()
     survey.add(np.array([1.5, 2.25]), np.array([0.001] * 2_000 + [0.00000001] + [0.0] * 9_000))
     assert (survey.tick_size, survey.lot_size) == ("0.01", "0.001")
-    assert to_lots(np.array([0.0012]), "0.001")[0].tolist() == [2]
+    assert to_lots(np.array([0.0012]), "0.001", ANYWHERE)[0].tolist() == [2]

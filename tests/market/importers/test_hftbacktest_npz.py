@@ -75,7 +75,8 @@ def test_events_become_packets_in_the_order_of_the_exchange(tmp_path):
     assert play(tape) == ({1000: 15, 990: 20, 995: 10}, {})
     assert (tape.data.ts_local - tape.data.ts == 5 * MS).all()
     assert (tape.data.flags & codes.SNAPSHOT != 0).tolist() == [False, True, True, True] + [False] * 5
-    assert report.notes["events_for_the_receiver_only"] == 1 and report.notes["events_of_other_kinds"] == 1
+    assert report.notes["events_for_the_receiver_only"] == 1 and report.notes["events_of_users_own_kinds"] == 1
+    assert report.notes["users_own_kinds"] == {"102": "1 events, the first in d.npz, row 11"}
     assert report.detail == "L2+trades" and tape.instrument.tick_size == "0.1"
 
 
@@ -124,17 +125,23 @@ def test_foreign_and_damaged_files_are_refused(tmp_path):
     save(tmp_path / "orders.npz", events((BOTH | 10 | BID, 1, 2, 100.0, 1)))
     save(tmp_path / "sideless.npz", events((BOTH | npz.DEPTH, 1, 2, 100.0, 1)))
     save(tmp_path / "price.npz", events(*START, (BOTH | npz.TRADE | BID, 11, 16, np.nan, 1)))
+    save(tmp_path / "huge.npz", events(*START, (BOTH | npz.TRADE | BID, 11, 16, 1e300, 1)))
+    save(tmp_path / "late.npz", events(*START, (BOTH | npz.TRADE | BID, 4_000_000_000_000, 16, 1.0, 1)))
+    save(tmp_path / "unknown.npz", events(*START, (BOTH | 7, 11, 16, 1.0, 1)))
     save(tmp_path / "falls.npz", events(*START, (BOTH | npz.DEPTH | BID, -9_000, -8_000, 100.0, 1)))
     save(tmp_path / "raw.npz", events((npz.DEPTH | BID, 1, 2, 100.0, 1)))
     for name, match in (
-        ("cut.npz", "cut off or damaged"),
-        ("cut.npy", r"after row \d+: the file is cut off or damaged \(\d+ of \d+ events are missing\)"),
+        ("cut.npz", r"cut\.npz: the file is cut off or damaged"),
+        ("cut.npy", r"cut\.npy: the file is cut off or damaged \(\d+ of \d+ events are missing\)"),
         ("text.npz", "no numpy array"),
         ("named.npz", "an array named data, holds other.npy"),
         ("old.npz", r"hftbacktest 1\.x"),
         ("orders.npz", "row 1: market by order"),
         ("sideless.npz", "row 1: a depth event needs one side"),
         ("price.npz", "row 6: price must be > 0"),
+        ("huge.npz", r"row 6: price must be > 0, quantity >= 0 and both under 1e15, was 1e\+300"),
+        ("late.npz", "row 6: exch_ts must be a time between 2009 and 2100 in ns, was 5700000000000000000"),
+        ("unknown.npz", r"row 6: the kind of event must be 1 to 5 or 10 to 13 .* or from 100 on .*, was 7"),
         ("falls.npz", "row 6: time falls"),
         ("raw.npz", "no event for the exchange"),
     ):

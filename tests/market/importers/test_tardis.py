@@ -177,7 +177,7 @@ def test_trades_alone_can_be_given_assumed_quotes(tmp_path):
         (book(*START, (1, 6, 0, "bid", "10", "-1")), r"line 5: amount must be >= 0"),
         (
             book(*START) + "\n\n" + "binance-futures,BTCUSDT,17\n",
-            r"line 7: timestamp must be|line 7: local_timestamp must",
+            r"line 7: must have 8 fields, has 3",
         ),
         (book(*START) + f"{NAME},1,2,true,bid,1,2,3\n", r"line 5: must have 8 fields, has 9"),
         (book(*START, (-9_000, -8_000, 0, "bid", "100", "1")), r"line 5: time falls from .* to "),
@@ -198,7 +198,7 @@ def test_cut_off_gzip_names_the_last_line_read(tmp_path):
     text = book(*START, *((i, i + 5, 0, "bid", "100.1", str(i + 1)) for i in range(3_000)))
     path = tmp_path / "book.csv.gz"
     path.write_bytes(gzip.compress(text.encode(), mtime=0)[:-200])
-    with pytest.raises(DataError, match=r"book\.csv\.gz, after line \d+: the packed data is cut off or damaged"):
+    with pytest.raises(DataError, match=r"book\.csv\.gz, after line 2978: the packed data is cut off"):
         import_tardis([path], tmp_path / "tape")
     assert [p.name for p in tmp_path.iterdir()] == ["book.csv.gz"]
 

@@ -11,7 +11,7 @@ A tape has no rows for bars, so a bar becomes four prints of unknown side, flagg
 Missing bars are a gap from the end of the last one. What happened inside a bar, and all of the book, stays unknown.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -26,6 +26,7 @@ from tidewright.market.importers.feeds import Batch, Batches, Feed
 from tidewright.market.importers.report import ImportReport, Progress
 from tidewright.market.importers.steps import StepSurvey
 from tidewright.market.importers.writing import MakeInstrument, Recording, write_recording
+from tidewright.market.instrument import Instrument
 from tidewright.market.tape import F64, I64
 
 _UNITS: Final = (("w", 7 * DAY), ("d", DAY), ("h", HOUR), ("m", MINUTE), ("s", SECOND))
@@ -167,6 +168,16 @@ def shared_lots(lots: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return shares
 
 
+class _Made(NamedTuple):
+    """The instrument that was made of the bars; their prints would suggest other steps."""
+
+    instrument: Instrument
+    notes: Mapping[str, Any]
+
+    def __call__(self, tick: str, lot: str) -> Instrument:
+        return self.instrument
+
+
 def write_bars(
     bars: Sequence[Bars],
     out: str | Path,
@@ -219,7 +230,6 @@ def write_bars(
                 told(done / len(bars))
 
     detail = f"bars {timeframe_text(length_ns)} (inferred prints)"
-    recording = Recording(
-        source, detail, [Feed("bars", read)], lambda tick, lot: instrument, counts, {**BAR_NOTES, **(notes or {})}
-    )
+    made = _Made(instrument, make_instrument.notes)
+    recording = Recording(source, detail, [Feed("bars", read)], made, counts, {**BAR_NOTES, **(notes or {})})
     return write_recording(recording, out, quote_ticks=quote_ticks, progress=progress)

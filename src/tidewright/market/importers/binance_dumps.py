@@ -19,14 +19,15 @@ import numpy as np
 
 from tidewright.market.codes import TRADE_BUY, TRADE_SELL
 from tidewright.market.errors import DataError, UsageError
+from tidewright.market.exchange_info import ExchangeInfo
 from tidewright.market.importers.bars import Bars, write_bars
-from tidewright.market.importers.contracts import is_coin_margined, parse_kind, recorded_instrument
-from tidewright.market.importers.csv_table import Header, Table, first_fields, read_csv
+from tidewright.market.importers.contracts import InstrumentMaker, is_coin_margined, parse_kind
+from tidewright.market.importers.csv_table import Header, Table, first_fields, read_csv, to_ns
 from tidewright.market.importers.feeds import Batch, Batches, Feed, rows, sorted_by_time
 from tidewright.market.importers.quotes import Quotes, best_quotes, sorted_quotes
-from tidewright.market.importers.report import ImportReport, Progress, existing_files, part_of
+from tidewright.market.importers.report import EARLIEST, LATEST, ImportReport, Progress, existing_files, part_of
 from tidewright.market.importers.writing import Recording, write_recording
-from tidewright.market.instrument import Instrument, Kind
+from tidewright.market.instrument import Kind
 
 TRADES, AGGREGATED, KLINES, TICKER = "trades", "aggregated trades", "klines", "best bid/ask"
 
@@ -56,6 +57,7 @@ _TICKER_NAMES: Final = (
 _ALIASES: Final = {"agg_tradeId": "agg_trade_id", "first_tradeId": "first_trade_id", "last_tradeId": "last_trade_id"}
 _KLINES_USED: Final = ("open_time", "open", "high", "low", "close", "volume", "close_time")
 _MAKER: Final = {"true": TRADE_SELL, "false": TRADE_BUY}  # the buyer was the maker: the aggressor sold
+_MOST_DIGITS: Final = 19  # of a time that fits into 64 bits
 _SYMBOL: Final = re.compile(r"^([A-Z0-9]+(?:_(?:PERP|\d{6}))?)-")
 
 
@@ -71,6 +73,7 @@ def import_binance_dumps(
     contract_size: str | None = None,
     quote_ticks: int = 0,
     sort: bool = False,
+    exchange_info: ExchangeInfo | None = None,
     progress: Progress | None = None,
 ) -> ImportReport:
     """Write a tape from the public files of one symbol.
@@ -87,6 +90,8 @@ def import_binance_dumps(
     kind, contract_size
         ``spot``, ``linear`` or ``inverse`` and the size of a contract; else told by the symbol and the columns, which
         differ between spot and futures (not those of klines: they are taken for spot).
+    exchange_info
+        What Binance states of its instruments: tick, lot, filters, kind and contract size are taken from it.
     quote_ticks
         Without bookTicker: assume best quotes this many ticks apart around every print.
     sort
@@ -109,12 +114,11 @@ def import_binance_dumps(
         raise DataError("the files hold trades and aggTrades: give one of them, they are the same prints")
     if KLINES in found and len(found) > 1:
         raise DataError(f"klines cannot be put on one tape with {' and '.join(sorted(set(found) - {KLINES}))}")
-    wanted = parse_kind(kind) or _kind(symbol, found)
+    stated = exchange_info.instrument(symbol).kind if exchange_info is not None and KLINES in found else None
+    wanted = parse_kind(kind) or stated or _kind(symbol, found)
     venue = venue or {"spot": "binance", "linear": "binanceusdm", "inverse": "binancecoinm"}[wanted]
 
-    def instrument(tick: str, lot: str) -> Instrument:
-        return recorded_instrument(venue, symbol, tick_size or tick, lot_size or lot, wanted, contract_size)
-
+    instrument = InstrumentMaker(venue, symbol, tick_size, lot_size, wanted, contract_size, exchange_info)
     source = f"binance-dumps: {', '.join(path.name for path in paths)}"
     notes: dict[str, Any] = {"instrument_kind": wanted + ("" if kind else " (concluded from names and columns)")}
     if KLINES in found:
@@ -146,17 +150,15 @@ def data_type(path: Path) -> tuple[str, Header]:
     for name in kinds:
         if set(used.get(name, kinds[name])) <= set(names):
             return name, Header(names, True)
-    flags = [field.lower() in ("true", "false") for field in fields]
+    times = {i for i, field in enumerate(fields) if _is_time(field)}
     numbers = [_is_number(field) for field in fields]
-    if len(fields) == 12 and all(numbers):
+    if len(fields) == 12 and all(numbers) and {0, 6} <= times:
         return KLINES, Header([*_KLINE_NAMES, *_KLINE_REST], False)
-    if len(fields) == 8 and all(numbers[:6]) and flags[6]:
-        return AGGREGATED, Header(list(_AGGREGATED_NAMES), False)
-    if len(fields) == 7 and all(numbers[:6]) and flags[6]:
-        return AGGREGATED, Header(list(_AGGREGATED_NAMES[:7]), False)
-    if len(fields) in (6, 7) and all(numbers[:5]) and all(flags[5:]):
+    if len(fields) in (7, 8) and all(numbers[:6]) and 5 in times and not numbers[6]:
+        return AGGREGATED, Header(list(_AGGREGATED_NAMES[: len(fields)]), False)
+    if len(fields) in (6, 7) and all(numbers[:5]) and 4 in times and not any(numbers[5:]):
         return TRADES, Header(list(_TRADE_NAMES[: len(fields)]), False)
-    if len(fields) == 7 and all(numbers):
+    if len(fields) == 7 and all(numbers) and {5, 6} <= times:
         return TICKER, Header(list(_TICKER_NAMES), False)
     raise DataError(
         f"{path}, line 1: neither trades, aggTrades, klines nor bookTicker of Binance: {','.join(fields)[:120]}"
@@ -169,6 +171,10 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_time(text: str) -> bool:
+    return text.isdigit() and len(text) < _MOST_DIGITS and EARLIEST <= int(to_ns(np.array([int(text)]))[0]) < LATEST
 
 
 def _symbol(paths: list[Path]) -> str:
@@ -248,7 +254,7 @@ def _trades(table: Table, *, time: str, quantity: str, number: str, counts: dict
 
 def _quotes(table: Table) -> Quotes:
     names = ("best_bid_price", "best_bid_qty", "best_ask_price", "best_ask_qty")
-    return Quotes.of(table, names, table.times("transaction_time"), None)
+    return Quotes.of(table, names, table.times("transaction_time"), None, may_be_empty=False)
 
 
 def _bars(files: list[tuple[Path, Header]], progress: Progress | None) -> list[Bars]:

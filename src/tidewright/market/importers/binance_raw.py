@@ -1,7 +1,8 @@
 """Import of Binance captures, spot and futures: depth, trades, bookTicker, mark price and REST snapshots as raw lines.
 
-The capture is read twice: first everything is checked and measured (symbol, steps, clock), then rows are written. A
-file that is cut off is found in the first pass, before anything is on the disk.
+The capture is read twice: first everything is checked and measured (symbol, steps, clock:
+:mod:`tidewright.market.importers.binance_survey`), then rows are written. What is damaged is found in the first pass,
+before anything is on the disk.
 
 Futures are told by their messages (``pu`` of a depth update, ``X`` of a trade) and COIN-M by its symbols; how their
 streams differ is said in :mod:`tidewright.market.importers.futures_stream`. ``aggTrade`` stands in where a capture
@@ -14,8 +15,7 @@ the message received after it, so order of receipt is kept.
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,83 +25,19 @@ from tidewright.market.binance_stream import BinanceStream, venue_ns
 from tidewright.market.clock import MILLISECOND
 from tidewright.market.codes import BEST_ASK, BEST_BID
 from tidewright.market.errors import DataError
-from tidewright.market.importers.contracts import is_coin_margined, parse_kind, recorded_instrument
+from tidewright.market.exchange_info import ExchangeInfo
+from tidewright.market.importers.binance_survey import Survey
+from tidewright.market.importers.contracts import InstrumentMaker, parse_kind
 from tidewright.market.importers.futures_stream import FuturesStream
-from tidewright.market.importers.raw_lines import Line, read_lines
+from tidewright.market.importers.raw_lines import read_lines
 from tidewright.market.importers.receipt_clock import ReceiptClock, estimate
 from tidewright.market.importers.report import ImportReport, Progress, existing_files, part_of, step_text
-from tidewright.market.importers.steps import LOT_SHARE
 from tidewright.market.importers.writing import RowSink
-from tidewright.market.instrument import Kind
 from tidewright.market.tape import Columns, concatenate
 from tidewright.market.tape_writer import TapeWriter
 
 _CHUNK: Final = 20_000  # lines between two writes
 _VENUES: Final = {"spot": "binance", "linear": "binanceusdm", "inverse": "binancecoinm"}
-
-
-@dataclass
-class _Survey:
-    """What the first pass found."""
-
-    symbols: Counter[str] = field(default_factory=Counter)
-    kinds: Counter[str] = field(default_factory=Counter)
-    price_decimals: int = 0
-    quantity_decimals: Counter[int] = field(default_factory=Counter)
-    snapshots: int = 0
-    futures: bool = False
-    first_ts: int = 0
-    receipts: list[int] = field(default_factory=list)
-    times: list[int] = field(default_factory=list)
-
-    def add(self, line: Line, symbol: str | None) -> None:
-        payload = line.payload
-        if line.is_snapshot:
-            self.snapshots += 1
-            self._levels(payload["bids"] + payload["asks"])
-            return
-        if "s" not in payload:
-            self.kinds["other"] += 1
-            return
-        self.symbols[payload["s"]] += 1
-        if symbol is not None and payload["s"] != symbol:
-            return
-        kind = payload.get("e", "bookTicker")
-        self.kinds[kind] += 1
-        self.futures = self.futures or "pu" in payload or "X" in payload or "ps" in payload
-        if kind == "depthUpdate":
-            self._levels(payload["b"] + payload["a"])
-        elif kind in ("trade", "aggTrade"):
-            if payload.get("X", "MARKET") != "MARKET":
-                return  # the futures' other prints come with price 0 at times
-            self._levels([(payload["p"], payload["q"])])
-        elif kind == "bookTicker":
-            self._levels([(payload["b"], payload["B"]), (payload["a"], payload["A"])])
-            if not self.futures:
-                return
-        if "E" in payload:
-            self.receipts.append(line.ts_local)
-            self.times.append(venue_ns(payload["E"]))
-
-    def _levels(self, levels: Iterable[Any]) -> None:
-        for price, quantity in levels:
-            self.price_decimals = max(self.price_decimals, _decimals(price))
-            self.quantity_decimals[_decimals(quantity)] += 1
-
-    def concluded_kind(self, symbol: str) -> Kind:
-        """Kind of the instrument, by its symbol and messages."""
-        if is_coin_margined(symbol):
-            return "inverse"
-        return "linear" if self.futures else "spot"
-
-    def lot_decimals(self) -> int:
-        """Decimals that fit nearly all quantities: old orders may be finer than today's lot."""
-        need, seen = LOT_SHARE * self.quantity_decimals.total(), 0
-        for decimals in sorted(self.quantity_decimals):
-            seen += self.quantity_decimals[decimals]
-            if seen >= need:
-                return decimals
-        return 0
 
 
 def import_binance_raw(
@@ -115,6 +51,7 @@ def import_binance_raw(
     kind: str | None = None,
     contract_size: str | None = None,
     base_latency_ns: int = MILLISECOND,
+    exchange_info: ExchangeInfo | None = None,
     progress: Progress | None = None,
 ) -> ImportReport:
     """Write a tape from the capture of one symbol.
@@ -133,6 +70,8 @@ def import_binance_raw(
         Name; else ``binance``, ``binanceusdm`` or ``binancecoinm``.
     kind, contract_size
         ``spot``, ``linear`` or ``inverse``, else told by symbol and messages; and the size of a contract.
+    exchange_info
+        What Binance states of its instruments: tick, lot, filters, kind and contract size are taken from it.
     base_latency_ns
         Shortest latency assumed where the receiver's clock has to be corrected, ns.
     progress
@@ -148,16 +87,19 @@ def import_binance_raw(
     begun = time.monotonic()
     wanted = parse_kind(kind)
     paths = sorted(existing_files(files), key=_first_receipt)
-    survey = _survey(paths, symbol, progress)
+    tick = tick_size
+    if exchange_info is not None and tick is None:
+        tick = exchange_info.instrument(symbol or _first_symbol(paths)).tick_size
+    survey = Survey(symbol, tick)
+    survey.read(paths, progress)
     symbol = symbol or next(iter(survey.symbols))
     concluded = wanted or survey.concluded_kind(symbol)
-    tick_size = tick_size or step_text(survey.price_decimals)
-    lot_size = lot_size or step_text(survey.lot_decimals())
     clock = estimate(np.array(survey.receipts, np.int64), np.array(survey.times, np.int64), base_latency_ns)
-    survey.first_ts = survey.times[0]
     survey.receipts, survey.times = [], []
     venue = venue or _VENUES[concluded]
-    instrument = recorded_instrument(venue, symbol, tick_size, lot_size, concluded, contract_size)
+    make = InstrumentMaker(venue, symbol, tick_size, lot_size, concluded, contract_size, exchange_info)
+    instrument = make(step_text(survey.price_decimals), step_text(survey.lot_decimals()))
+    survey.require(concluded, instrument.tick_size, instrument.lot_size)
     stream = BinanceStream(instrument) if concluded == "spot" else FuturesStream(instrument)
     source = f"binance-raw: {', '.join(path.name for path in paths)}"
     counts: Counter[str] = Counter()
@@ -169,7 +111,7 @@ def import_binance_raw(
         if not writer.rows:
             raise DataError(f"{source} holds no usable message of {symbol}")
         counts["raised"] = sink.raised_receipts
-        notes = {"instrument_kind": concluded, **_notes(stream, survey, clock, counts)}
+        notes = {"instrument_kind": concluded, **make.notes, **_notes(stream, survey, clock, counts)}
         return sink.finish(notes, begun)
 
 
@@ -179,33 +121,18 @@ def _first_receipt(path: Path) -> int:
     raise DataError(f"{path} is empty")
 
 
-def _survey(paths: list[Path], symbol: str | None, progress: Progress | None) -> _Survey:
-    survey = _Survey()
-    for i, path in enumerate(paths):
-        number = 0
-        for number, line in enumerate(read_lines(path, part_of(progress, i, 2 * len(paths))), 1):
-            try:
-                survey.add(line, symbol)
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise DataError(
-                    f"{path}, message {number}: not a Binance message ({type(error).__name__}: {error})"
-                ) from None
-    names = sorted(survey.symbols)
-    if symbol is None and len(names) > 1:
-        raise DataError(f"the capture holds several symbols ({', '.join(names)}): choose one")
-    if symbol is not None and symbol not in survey.symbols:
-        raise DataError(f"the capture holds no message of {symbol}, only of {', '.join(names) or 'none'}")
-    if len(names) > 1 and survey.snapshots:
-        raise DataError(f"snapshots name no symbol, so a capture of several ({', '.join(names)}) cannot have any")
-    if not survey.times:
-        raise DataError(f"no depth update or trade in {', '.join(map(str, paths))}")
-    return survey
+def _first_symbol(paths: list[Path]) -> str:
+    for path in paths:
+        for line in read_lines(path):
+            if "s" in line.payload:
+                return str(line.payload["s"])
+    raise DataError(f"no message of a symbol in {', '.join(map(str, paths))}")
 
 
 def _decode(
     paths: list[Path],
     stream: BinanceStream,
-    survey: _Survey,
+    survey: Survey,
     symbol: str,
     counts: Counter[str],
     progress: Progress | None,
@@ -286,17 +213,13 @@ def place_untimed(data: Columns, latency_ns: int, last_ts: int) -> Columns:
     return data._replace(ts=np.maximum.accumulate(placed))
 
 
-def _decimals(text: str) -> int:
-    return len(text.partition(".")[2].rstrip("0"))
-
-
-def _detail(survey: _Survey) -> str:
+def _detail(survey: Survey) -> str:
     trades = ("trade", "trades") if survey.kinds["trade"] else ("aggTrade", "aggregated trades")
     parts = (("depthUpdate", "L2"), trades, ("bookTicker", "best bid/ask"), ("markPriceUpdate", "mark price"))
     return "+".join(word for kind, word in parts if survey.kinds[kind])
 
 
-def _notes(stream: BinanceStream, survey: _Survey, clock: ReceiptClock, counts: Counter[str]) -> dict[str, Any]:
+def _notes(stream: BinanceStream, survey: Survey, clock: ReceiptClock, counts: Counter[str]) -> dict[str, Any]:
     notes: dict[str, Any] = {
         "messages": {**survey.kinds, "snapshot": survey.snapshots},
         "sequence_gaps": stream.gaps,

@@ -25,8 +25,11 @@ import polars as pl
 from tidewright.market.clock import MILLISECOND, SECOND
 from tidewright.market.codes import TRADE_UNKNOWN
 from tidewright.market.errors import DataError, UsageError
+from tidewright.market.exchange_info import ExchangeInfo
+from tidewright.market.importers.contracts import UNKNOWN, InstrumentMaker, stated_kind
+from tidewright.market.importers.csv_table import HIGHEST
 from tidewright.market.importers.receipt_clock import ReceiptClock, estimate
-from tidewright.market.importers.report import ImportReport, Progress, existing_files, make_instrument
+from tidewright.market.importers.report import EARLIEST, LATEST, ImportReport, Progress, existing_files
 from tidewright.market.importers.snapshot_kernel import KNOWN, TRADE, Books, Trades, merge, new_merge
 from tidewright.market.importers.steps import StepSurvey, Where, to_lots, to_ticks
 from tidewright.market.importers.writing import RowSink
@@ -37,16 +40,17 @@ from tidewright.market.tape_writer import TapeWriter
 _TIMES: Final = ("timestamp", "received_at")
 _BOOK: Final = ("bid_prices", "bid_quantities", "ask_prices", "ask_quantities")
 _PRINT: Final = ("price", "quantity")
+_ROW: Final = "row"
 _CHUNK: Final = 10_000  # snapshots at a time
 _SAMPLE: Final = 5_000  # snapshots of each file that tick and lot are inferred from
 
 
 @dataclass
 class _Recording:
-    """The opened files: trades whole, books by file."""
+    """The opened files; ``row`` is each row's number in its file."""
 
     books: list[tuple[Path, pl.DataFrame]] = field(default_factory=list)
-    trades: pl.DataFrame | None = None
+    trades: list[tuple[Path, pl.DataFrame]] = field(default_factory=list)
     unsorted: int = 0
 
 
@@ -60,6 +64,7 @@ def import_book_snapshots(
     symbol: str | None = None,
     hole_ns: int = 2 * SECOND,
     base_latency_ns: int = MILLISECOND,
+    exchange_info: ExchangeInfo | None = None,
     progress: Progress | None = None,
 ) -> ImportReport:
     """Write a tape from book snapshots and trades.
@@ -75,6 +80,8 @@ def import_book_snapshots(
         that 99.9 % of the quantities fit.
     venue, symbol
         Names; else taken from the files' folder, if it is named ``<venue>_<symbol>``.
+    exchange_info
+        What Binance states of its instruments: tick, lot, filters, kind and contract size are taken from it.
     hole_ns
         A longer time without a snapshot is a gap, ns.
     base_latency_ns
@@ -95,7 +102,9 @@ def import_book_snapshots(
     paths = existing_files(files)
     venue, symbol = _names(paths, venue, symbol)
     recording = _open(paths)
-    instrument = _instrument(recording, venue, symbol, tick_size, lot_size)
+    kind = stated_kind(exchange_info, symbol)
+    make = InstrumentMaker(venue, symbol, tick_size, lot_size, kind, None, exchange_info)
+    instrument = _instrument(recording, make)
     source = f"book-snapshots: {', '.join(path.name for path in paths)}"
     counts = dict.fromkeys(("unknown", "raised", "rounded", "snapshots"), 0)
     times, receipts = _book_times(recording)
@@ -109,7 +118,7 @@ def import_book_snapshots(
             counts["unknown"] += int(np.sum(data.kind == TRADE_UNKNOWN))
             sink.write(data)
         counts["raised"] = sink.raised_receipts
-        return sink.finish(_notes(counts, recording, clock, hole_ns), begun)
+        return sink.finish({**_notes(counts, recording, clock, hole_ns), **make.notes}, begun)
 
 
 def _names(paths: list[Path], venue: str | None, symbol: str | None) -> tuple[str, str]:
@@ -118,11 +127,11 @@ def _names(paths: list[Path], venue: str | None, symbol: str | None) -> tuple[st
         if not folder_symbol.isalnum():
             raise UsageError("the files do not name their symbol: give one, e.g. BTC-USD")
         return venue or folder_venue, folder_symbol.upper()
-    return venue or "unknown", symbol
+    return venue or UNKNOWN, symbol
 
 
 def _open(paths: list[Path]) -> _Recording:
-    recording, trades = _Recording(), []
+    recording = _Recording()
     for path in paths:
         try:
             frame = pl.read_parquet(path)
@@ -132,7 +141,7 @@ def _open(paths: list[Path]) -> _Recording:
         if set(_TIMES + _BOOK) <= set(frame.columns):
             recording.books.append((path, _times(path, frame, _BOOK)))
         elif set(_TIMES + _PRINT) <= set(frame.columns):
-            trades.append(_times(path, frame, _PRINT))
+            recording.trades.append((path, _times(path, frame, _PRINT)))
         else:
             raise DataError(
                 f"{path} must have the columns {', '.join(_TIMES + _BOOK)} or {', '.join(_TIMES + _PRINT)}, "
@@ -148,21 +157,29 @@ def _open(paths: list[Path]) -> _Recording:
     for i in range(1, len(ends)):
         if ends[i][0] < ends[i - 1][1]:
             raise DataError(f"{recording.books[i - 1][0]} and {recording.books[i][0]} overlap in time")
-    if trades:
-        recording.trades = pl.concat(trades).sort("timestamp", maintain_order=True)
     return recording
 
 
 def _times(path: Path, frame: pl.DataFrame, values: tuple[str, ...]) -> pl.DataFrame:
-    """The needed columns, times as int64 ns."""
-    frame = frame.select(*_TIMES, *values)
-    empty = [name for name in frame.columns if frame[name].null_count()]
-    if empty:
-        raise DataError(f"{path}: empty values in the columns {', '.join(empty)}")
+    """The needed columns, times as int64 ns, and the rows' numbers."""
+    frame = frame.select(*_TIMES, *values).with_row_index(_ROW, 1)
+    for name in (*_TIMES, *values):
+        empty = frame[name].is_null()
+        if empty.any():
+            raise DataError(f"{path}, row {1 + (empty.arg_max() or 0)}: {name} is empty")
+        held = frame.schema[name]
+        if name in _TIMES and not isinstance(held, pl.Datetime):
+            raise DataError(f"{path}: column {name} must hold times, holds {held}")
+        if name in _PRINT and not held.is_numeric():
+            raise DataError(f"{path}: column {name} must hold numbers, holds {held}")
+        if name in _BOOK and not (isinstance(held, pl.List) and held.inner.is_numeric()):  # type: ignore[union-attr]
+            raise DataError(f"{path}: column {name} must hold lists of numbers, holds {held}")
+    frame = frame.with_columns(pl.col(name).dt.epoch("ns") for name in _TIMES)
     for name in _TIMES:
-        if not isinstance(frame.schema[name], pl.Datetime):
-            raise DataError(f"{path}: column {name} must hold times, holds {frame.schema[name]}")
-    return frame.with_columns(pl.col(name).dt.epoch("ns") for name in _TIMES)
+        sane = frame[name].is_between(EARLIEST, LATEST, closed="left")
+        if not sane.all():
+            raise DataError(f"{path}, row {1 + (sane.arg_min() or 0)}: {name} must be a time between 2009 and 2100")
+    return frame
 
 
 def _book_times(recording: _Recording) -> tuple[I64, I64]:
@@ -170,18 +187,16 @@ def _book_times(recording: _Recording) -> tuple[I64, I64]:
     return np.concatenate(ts), np.concatenate(local)
 
 
-def _instrument(
-    recording: _Recording, venue: str, symbol: str, tick_size: str | None, lot_size: str | None
-) -> Instrument:
+def _instrument(recording: _Recording, make: InstrumentMaker) -> Instrument:
     steps = StepSurvey()
     for frame in (frame.head(_SAMPLE) for _, frame in recording.books):
         steps.add(
-            np.concatenate([_flat(frame[name]) for name in _BOOK[::2]]),
-            np.concatenate([_flat(frame[name]) for name in _BOOK[1::2]]),
+            _finite(np.concatenate([_flat(frame[name]) for name in _BOOK[::2]])),
+            _finite(np.concatenate([_flat(frame[name]) for name in _BOOK[1::2]])),
         )
-    if recording.trades is not None:
-        steps.add(recording.trades["price"].to_numpy(), recording.trades["quantity"].to_numpy())
-    return make_instrument(venue, symbol, tick_size or steps.tick_size, lot_size or steps.lot_size)
+    for _, frame in recording.trades:
+        steps.add(*(_finite(frame[name].cast(pl.Float64).to_numpy()) for name in _PRINT))
+    return make(steps.tick_size, steps.lot_size)
 
 
 def _longest(lists: pl.Series) -> pl.Series:
@@ -193,26 +208,40 @@ def _flat(lists: pl.Series) -> F64:
     return lists.explode().drop_nulls().cast(pl.Float64).to_numpy()
 
 
-def _lots(path: str, values: F64, step: str, counts: dict[str, int]) -> I64:
-    """Lots of quantities; what lies between two is rounded up and counted."""
-    good = (values >= 0) & (values < 1e12)
+def _finite(values: F64) -> F64:
+    return values[np.isfinite(values)]
+
+
+def _ticks(values: F64, step: str, where: Where) -> I64:
+    good = values < HIGHEST
     if not good.all():
-        raise DataError(f"{path}: quantity must be >= 0 and finite, was {values[~good][0]!r}")
-    lots, rounded = to_lots(values, step)
+        row = int(np.argmin(good))
+        raise DataError(f"{where(row)}: price must be under 1e15, was {float(values[row])!r}")
+    return to_ticks(values, step, where)
+
+
+def _lots(values: F64, step: str, where: Where, counts: dict[str, int]) -> I64:
+    """Lots of quantities; what lies between two is rounded up and counted."""
+    good = (values >= 0) & (values < HIGHEST)
+    if not good.all():
+        row = int(np.argmin(good))
+        raise DataError(f"{where(row)}: quantity must be >= 0 and under 1e15, was {float(values[row])!r}")
+    lots, rounded = to_lots(values, step, where)
     counts["rounded"] += rounded
     return lots
 
 
 def _load_trades(recording: _Recording, instrument: Instrument, clock: ReceiptClock, counts: dict[str, int]) -> Trades:
-    frame = recording.trades
-    if frame is None:
-        return Trades(*(np.empty(0, np.int64) for _ in range(4)))
-    return Trades(
-        frame["timestamp"].to_numpy(writable=True),
-        clock.correct(frame["received_at"].to_numpy(writable=True)),
-        to_ticks(frame["price"].cast(pl.Float64).to_numpy(), instrument.tick_size, Where("trades")),
-        _lots("trades", frame["quantity"].cast(pl.Float64).to_numpy(), instrument.lot_size, counts),
-    )
+    parts = [np.empty((4, 0), np.int64)]
+    for path, frame in recording.trades:
+        where = Where(path, frame[_ROW].to_numpy(), _ROW)
+        price, quantity = (frame[name].cast(pl.Float64).to_numpy() for name in _PRINT)
+        ticks = _ticks(price, instrument.tick_size, where)
+        lots = _lots(quantity, instrument.lot_size, where, counts)
+        receipts = clock.correct(frame["received_at"].to_numpy())
+        parts.append(np.stack([frame["timestamp"].to_numpy(), receipts, ticks, lots]))
+    whole = np.concatenate(parts, axis=1)
+    return Trades(*np.ascontiguousarray(whole[:, np.argsort(whole[0], kind="stable")]))
 
 
 def _load_books(
@@ -221,15 +250,22 @@ def _load_books(
     starts, values = np.zeros((2, len(frame) + 1), np.int64), []
     for side, (prices, quantities) in enumerate((_BOOK[:2], _BOOK[2:])):
         lengths = frame[prices].list.len().to_numpy()
-        if not np.array_equal(lengths, frame[quantities].list.len().to_numpy()):
-            raise DataError(f"{path}: {prices} and {quantities} must have the same lengths")
+        known = (frame[name].list.drop_nulls().list.len().to_numpy() for name in (prices, quantities))
+        whole = np.logical_and.reduce(
+            [lengths == frame[quantities].list.len().to_numpy(), *(lengths == k for k in known)]
+        )
+        if not whole.all():
+            place = Where(path, frame[_ROW].to_numpy(), _ROW)(int(np.argmin(whole)))
+            raise DataError(f"{place}: {prices} and {quantities} must have the same lengths, and no empty value")
         starts[side, 1:] = np.cumsum(lengths)
-        ticks = to_ticks(_flat(frame[prices]), instrument.tick_size, Where(path))
+        where = Where(path, np.repeat(frame[_ROW].to_numpy(), lengths), _ROW)
+        ticks = _ticks(_flat(frame[prices]), instrument.tick_size, where)
         rising = np.diff(ticks) * (-1 if side == 0 else 1) > 0
         rising[starts[side, 1:-1][(lengths[1:] > 0) & (starts[side, 1:-1] > 0)] - 1] = True  # between two snapshots
         if not rising.all():
-            raise DataError(f"{path}: {prices} must be in order, best first, each price once")
-        values += [ticks, _lots(str(path), _flat(frame[quantities]), instrument.lot_size, counts)]
+            place = where(int(np.argmin(rising)))
+            raise DataError(f"{place}: {prices} must be in order, best first, each price once")
+        values += [ticks, _lots(_flat(frame[quantities]), instrument.lot_size, where, counts)]
     counts["snapshots"] += len(frame)
     return Books(
         frame["timestamp"].to_numpy(writable=True),

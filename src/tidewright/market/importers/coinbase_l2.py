@@ -16,12 +16,12 @@ import numpy as np
 
 from tidewright.market.codes import ASK, BID, PACKET_END, RESET, SNAPSHOT
 from tidewright.market.errors import DataError, UsageError
-from tidewright.market.importers.contracts import parse_kind, recorded_instrument
+from tidewright.market.exchange_info import ExchangeInfo
+from tidewright.market.importers.contracts import InstrumentMaker, parse_kind, stated_kind
 from tidewright.market.importers.csv_table import Header, Table, first_fields, read_csv
 from tidewright.market.importers.feeds import Batch, Batches, Feed, begin_book, insert, join, rows
 from tidewright.market.importers.report import ImportReport, Progress, existing_files, part_of
 from tidewright.market.importers.writing import Recording, write_recording
-from tidewright.market.instrument import Instrument
 
 _SIDES: Final = {"buy": BID, "bid": BID, "sell": ASK, "ask": ASK, "offer": ASK}
 _NAMES: Final = {"price_level": "price", "new_quantity": "size", "event_time": "time"}
@@ -37,6 +37,7 @@ def import_coinbase_l2(
     lot_size: str | None = None,
     venue: str = "coinbase",
     kind: str | None = None,
+    exchange_info: ExchangeInfo | None = None,
     progress: Progress | None = None,
 ) -> ImportReport:
     """Write a tape from the snapshot and changes of one product.
@@ -49,6 +50,8 @@ def import_coinbase_l2(
         Its name, e.g. ``BTC-USD``: the files do not say.
     tick_size, lot_size
         Decimal texts; else the finest decimal of the prices, and the decimals that 99.9 % of the sizes fit.
+    exchange_info
+        What Binance states of its instruments: tick, lot, filters, kind and contract size are taken from it.
 
     Raises
     ------
@@ -77,11 +80,9 @@ def import_coinbase_l2(
         raise DataError("no change of a level (columns side, price, size, time) in the files")
     changes.sort()
     counts = {"snapshots": 0, "snapshot_levels": 0, "snapshots_inferred": 0}
-    wanted = parse_kind(kind) or "spot"
+    wanted = parse_kind(kind) or stated_kind(exchange_info, symbol)
 
-    def instrument(tick: str, lot: str) -> Instrument:
-        return recorded_instrument(venue, symbol, tick_size or tick, lot_size or lot, wanted)
-
+    instrument = InstrumentMaker(venue, symbol, tick_size, lot_size, wanted, None, exchange_info)
     feed = Feed("L2", partial(_book, snapshots, changes[0][0], [path for _, path in changes], counts))
     source = f"coinbase-l2: {', '.join(path.name for path in (*snapshots, *(path for _, path in changes)))}"
     notes = {"snapshot_time": "inferred: that of the first change"} if snapshots else {}

@@ -6,18 +6,22 @@ after pair and delivery (BTCUSD_PERP, BTCUSD_240628).
 """
 
 import re
-from typing import Final, cast, get_args
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any, Final, cast, get_args
 
 from tidewright.market.codes import UNIT
 from tidewright.market.errors import UsageError
+from tidewright.market.exchange_info import ExchangeInfo
 from tidewright.market.importers.report import split_symbol
-from tidewright.market.instrument import Filters, Instrument, Kind
+from tidewright.market.instrument import Filters, Instrument, Kind, decimal, units_text
 
 _COIN_M: Final = re.compile(r"^([A-Z0-9]+)USD_(PERP|\d{6})$")
 _DELIVERY: Final = re.compile(r"[-_]?(PERPETUAL|PERP|SWAP|FUTURES?|\d{6}|\d{1,2}[A-Z]{3}\d{2})$")
 _DOLLARS: Final = ("FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USD")
 _BINANCE_FUTURES: Final = ("binanceusdm", "binancecoinm", "binance-futures", "binance-delivery")
-_FUTURES_MAKER, _FUTURES_TAKER = 20_000, 50_000  # Binance's regular tier: 0.02 % and 0.05 %
+_FUTURES, _SPOT = (20_000, 50_000), (100_000, 100_000)  # Binance's regular tier: 0.02 % and 0.05 %; 0.1 %
+UNKNOWN: Final = "unknown"  # the venue of a recording that does not name it
 
 
 def is_coin_margined(symbol: str) -> bool:
@@ -61,6 +65,11 @@ def parse_kind(text: str | None) -> Kind | None:
     return cast(Kind | None, text)
 
 
+def stated_kind(exchange_info: ExchangeInfo | None, symbol: str) -> Kind:
+    """Kind of an instrument of which a recording tells nothing: what the venue states, else spot."""
+    return "spot" if exchange_info is None else exchange_info.instrument(symbol).kind
+
+
 def recorded_instrument(
     venue: str,
     symbol: str,
@@ -82,6 +91,85 @@ def recorded_instrument(
     base, quote = contract_assets(symbol)
     if contract_size is None:
         contract_size = coin_contract_size(symbol) if kind == "inverse" and is_coin_margined(symbol) else "1"
-    fees = {"maker_fee": _FUTURES_MAKER, "taker_fee": _FUTURES_TAKER} if venue in _BINANCE_FUTURES else {}
     filters = Filters(min_notional=5 * UNIT if quote in _DOLLARS and kind != "inverse" else 0)
-    return Instrument(venue, symbol, base, quote, tick_size, lot_size, kind, contract_size, filters=filters, **fees)
+    maker, taker = _fees(venue)
+    return Instrument(venue, symbol, base, quote, tick_size, lot_size, kind, contract_size, maker, taker, filters)
+
+
+def _fees(venue: str) -> tuple[int, int]:
+    """Maker's and taker's."""
+    return _FUTURES if venue in _BINANCE_FUTURES else _SPOT
+
+
+class InstrumentMaker:
+    """Makes a recording's instrument once its tick and lot have been inferred: of what was given, stated or is usual.
+
+    Parameters
+    ----------
+    venue, symbol
+        Names.
+    tick_size, lot_size
+        As given; they go before what is stated, and that before what is inferred.
+    kind, contract_size
+        As given or concluded.
+    exchange_info
+        What the venue states of its instruments.
+
+    Raises
+    ------
+    DataError
+        If the venue states nothing of the symbol.
+    UsageError
+        If it states another kind or contract size.
+    """
+
+    def __init__(
+        self,
+        venue: str,
+        symbol: str,
+        tick_size: str | None,
+        lot_size: str | None,
+        kind: Kind,
+        contract_size: str | None = None,
+        exchange_info: ExchangeInfo | None = None,
+    ) -> None:
+        self._venue, self._symbol, self._kind, self._contract_size = venue, symbol, kind, contract_size
+        self._tick, self._lot = tick_size, lot_size
+        self._stated: Instrument | None = None
+        self.notes: dict[str, Any] = {}
+        if exchange_info is None:
+            return
+        stated = exchange_info.instrument(symbol)
+        if kind != stated.kind:
+            raise UsageError(f"{exchange_info.source} states the kind {stated.kind} of {symbol}, this is of {kind}")
+        if contract_size is not None and decimal(contract_size, "contract size") != Decimal(stated.contract_size):
+            raise UsageError(
+                f"{exchange_info.source} states the contract size {stated.contract_size} of {symbol}, this is of "
+                f"{contract_size}"
+            )
+        for name, given, other in (("tick", tick_size, stated.tick_size), ("lot", lot_size, stated.lot_size)):
+            if given is not None and decimal(given, f"{name} size") != Decimal(other):
+                self.notes[f"{name}_size"] = f"{given}, as given; {exchange_info.source} states {other}"
+        self._stated = exchange_info.instrument(symbol, tick_size=tick_size, lot_size=lot_size)
+        self._venue = stated.venue if venue == UNKNOWN else venue
+        self.notes["filters"] = f"stated by {exchange_info.source}"
+
+    def __call__(self, tick: str, lot: str) -> Instrument:
+        """The instrument, of the tick and lot that were inferred."""
+        if self._stated is not None:
+            maker, taker = _fees(self._venue)
+            return replace(self._stated, venue=self._venue, symbol=self._symbol, maker_fee=maker, taker_fee=taker)
+        made = recorded_instrument(
+            self._venue, self._symbol, self._tick or tick, self._lot or lot, self._kind, self._contract_size
+        )
+        self.notes["filters"] = f"assumed: {_in_words(made)}"
+        return made
+
+
+def _in_words(made: Instrument) -> str:
+    filters = made.filters
+    least = units_text(filters.min_notional).rstrip("0").rstrip(".")
+    low, high = filters.bid_multiplier_down, filters.bid_multiplier_up
+    most = filters.max_num_orders
+    bounds = f"prices of {low} to {high} times the last"
+    return f"minimum notional {least} {made.quote}, at most {most} orders at once, {bounds}"

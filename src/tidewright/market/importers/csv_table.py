@@ -16,14 +16,15 @@ import polars as pl
 from tidewright.market.clock import SECOND
 from tidewright.market.errors import DataError
 from tidewright.market.importers.files import Block, line_blocks
+from tidewright.market.importers.report import EARLIEST, LATEST
 from tidewright.market.tape import F64, I64, U8
 
-_SEPARATOR: Final = b","
+_SEPARATOR, _QUOTE = b",", b'"'
+_NEWLINE, _RETURN = 10, 13
 _TYPED: Final = (b"PAR1", b"ARROW1")  # parquet, feather
 # A time above the first bound is ns, above the second µs, above the third ms, else s; each bound lies in 1973.
 _NS_FROM, _US_FROM, _MS_FROM = 10**17, 10**14, 10**11
-_EARLIEST: Final = 1_230_768_000 * SECOND  # 2009-01-01, the year of the first bitcoin: a time before is a mistake,
-_LATEST: Final = 4_102_444_800 * SECOND  # and so is one after 2100-01-01
+HIGHEST: Final = 1e15  # above, float64 has no decimal left
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +86,16 @@ class Table:
         return values.fill_null(float("nan")).to_numpy()
 
     def prices(self, name: str) -> F64:
-        """A column of prices: > 0."""
+        """A column of prices: > 0, under 1e15."""
         values = self.numbers(name)
         self.require(values > 0, name, "> 0")
+        self.require(values < HIGHEST, name, "under 1e15")
         return values
 
     def quantities(self, name: str) -> F64:
         """A column of quantities: >= 0, under 1e15."""
         values = self.numbers(name)
-        self.require((values >= 0) & (values < 1e15), name, ">= 0 and under 1e15")
+        self.require((values >= 0) & (values < HIGHEST), name, ">= 0 and under 1e15")
         return values
 
     def integers(self, name: str) -> I64:
@@ -114,33 +116,44 @@ class Table:
         if column.dtype == pl.String:
             return self._sane(self._texts(column.str.strip_chars(), name), name)
         if column.dtype.is_float():
-            return self._sane(self._fractions(column, name), name)
+            return self._sane(self._fractions(column.cast(pl.Float64).fill_null(float("nan")).to_numpy(), name), name)
         return self._sane(to_ns(self.integers(name)), name)
 
     def _texts(self, column: pl.Series, name: str) -> I64:
         whole = column.cast(pl.Int64, strict=False)
         if not whole.null_count():
             return to_ns(whole.to_numpy())
-        numbers = column.cast(pl.Float64, strict=False)
-        if numbers[0] is None:
-            parsed = column.str.to_datetime(time_unit="ns", time_zone="UTC", strict=False)
-            self.require(parsed.is_not_null().to_numpy(), name, "a time (a number, or ISO 8601)")
-            return parsed.dt.epoch("ns").to_numpy()
-        if whole[0] is not None and numbers.null_count():
-            self.require(whole.is_not_null().to_numpy(), name, "a time")
-        return self._fractions(numbers, name)
+        numbers = column.cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()
+        number = np.isfinite(numbers)
+        if number.all():
+            return self._fractions(numbers, name)
+        parsed = column.str.to_datetime(time_unit="ns", time_zone="UTC", strict=False)
+        self.require(number | parsed.is_not_null().to_numpy(), name, "a time (a number, or ISO 8601)")
+        self._alike(number, name, "a number", "ISO 8601")
+        return parsed.dt.epoch("ns").to_numpy()
 
-    def _fractions(self, column: pl.Series, name: str) -> I64:
+    def _fractions(self, values: F64, name: str) -> I64:
         """Times as floats: seconds to the µs where they have a fraction, else as whole numbers."""
-        values = column.to_numpy()
         self.require(np.isfinite(values), name, "a time")
-        if (values != np.floor(values)).any():
-            self.require(values < _MS_FROM, name, "a time in s where it has a fraction")
-            return np.rint(values * 1e6).astype(np.int64) * 1_000
-        return to_ns(np.minimum(values, 9e18).astype(np.int64))
+        fraction = values != np.floor(values)
+        if not fraction.any():
+            return to_ns(np.minimum(values, 9e18).astype(np.int64))
+        seconds = values < _MS_FROM
+        self.require(
+            ~fraction | (seconds & (values >= EARLIEST // SECOND)), name, "a time in s where it has a fraction"
+        )
+        if not seconds.all():
+            self._alike(seconds, name, "a time in s", "a time in ms, µs or ns")
+        return np.rint(values * 1e6).astype(np.int64) * 1_000
+
+    def _alike(self, first: npt.NDArray[np.bool_], name: str, form: str, other: str) -> None:
+        """Report the first of the few times that are written in another way than most: one of them is a mistake."""
+        few = 2 * np.count_nonzero(first) < len(first)
+        if first.any():
+            self.require(~first if few else first, name, f"{other if few else form}, as most are")
 
     def _sane(self, values: I64, name: str) -> I64:
-        self.require((values >= _EARLIEST) & (values < _LATEST), name, "a time between 2009 and 2100")
+        self.require((values >= EARLIEST) & (values < LATEST), name, "a time between 2009 and 2100")
         return values
 
     def codes(self, name: str, words: Mapping[str, int], rule: str) -> U8:
@@ -160,8 +173,8 @@ class Table:
 def to_ns(values: I64) -> I64:
     """Nanoseconds of whole numbers of s, ms, µs or ns since 1970, told apart by their size, value by value."""
     scale = np.select([values >= _NS_FROM, values >= _US_FROM, values >= _MS_FROM], [1, 1_000, 1_000_000], SECOND)
-    highest = _LATEST // scale  # what lies beyond it would not fit into 64 bits
-    return np.where(values > highest, _LATEST, np.minimum(values, highest) * scale)
+    highest = LATEST // scale  # what lies beyond it would not fit into 64 bits
+    return np.where(values > highest, LATEST, np.minimum(values, highest) * scale)
 
 
 class Header(NamedTuple):
@@ -196,7 +209,8 @@ def read_csv(
     Raises
     ------
     DataError
-        If a wanted column is missing or a line has too many fields; packed data that ends early.
+        If a wanted column is missing, a line has more or fewer fields than the header (without one: than the first
+        line), or is no text; packed data that ends early.
     """
     missing = [name for name in wanted if name not in header.names]
     if missing:
@@ -205,25 +219,53 @@ def read_csv(
     for block in line_blocks(path, progress):
         if block.line == 1 and header.present:
             block = Block(2, block.text.partition(b"\n")[2])
-        if not block.text.strip():
+        text, line = _full_lines(path, block, len(names))
+        if not len(line):
             continue
         try:
-            frame = pl.read_csv(block.text, has_header=False, schema=dict.fromkeys(names, pl.String))
+            frame = pl.read_csv(text, has_header=False, schema=dict.fromkeys(names, pl.String))
         except pl.exceptions.PolarsError as error:
-            raise _too_many(path, block, len(names), error) from None
-        line = np.arange(block.line, block.line + len(frame), dtype=np.int64)
-        empty = frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
-        frame = frame.select(wanted)
-        if empty.any():
-            frame, line = frame.filter(~empty), line[~empty.to_numpy()]
-        if len(frame):
-            yield Table(path, frame, line)
+            raise _not_a_table(path, block, len(names), error) from None
+        yield Table(path, frame.select(wanted), line)
 
 
-def _too_many(path: Path, block: Block, fields: int, error: Exception) -> DataError:
-    for number, text in enumerate(block.text.split(b"\n"), block.line):
-        if text.count(_SEPARATOR) >= fields:
-            return DataError(f"{path}, line {number}: must have {fields} fields, has {text.count(_SEPARATOR) + 1}")
+def _full_lines(path: Path, block: Block, fields: int) -> tuple[bytes, I64]:
+    """The lines of a block that are not empty, and their numbers; each must have all fields."""
+    text = block.text if block.text.endswith(b"\n") else block.text + b"\n"
+    data = np.frombuffer(text, np.uint8)
+    ends = np.flatnonzero(data == _NEWLINE)
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    separators = data == _SEPARATOR[0]
+    if _QUOTE in text:  # a separator between quotes is none
+        quotes = data == _QUOTE[0]
+        open_ = np.add.reduceat(quotes, starts, dtype=np.int64) % 2 == 1
+        if open_.any():
+            raise DataError(f"{path}, line {block.line + int(np.argmax(open_))}: a quotation mark is not closed")
+        separators &= np.cumsum(quotes) % 2 == 0
+    found = np.add.reduceat(separators, starts, dtype=np.int64) + 1
+    empty = (ends - starts == 0) | ((ends - starts == 1) & (data[starts] == _RETURN))
+    wrong = ~empty & (found != fields)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise DataError(f"{path}, line {block.line + row}: must have {fields} fields, has {found[row]}")
+    line = block.line + np.flatnonzero(~empty)
+    if empty.any():
+        text = b"".join(text[starts[i] : ends[i] + 1] for i in np.flatnonzero(~empty))
+    return text, line
+
+
+def _not_a_table(path: Path, block: Block, fields: int, error: Exception) -> DataError:
+    try:
+        block.text.decode()
+    except UnicodeDecodeError as bad:
+        number = block.line + block.text.count(b"\n", 0, bad.start)
+        return DataError(f"{path}, line {number}: not a text ({bad.reason})")
+    schema = {str(i): pl.String for i in range(fields)}
+    for number, line in enumerate(block.text.splitlines(), block.line):
+        try:
+            pl.read_csv(line or b"\n", has_header=False, schema=schema)
+        except pl.exceptions.PolarsError as found:
+            return DataError(f"{path}, line {number}: not of {fields} fields ({str(found).splitlines()[0]})")
     return DataError(f"{path}, from line {block.line}: not a table of {fields} columns ({str(error).splitlines()[0]})")
 
 

@@ -4,7 +4,6 @@ Feather and parquet files have the columns date, open, high, low, close, volume;
 ``[ms, open, high, low, close, volume]``. What bars become on a tape: :mod:`tidewright.market.importers.bars`.
 """
 
-import gzip
 import re
 from pathlib import Path
 from typing import Any, Final
@@ -14,12 +13,12 @@ import orjson
 import polars as pl
 
 from tidewright.market.errors import DataError, UsageError
+from tidewright.market.exchange_info import ExchangeInfo
 from tidewright.market.importers.bars import Bars, write_bars
-from tidewright.market.importers.contracts import parse_kind, recorded_instrument
+from tidewright.market.importers.contracts import UNKNOWN, InstrumentMaker, parse_kind, stated_kind
 from tidewright.market.importers.csv_table import Table, is_typed, read_typed
-from tidewright.market.importers.files import DAMAGED, unpacked
+from tidewright.market.importers.files import DAMAGED, damage, unpacked
 from tidewright.market.importers.report import ImportReport, Progress, existing_files, part_of
-from tidewright.market.instrument import Instrument
 
 _COLUMNS: Final = ("date", "open", "high", "low", "close", "volume")
 _NAME: Final = re.compile(r"^([A-Z0-9]+(?:_[A-Z0-9]+){0,2}?)[-_](\d+)([smhdw])(?:[-_.].*)?$", re.IGNORECASE)
@@ -36,6 +35,7 @@ def import_freqtrade(
     symbol: str | None = None,
     kind: str | None = None,
     quote_ticks: int = 0,
+    exchange_info: ExchangeInfo | None = None,
     progress: Progress | None = None,
 ) -> ImportReport:
     """Write a tape from candles of one pair and timeframe.
@@ -50,6 +50,8 @@ def import_freqtrade(
         The pair; else taken from the file's name.
     kind
         ``spot``, ``linear`` or ``inverse``; else linear for files of futures, spot for all others.
+    exchange_info
+        What Binance states of its instruments: tick, lot, filters, kind and contract size are taken from it.
     quote_ticks
         Assume best quotes this many ticks apart around every print; 0: none.
 
@@ -62,15 +64,14 @@ def import_freqtrade(
     """
     paths = existing_files(files)
     symbol = symbol or _pair(paths)
-    wanted = parse_kind(kind) or ("linear" if _FUTURES.search(paths[0].name) else "spot")
+    futures = _FUTURES.search(paths[0].name) is not None
+    wanted = parse_kind(kind) or ("linear" if futures else stated_kind(exchange_info, symbol))
     bars: list[Bars] = []
     for i, path in enumerate(paths):
         bars += [_bars(table) for table in _tables(path, part_of(progress, i, 2 * len(paths)))]
     bars = sorted((part for part in bars if len(part.start)), key=lambda part: int(part.start[0]))
 
-    def instrument(tick: str, lot: str) -> Instrument:
-        return recorded_instrument(venue or "unknown", symbol, tick_size or tick, lot_size or lot, wanted)
-
+    instrument = InstrumentMaker(venue or UNKNOWN, symbol, tick_size, lot_size, wanted, None, exchange_info)
     source = f"freqtrade: {', '.join(path.name for path in paths)}"
     told = None if progress is None else lambda done: progress(0.5 + done / 2)
     return write_bars(bars, out, source, instrument, quote_ticks=quote_ticks, progress=told)
@@ -95,21 +96,28 @@ def _json(path: Path) -> Table:
     try:
         with unpacked(path) as read:
             candles: Any = orjson.loads(b"".join(iter(lambda: read(1 << 24), b"")))
-    except (*DAMAGED, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: the packed data is cut off or damaged ({error})") from None
+    except DAMAGED as error:
+        raise damage(path, error) from None
     except orjson.JSONDecodeError as error:
-        raise DataError(f"{path}: neither feather, parquet nor JSON, or cut off ({error})") from None
+        place = f"{path}, line {error.lineno}, column {error.colno}"
+        raise DataError(f"{place}: neither feather, parquet nor JSON, or cut off ({error.msg})") from None
     if not isinstance(candles, list):
         raise DataError(f"{path} must be a JSON array of candles")
     for row, candle in enumerate(candles, 1):
-        if not isinstance(candle, list) or len(candle) < len(_COLUMNS):
-            raise DataError(f"{path}, row {row}: a candle is [ms, open, high, low, close, volume], was {candle!r:.80}")
+        if not (isinstance(candle, list) and len(candle) >= len(_COLUMNS) and all(map(_is_number, candle))):
+            raise DataError(
+                f"{path}, row {row}: a candle is numbers [ms, open, high, low, close, volume], was {candle!r:.80}"
+            )
     columns: dict[str, list[Any]] = {name: [c[i] for c in candles] for i, name in enumerate(_COLUMNS)}
     try:
         frame = pl.DataFrame(columns, strict=False)
     except pl.exceptions.PolarsError as error:
         raise DataError(f"{path}: candles must hold numbers ({str(error).splitlines()[0]})") from None
     return Table(path, frame, np.arange(1, len(frame) + 1, dtype=np.int64), "row")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _bars(table: Table) -> Bars:

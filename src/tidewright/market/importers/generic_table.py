@@ -15,9 +15,10 @@ import numpy as np
 from tidewright.market.clock import MILLISECOND
 from tidewright.market.codes import ASK, BID, PACKET_END, SNAPSHOT, TRADE_BUY, TRADE_SELL, TRADE_UNKNOWN
 from tidewright.market.errors import UsageError
+from tidewright.market.exchange_info import ExchangeInfo
 from tidewright.market.importers.bars import Bars, write_bars
 from tidewright.market.importers.column_map import OPTIONAL, ROWS, table_form
-from tidewright.market.importers.contracts import parse_kind, recorded_instrument
+from tidewright.market.importers.contracts import UNKNOWN, InstrumentMaker, parse_kind, stated_kind
 from tidewright.market.importers.csv_table import Header, Table, first_fields, is_typed, read_csv, read_typed
 from tidewright.market.importers.feeds import (
     Batch,
@@ -32,7 +33,6 @@ from tidewright.market.importers.feeds import (
 from tidewright.market.importers.quotes import Quotes, best_quotes, sorted_quotes
 from tidewright.market.importers.report import ImportReport, Progress, existing_files, part_of
 from tidewright.market.importers.writing import Recording, write_recording
-from tidewright.market.instrument import Instrument
 
 _AGGRESSORS: Final = {
     **dict.fromkeys(("buy", "b", "bid", "buyer", "1"), TRADE_BUY),
@@ -63,6 +63,7 @@ def import_table(
     base_latency_ns: int = MILLISECOND,
     quote_ticks: int = 0,
     sort: bool = False,
+    exchange_info: ExchangeInfo | None = None,
     progress: Progress | None = None,
 ) -> ImportReport:
     """Write a tape from tables of one form and instrument.
@@ -82,6 +83,8 @@ def import_table(
         Decimal texts; else the finest decimal of the prices, and the decimals that 99.9 % of the quantities fit.
     kind, contract_size
         ``spot`` (default), ``linear`` or ``inverse``, and the size of a contract.
+    exchange_info
+        What Binance states of its instruments: tick, lot, filters, kind and contract size are taken from it.
     base_latency_ns
         Shortest latency assumed where the receiver's clock has to be corrected, ns.
     quote_ticks
@@ -97,16 +100,12 @@ def import_table(
         If ``out`` exists, or the map names too few columns.
     """
     form = table_form(columns, rows)
-    wanted = parse_kind(kind) or "spot"
     if not symbol:
         raise UsageError("a table does not name its symbol: give one, e.g. BTC-USD")
+    wanted = parse_kind(kind) or stated_kind(exchange_info, symbol)
     ordered = sorted(existing_files(files), key=lambda path: _first_time(path, columns))
 
-    def instrument(tick: str, lot: str) -> Instrument:
-        return recorded_instrument(
-            venue or "unknown", symbol, tick_size or tick, lot_size or lot, wanted, contract_size
-        )
-
+    instrument = InstrumentMaker(venue or UNKNOWN, symbol, tick_size, lot_size, wanted, contract_size, exchange_info)
     source = f"table of {form}: {', '.join(path.name for path in ordered)}"
     notes: dict[str, Any] = {"columns": dict(columns), "instrument_kind": wanted}
     used = tuple(dict.fromkeys(columns[name] for name in (*ROWS[form], *OPTIONAL[form]) if name in columns))

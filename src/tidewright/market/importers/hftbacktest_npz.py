@@ -35,16 +35,18 @@ from tidewright.market.codes import (
     TRADE_UNKNOWN,
 )
 from tidewright.market.errors import DataError, UsageError
-from tidewright.market.importers.contracts import parse_kind, recorded_instrument
+from tidewright.market.exchange_info import ExchangeInfo
+from tidewright.market.importers.contracts import UNKNOWN, InstrumentMaker, parse_kind, stated_kind
+from tidewright.market.importers.csv_table import HIGHEST
 from tidewright.market.importers.feeds import Batch, Batches, Feed, insert
 from tidewright.market.importers.files import DAMAGED
-from tidewright.market.importers.report import ImportReport, Progress, existing_files, part_of
+from tidewright.market.importers.report import EARLIEST, LATEST, ImportReport, Progress, existing_files, part_of
 from tidewright.market.importers.writing import Recording, write_recording
-from tidewright.market.instrument import Instrument
 from tidewright.market.tape import I64
 
 DEPTH, TRADE, CLEAR, DEPTH_SNAPSHOT, BEST = 1, 2, 3, 4, 5
 ORDER_EVENTS: Final = (10, 11, 12, 13)  # added, cancelled, modified, filled: market by order
+USERS_OWN: Final = 100  # from here on: a user's own, which hftbacktest passes over, such as index prices and funding
 EXCH, LOCAL, BUY, SELL = 1 << 31, 1 << 30, 1 << 29, 1 << 28
 
 EVENT: Final = np.dtype(
@@ -76,6 +78,7 @@ def import_hftbacktest(
     kind: str | None = None,
     contract_size: str | None = None,
     base_latency_ns: int = MILLISECOND,
+    exchange_info: ExchangeInfo | None = None,
     progress: Progress | None = None,
 ) -> ImportReport:
     """Write a tape from hftbacktest's event files of one asset.
@@ -90,6 +93,8 @@ def import_hftbacktest(
         Decimal texts; else the finest decimal of the prices, and the decimals that 99.9 % of the quantities fit.
     kind, contract_size
         ``spot`` (default), ``linear`` or ``inverse``, and the size of a contract.
+    exchange_info
+        What Binance states of its instruments: tick, lot, filters, kind and contract size are taken from it.
     base_latency_ns
         Shortest latency assumed where the receiver's clock has to be corrected, ns.
 
@@ -105,24 +110,30 @@ def import_hftbacktest(
     paths = _in_time_order(existing_files(files))
     counts: dict[str, int] = {
         "events_for_the_receiver_only": 0,
-        "events_of_other_kinds": 0,
+        "events_of_users_own_kinds": 0,
         "clears": 0,
         "snapshots_inferred": 0,
     }
     seen: Counter[int] = Counter()
-    wanted = parse_kind(kind) or "spot"
+    wanted = parse_kind(kind) or stated_kind(exchange_info, symbol)
 
-    def instrument(tick: str, lot: str) -> Instrument:
-        return recorded_instrument(
-            venue or "unknown", symbol, tick_size or tick, lot_size or lot, wanted, contract_size
-        )
-
+    instrument = InstrumentMaker(venue or UNKNOWN, symbol, tick_size, lot_size, wanted, contract_size, exchange_info)
+    own: dict[str, str] = {}
     for path, _ in paths:
-        for events, _ in _events(path):
-            seen.update(dict(zip(*np.unique(_code(events), return_counts=True), strict=True)))
+        for events, row in _events(path):
+            codes, first, found = np.unique(_code(events), return_index=True, return_counts=True)
+            seen.update(dict(zip(codes.tolist(), found.tolist(), strict=True)))
+            for code, at in zip(codes.tolist(), first.tolist(), strict=True):
+                if code >= USERS_OWN:
+                    own.setdefault(str(code), f"{path.name}, row {row + at}")
     feed = Feed("events", lambda told: _begun(_packets(_batches(paths, counts, told)), counts))
     source = f"hftbacktest: {', '.join(path.name for path, _ in paths)}"
-    recording = Recording(source, _detail(seen), [feed], instrument, counts, {"instrument_kind": wanted})
+    notes: dict[str, Any] = {"instrument_kind": wanted}
+    if own:
+        notes["users_own_kinds"] = {
+            code: f"{seen[int(code)]} events, the first in {place}" for code, place in sorted(own.items())
+        }
+    recording = Recording(source, _detail(seen), [feed], instrument, counts, notes)
     return write_recording(recording, out, base_latency_ns=base_latency_ns, progress=progress)
 
 
@@ -161,7 +172,8 @@ def _events(path: Path, progress: Progress | None = None) -> Iterator[tuple[Even
                     if progress is not None:
                         progress(min(1.0, raw.tell() / size))
     except DAMAGED as error:
-        raise DataError(f"{path}, after row {row - 1}: the file is cut off or damaged ({error})") from None
+        read = f", after row {row - 1}" if row > 1 else ""
+        raise DataError(f"{path}{read}: the file is cut off or damaged ({error})") from None
 
 
 def _member(path: Path, archive: zipfile.ZipFile) -> str:
@@ -227,15 +239,29 @@ def _decoded(path: Path, events: Events, row: int, first_ts: int, counts: dict[s
     ev = events["ev"]
     exchange = ev & np.uint64(EXCH) != 0
     code = _code(events)
+    unknown = (code < USERS_OWN) & ~np.isin(code, (DEPTH, TRADE, CLEAR, DEPTH_SNAPSHOT, BEST, *ORDER_EVENTS))
+    if unknown.any():
+        at = int(np.argmax(unknown))
+        raise DataError(
+            f"{path}, row {line[at]}: the kind of event must be 1 to 5 or 10 to 13 (hftbacktest's) or from {USERS_OWN} "
+            f"on (a user's own), was {code[at]}"
+        )
     by_order = exchange & np.isin(code, ORDER_EVENTS)
     if by_order.any():
         at = int(np.argmax(by_order))
         raise DataError(f"{path}, row {line[at]}: market by order (event {code[at]}) cannot go on a tape of levels")
     kind = _kinds(path, ev, code, line)
     counts["events_for_the_receiver_only"] += int(np.sum(~exchange))
-    counts["events_of_other_kinds"] += int(np.sum(exchange & (kind == _NOT_HELD)))
+    counts["events_of_users_own_kinds"] += int(np.sum(exchange & (kind == _NOT_HELD)))
     kept = np.flatnonzero(exchange & (kind != _NOT_HELD))
     kind, code, line, events = kind[kept], code[kept], line[kept], events[kept]
+    for name in ("exch_ts", "local_ts"):
+        bad = (events[name] > 0) & ((events[name] < EARLIEST) | (events[name] >= LATEST))
+        if bad.any():
+            at = int(np.argmax(bad))
+            raise DataError(
+                f"{path}, row {line[at]}: {name} must be a time between 2009 and 2100 in ns, was {events[name][at]}"
+            )
     price, qty = _values(path, events, kind, line)
     ts = np.where(events["exch_ts"] > 0, events["exch_ts"], first_ts)
     flags = np.where((code == DEPTH_SNAPSHOT) | (code == CLEAR), SNAPSHOT, 0).astype(np.uint8)
@@ -266,11 +292,12 @@ def _kinds(path: Path, ev: Any, code: Any, line: I64) -> npt.NDArray[np.uint8]:
 def _values(path: Path, events: Events, kind: Any, line: I64) -> tuple[Any, Any]:
     price, qty = events["px"].copy(), events["qty"].copy()
     price[kind == RESET] = qty[kind == RESET] = 0.0
-    bad = (kind != RESET) & ~((price > 0) & np.isfinite(price) & (qty >= 0) & (qty < 1e15))
+    bad = (kind != RESET) & ~((price > 0) & (price < HIGHEST) & (qty >= 0) & (qty < HIGHEST))
     if bad.any():
         at = int(np.argmax(bad))
         raise DataError(
-            f"{path}, row {line[at]}: price must be > 0 and quantity >= 0, was {float(price[at])!r}, {float(qty[at])!r}"
+            f"{path}, row {line[at]}: price must be > 0, quantity >= 0 and both under 1e15, was {float(price[at])!r}, "
+            f"{float(qty[at])!r}"
         )
     return price, qty
 

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from tidewright.market.codes import BEST_ASK, BEST_BID, PACKET_END
-from tidewright.market.importers.csv_table import Table
+from tidewright.market.importers.csv_table import HIGHEST, Table
 from tidewright.market.importers.feeds import Batch, Batches, begin_book, rows
 from tidewright.market.tape import F64, I64
 
@@ -34,17 +34,35 @@ class Quotes(NamedTuple):
     values: F64
 
     @classmethod
-    def of(cls, table: Table, names: tuple[str, str, str, str], ts: I64, ts_local: I64 | None) -> "Quotes":
+    def of(
+        cls,
+        table: Table,
+        names: tuple[str, str, str, str],
+        ts: I64,
+        ts_local: I64 | None,
+        *,
+        may_be_empty: bool = True,
+    ) -> "Quotes":
         """Quotes from the four columns, in the order bid price, bid quantity, ask price, ask quantity.
+
+        Parameters
+        ----------
+        may_be_empty
+            Whether a value that is not there means that its side is empty. A price of 0 with a quantity of 0 always
+            does.
 
         Raises
         ------
         DataError
-            If a value is neither empty nor a number >= 0; names file and line.
+            If a value is neither empty nor a number >= 0 and under 1e15, or only one of a side's two is there; names
+            file and line.
         """
-        values = np.column_stack([table.optional(name) for name in names])
+        read = table.optional if may_be_empty else table.numbers
+        values = np.column_stack([read(name) for name in names])
         for i, name in enumerate(names):
-            table.require(~(values[:, i] < 0) & ~np.isinf(values[:, i]), name, ">= 0 and finite")
+            table.require(~((values[:, i] < 0) | (values[:, i] >= HIGHEST)), name, ">= 0 and under 1e15")
+        for i in (0, 2):
+            table.require((values[:, i] > 0) | ~(values[:, i + 1] > 0), names[i], "> 0 where there is a quantity")
         return cls(table, ts, ts_local, values)
 
 

@@ -1,7 +1,6 @@
 """Raw stream captures: lines of ``<local time> <json>``, plain or gzip, one stream in one or more files."""
 
 import gzip
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
@@ -9,22 +8,26 @@ from typing import IO, Any, Final, NamedTuple
 import orjson
 
 from tidewright.market.errors import DataError
+from tidewright.market.importers.files import DAMAGED, damage
+from tidewright.market.importers.report import EARLIEST, LATEST
 
 _NANOSECONDS_FROM: Final = 100_000_000_000_000_000  # a local time above is ns, below µs
+_MOST_DIGITS: Final = 24  # of a local time: the rest of a longer one does not make it sane
 _GZIP: Final = b"\x1f\x8b"
 _TELL_EVERY: Final = 2_000
 
 
 class Line(NamedTuple):
-    """One line: receipt in ns, the message without its stream wrapper, and whether it is a REST snapshot."""
+    """One line: receipt in ns, the message without its stream wrapper, whether it is a REST snapshot, its number."""
 
     ts_local: int
     payload: dict[str, Any]
     is_snapshot: bool
+    number: int
 
 
 def read_lines(path: Path, progress: Callable[[float], None] | None = None) -> Iterator[Line]:
-    """Lines of one file.
+    """Lines of one file; empty ones are passed over, but counted.
 
     Parameters
     ----------
@@ -47,11 +50,11 @@ def read_lines(path: Path, progress: Callable[[float], None] | None = None) -> I
         try:
             for number, line in enumerate(text, 1):
                 if line.strip():
-                    yield _parse(line)
+                    yield _parse(line, number)
                 if progress is not None and number % _TELL_EVERY == 0:
                     progress(raw.tell() / size)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise DataError(f"{path}, after line {number}: the gzip data is cut off or damaged ({error})") from None
+        except DAMAGED as error:
+            raise damage(path, error) from None
         except orjson.JSONDecodeError as error:
             raise DataError(f"{path}, line {number}: cut off or not JSON ({error})") from None
         except _LineError as error:
@@ -62,19 +65,21 @@ class _LineError(ValueError):
     pass
 
 
-def _parse(line: bytes) -> Line:
+def _parse(line: bytes, number: int) -> Line:
     time, _, text = line.partition(b" ")
     if not time.isdigit():
         raise _LineError(f"must begin with the local time and a space, was {line[:60]!r}")
-    ts_local = int(time)
-    if ts_local < _NANOSECONDS_FROM:
-        ts_local *= 1_000
     message = orjson.loads(text)
     if not isinstance(message, dict):
         raise _LineError(f"a JSON object is expected after the local time, was {text[:60]!r}")
-    if "stream" in message:
+    wrapped = "stream" in message
+    if wrapped:
         message = message.get("data")
         if not isinstance(message, dict):
             raise _LineError('a combined stream message needs an object under "data"')
-        return Line(ts_local, message, False)
-    return Line(ts_local, message, "lastUpdateId" in message)
+    ts_local = int(time[:_MOST_DIGITS])
+    if ts_local < _NANOSECONDS_FROM:
+        ts_local *= 1_000
+    if not EARLIEST <= ts_local < LATEST:
+        raise _LineError(f"the local time must be µs or ns between 2009 and 2100, was {time[:60].decode()}")
+    return Line(ts_local, message, not wrapped and "lastUpdateId" in message, number)

@@ -7,12 +7,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from tidewright.market.codes import UNIT
+from tidewright.market.clock import SECOND
 from tidewright.market.errors import DataError, NotFoundError
-from tidewright.market.instrument import Filters, Instrument
 from tidewright.market.tape import I64, Columns
 
 Progress = Callable[[float], None]  # told the share that is done, 0 to 1
+
+# A recorded time outside of these is a mistake.
+EARLIEST: Final = 1_230_768_000 * SECOND  # 2009-01-01, the year of the first bitcoin
+LATEST: Final = 4_102_444_800 * SECOND  # 2100-01-01
 
 _QUOTES: Final = (
     "FDUSD",
@@ -30,7 +33,6 @@ _QUOTES: Final = (
     "ETH",
     "BNB",
 )
-_DOLLARS: Final = ("FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USD")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +96,6 @@ def split_symbol(symbol: str) -> tuple[str, str]:
         if symbol.endswith(quote) and len(symbol) > len(quote):
             return symbol[: -len(quote)], quote
     raise DataError(f"cannot tell base and quote asset of {symbol!r}; known quote assets: {', '.join(_QUOTES)}")
-
-
-def make_instrument(venue: str, symbol: str, tick_size: str, lot_size: str, **more: Any) -> Instrument:
-    """Instrument of a recording: fees of 0.1 % and, quoted in dollars, a minimum notional of 5, as Binance has them."""
-    base, quote = split_symbol(symbol)
-    filters = Filters(min_notional=5 * UNIT if quote in _DOLLARS else 0)
-    return Instrument(venue, symbol, base, quote, tick_size, lot_size, **{"filters": filters, **more})
 
 
 def existing_files(files: list[str | Path]) -> list[Path]:

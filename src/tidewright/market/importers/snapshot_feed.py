@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from tidewright.market.errors import DataError
-from tidewright.market.importers.csv_table import Table
+from tidewright.market.importers.csv_table import HIGHEST, Table
 from tidewright.market.importers.feeds import Batch, Batches
 from tidewright.market.importers.snapshot_kernel import KNOWN, Books, Trades, merge, new_merge
 from tidewright.market.tape import F64, I64
@@ -50,6 +50,9 @@ class SnapshotLevels(NamedTuple):
             price = np.column_stack([table.optional(name) for name, _ in names])
             quantity = np.column_stack([table.optional(name) for _, name in names])
             there = ~np.isnan(price)
+            for i, (named, counted) in enumerate(names):
+                table.require(~(price[:, i] >= HIGHEST), named, "under 1e15")
+                table.require(~(quantity[:, i] >= HIGHEST), counted, "under 1e15")
             table.require(~((price <= 0) | (quantity < 0)).any(axis=1), names[0][0], "> 0, with a quantity >= 0")
             table.require(~(there & np.isnan(quantity)).any(axis=1), names[0][1], "there where the price is")
             rising = np.diff(price * sign, axis=1) > 0

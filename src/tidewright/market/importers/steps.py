@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewright.market.errors import DataError
+from tidewright.market.fixed_point import MOST_STEPS
 from tidewright.market.importers.report import step_text
 from tidewright.market.tape import F64, I64
 
@@ -64,7 +65,7 @@ def to_ticks(values: F64, step: str, where: "Where") -> I64:
     Raises
     ------
     DataError
-        If a price is not above 0 or off the grid.
+        If a price is not above 0, off the grid, or has too many ticks for the tape's whole numbers.
     """
     scaled = values / float(step)
     ticks = np.rint(scaled)
@@ -74,23 +75,40 @@ def to_ticks(values: F64, step: str, where: "Where") -> I64:
         raise DataError(
             f"{where(row)}: price must be > 0 and a multiple of the tick size {step}, was {float(values[row])!r}"
         )
+    _require_room(ticks, values, "price", step, where)
     return ticks.astype(np.int64)
 
 
-def to_lots(values: F64, step: str) -> tuple[I64, int]:
-    """Lots of quantities >= 0; one between two lots is taken for the higher. Also how many those were."""
+def to_lots(values: F64, step: str, where: "Where") -> tuple[I64, int]:
+    """Lots of quantities >= 0; one between two lots is taken for the higher. Also how many those were.
+
+    Raises
+    ------
+    DataError
+        If a quantity has too many lots for the tape's whole numbers.
+    """
     scaled = values / float(step)
     lots = np.rint(scaled)
+    _require_room(lots, values, "quantity", step, where)
     off: npt.NDArray[np.bool_] = np.abs(scaled - lots) > _ON_GRID + np.abs(scaled) * 4e-16
     return np.where(off, np.ceil(scaled), lots).astype(np.int64), int(off.sum())
+
+
+def _require_room(steps: F64, values: F64, what: str, step: str, where: "Where") -> None:
+    good = steps < MOST_STEPS
+    if not good.all():
+        row = int(np.argmin(good))
+        raise DataError(
+            f"{where(row)}: {what} must be under {MOST_STEPS:,} steps of {step}, was {float(values[row])!r}"
+        )
 
 
 class Where:
     """Names the place of a row in messages: file and line."""
 
-    def __init__(self, path: object, line: I64 | None = None, unit: str = "line") -> None:
+    def __init__(self, path: object, line: I64, unit: str = "line") -> None:
         self._path, self._line, self._unit = path, line, unit
 
     def __call__(self, row: int) -> str:
         """Words for row ``row``."""
-        return f"{self._path}" if self._line is None else f"{self._path}, {self._unit} {self._line[row]}"
+        return f"{self._path}, {self._unit} {self._line[row]}"

@@ -21,14 +21,15 @@ import numpy as np
 from tidewright.market.clock import MILLISECOND
 from tidewright.market.codes import ASK, BID, SNAPSHOT, TRADE_BUY, TRADE_SELL, TRADE_UNKNOWN
 from tidewright.market.errors import DataError
-from tidewright.market.importers.contracts import is_coin_margined, parse_kind, recorded_instrument
+from tidewright.market.exchange_info import ExchangeInfo
+from tidewright.market.importers.contracts import InstrumentMaker, is_coin_margined, parse_kind
 from tidewright.market.importers.csv_table import Header, Table, first_fields, read_csv
 from tidewright.market.importers.feeds import Batch, Batches, Feed, packets_by_time, reset_at_snapshots, rows
 from tidewright.market.importers.quotes import Quotes, best_quotes
 from tidewright.market.importers.report import ImportReport, Progress, existing_files, part_of
 from tidewright.market.importers.snapshot_feed import SnapshotLevels, snapshot_differences
 from tidewright.market.importers.writing import Recording, write_recording
-from tidewright.market.instrument import Instrument, Kind
+from tidewright.market.instrument import Kind
 
 _HEAD: Final = ("exchange", "symbol", "timestamp", "local_timestamp")
 _L2: Final = ("is_snapshot", "side", "price", "amount")
@@ -59,6 +60,7 @@ def import_tardis(
     contract_size: str | None = None,
     base_latency_ns: int = MILLISECOND,
     quote_ticks: int = 0,
+    exchange_info: ExchangeInfo | None = None,
     progress: Progress | None = None,
 ) -> ImportReport:
     """Write a tape from the Tardis files of one instrument.
@@ -75,6 +77,8 @@ def import_tardis(
         Which one to take, where a file holds several.
     kind, contract_size
         ``spot``, ``linear`` or ``inverse`` and the size of a contract; else concluded from exchange and symbol.
+    exchange_info
+        What Binance states of its instruments: tick, lot, filters, kind and contract size are taken from it.
     base_latency_ns
         Shortest latency assumed where the receiver's clock has to be corrected, ns.
     quote_ticks
@@ -99,11 +103,9 @@ def import_tardis(
     order = (TRADES, QUOTES, LEVELS, SNAPSHOTS)
     feeds = [_feed(name, kinds[name], symbol, chosen, counts) for name in order if name in kinds]
 
-    def instrument(tick: str, lot: str) -> Instrument:
-        return recorded_instrument(
-            venue or exchange, symbol, tick_size or tick, lot_size or lot, concluded, contract_size
-        )
-
+    instrument = InstrumentMaker(
+        venue or exchange, symbol, tick_size, lot_size, concluded, contract_size, exchange_info
+    )
     notes: dict[str, Any] = {"instrument_kind": concluded + ("" if wanted_kind else " (concluded from the names)")}
     if TRADES in kinds and set(kinds) != {TRADES}:
         quote_ticks = 0

@@ -1,9 +1,9 @@
 """The end of every import: rows on the tape in time order, counted, checked as ``data check`` does, and reported."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -24,7 +24,18 @@ _MOST_SAMPLES: Final = 2_000_000  # messages the receiver's clock is estimated f
 _SURVEY_SHARE: Final = 0.45  # of the time, for the progress
 _CHECK_FROM: Final = 0.95
 
-MakeInstrument = Callable[[str, str], Instrument]
+
+class MakeInstrument(Protocol):
+    """Makes the instrument of the tick and lot that were inferred from the data, and says of what."""
+
+    @property
+    def notes(self) -> Mapping[str, Any]:
+        """Where tick, lot and filters come from, once it was made."""
+        ...
+
+    def __call__(self, tick: str, lot: str) -> Instrument:
+        """The instrument."""
+        ...
 
 
 class RowSink:
@@ -180,6 +191,7 @@ def write_recording(
             **sink.notes(),
             **clock,
             **(quotes.notes() if quotes else {}),
+            **recording.make_instrument.notes,
             **recording.notes,
         }
         report = sink.finish(notes, begun)
@@ -235,7 +247,7 @@ def _whole_steps(
         lots = np.zeros(len(batch), np.int64)
         where = Where(batch.path, batch.line[priced], batch.unit)
         ticks[priced] = to_ticks(batch.price[priced], instrument.tick_size, where)
-        lots[priced], off = to_lots(batch.qty[priced], instrument.lot_size)
+        lots[priced], off = to_lots(batch.qty[priced], instrument.lot_size, where)
         rounded[0] += off
         local = batch.ts_local
         if clock is not None and len(clock.times):

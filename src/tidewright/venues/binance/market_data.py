@@ -7,13 +7,13 @@ ask for, the REST snapshots that start and heal each book, and the venue time of
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 import aiohttp
 import numpy as np
 import orjson
 
+from tidewright.market import exchange_info
 from tidewright.market.binance_stream import BinanceStream, venue_ns
 from tidewright.market.clock import MINUTE, SECOND, Clock
 from tidewright.market.codes import ASK, BEST_ASK, BEST_BID, SNAPSHOT, TRADE_BUY, TRADE_SELL
@@ -21,7 +21,6 @@ from tidewright.market.errors import DataError, NotFoundError, VenueError
 from tidewright.market.importers.binance_raw import place_untimed
 from tidewright.market.instrument import Instrument
 from tidewright.market.tape import Columns, columns, concatenate
-from tidewright.venues.binance import reports
 from tidewright.venues.recording.connection import ReconnectError
 from tidewright.venues.recording.grid import PriceGrid
 from tidewright.venues.recording.limits import Backoff, Limits, RateLimiter
@@ -303,8 +302,7 @@ class Binance:
         entries = [entry for entry in found.get("symbols", []) if entry.get("symbol") == symbol]
         if not entries:
             raise NotFoundError(f"binance has no symbol {symbol!r}")
-        known = reports.instrument(entries[0], _FEES)
-        return replace(known, tick_size=tick or known.tick_size, lot_size=lot or known.lot_size)
+        return exchange_info.instrument(entries[0], _FEES, tick_size=tick, lot_size=lot)
 
     def socket(self, instruments: Sequence[Instrument], last_trades: Mapping[str, int], clock: Clock) -> BinanceSocket:
         """Decoders for a new socket."""

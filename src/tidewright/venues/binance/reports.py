@@ -1,14 +1,13 @@
-"""Binance's words for orders, fills, balances and instruments, turned into the venue interface's. No I/O."""
+"""Binance's words for orders, fills and balances, turned into the venue interface's. No I/O."""
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any, Final
 
 from tidewright.market.binance_stream import venue_ns
-from tidewright.market.codes import BUY, SELL, UNIT
+from tidewright.market.codes import BUY, SELL
 from tidewright.market.errors import DataError
 from tidewright.market.fixed_point import FixedPoint
-from tidewright.market.instrument import Filters, Instrument
+from tidewright.market.instrument import Instrument
 from tidewright.venues.interface import Balances, FillUpdate, OrderUpdate, UserEvent, VenueStatus
 
 _STATUS: Final = {
@@ -152,56 +151,3 @@ def status(text: str) -> VenueStatus:
         return _STATUS[text]
     except KeyError:
         raise DataError(f"unknown order status {text!r}") from None
-
-
-def instrument(symbol: Mapping[str, Any], commission: Mapping[str, Any]) -> Instrument:
-    """Instrument from an element of exchangeInfo's ``symbols`` and the account's ``commissionRates``.
-
-    Raises
-    ------
-    DataError
-        If a filter or rate is missing or malformed.
-    """
-    try:
-        filters = {row["filterType"]: row for row in symbol["filters"]}
-        price, lot = filters["PRICE_FILTER"], filters["LOT_SIZE"]
-        tick, step = _plain(price["tickSize"]), _plain(lot["stepSize"])
-        notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {}
-        count = filters.get("MAX_NUM_ORDERS") or {}
-        market = filters.get("MARKET_LOT_SIZE") or {}
-        share = filters.get("PERCENT_PRICE_BY_SIDE") or {}
-
-        def steps(text: str, size: str) -> int:
-            return int(Decimal(text) // Decimal(size))
-
-        return Instrument(
-            "binance",
-            str(symbol["symbol"]),
-            str(symbol["baseAsset"]),
-            str(symbol["quoteAsset"]),
-            tick,
-            step,
-            maker_fee=int(Decimal(commission["maker"]) * UNIT),
-            taker_fee=int(Decimal(commission["taker"]) * UNIT),
-            filters=Filters(
-                steps(price["minPrice"], tick),
-                steps(price["maxPrice"], tick),
-                max(1, steps(lot["minQty"], step)),
-                steps(lot["maxQty"], step),
-                steps(market.get("maxQty", "0"), step),
-                int(Decimal(notional.get("minNotional", "0")) * UNIT),
-                int(Decimal(notional.get("maxNotional", "0")) * UNIT),
-                int(count.get("maxNumOrders", 0)),
-                str(share.get("bidMultiplierDown", "0.2")),
-                str(share.get("bidMultiplierUp", "5")),
-                str(share.get("askMultiplierDown", "0.2")),
-                str(share.get("askMultiplierUp", "5")),
-            ),
-        )
-    except (KeyError, TypeError, ArithmeticError) as error:
-        raise DataError(f"malformed exchange information ({type(error).__name__}: {error})") from None
-
-
-def _plain(step: str) -> str:
-    text = f"{Decimal(step).normalize():f}"
-    return text

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import ccxt
 
+from tidewright.market import exchange_info
 from tidewright.market.codes import BUY, FOK, IOC, MARKET, POST_ONLY
 from tidewright.market.errors import ConfigError, DataError, TimedOutError, VenueError
 from tidewright.market.instrument import Instrument
@@ -71,7 +72,7 @@ class BinanceTrading:
                 raise ConfigError(f"{self.config.rest_url} does not trade {self.config.symbol!r}")
             self._symbol = found[0]["symbol"]
             account = await self._ask(exchange.privateGetAccount({"omitZeroBalances": "true"}), "account")
-            self._instrument = reports.instrument(found[0]["info"], account["commissionRates"])
+            self._instrument = exchange_info.instrument(found[0]["info"], account["commissionRates"])
             self._reports = reports.Reports(self._instrument)
             await self._ask(exchange.ensure_user_data_stream_ws_subscribe_signature("spot"), "user stream")
         except BaseException:
