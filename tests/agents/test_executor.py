@@ -1,12 +1,13 @@
 import math
 from dataclasses import replace
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.strategies.test_custom import FAULTY, written
+from tests.strategies.test_custom import ENDLESS, FAULTY, line_with, written
 from tests.strategies.test_custom import GRID as OWN_GRID
 from tidewright.agents.executor import state as executor_state
 from tidewright.agents.executor.executor import AccountNow, Executor, Guarded, MarketNow, sized
@@ -133,6 +134,17 @@ def test_where_a_users_strategy_fails_nothing_is_quoted_and_the_line_is_told(tmp
     assert "mine.py, line " in failed.why[0]
     own.use({"fault": 0.0})
     assert own.decide(2 * CYCLE, WHOLE, RICH).why == ()
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="plain Python is interrupted as ever")
+def test_a_loop_without_an_end_does_not_hold_up_a_session(tmp_path):
+    own = Executor(INSTRUMENT, 0, CYCLE, written(tmp_path, ENDLESS), {"fault": 1.0}, OFF)
+    for cycle in (1, 2):
+        failed = own.decide(cycle * CYCLE, WHOLE, RICH)
+        assert (failed.bids, failed.asks) == ([], [])
+        assert f"mine.py, line {line_with(ENDLESS, '# in itself')} " in failed.why[0]
+    own.use({"fault": 0.0})
+    assert own.decide(3 * CYCLE, WHOLE, RICH).why == ()
 
 
 # -- the eight numbers -------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.console import Console
 from tidewright.cli.backtest import SHOWN
 from tidewright.cli.figures_table import figures_table
 from tidewright.cli.main import main
+from tidewright.engine.config import QUEUES
 from tidewright.market.synthetic import synthesize
 from tidewright.measure.definitions import DEFINITIONS
 
@@ -85,17 +87,86 @@ def test_figures_are_whole_in_a_narrow_window() -> None:
 @pytest.mark.parametrize(
     ("quantities", "told"),
     [
-        ("0.000001,0.001", "1 of 2 lanes quoted nothing: base_quantity must be at least one lot, 0.00001 BTC"),
-        ("0.00005", "the lane had 100% of the orders rejected: an order must be worth at least 5 USDT"),
+        (
+            "0.000001,0.001",
+            "1 of 2 lanes quoted nothing: base_quantity must be at least one lot, 0.00001 BTC, was 1e-06, so the "
+            "strategy was not called; base_quantity 0.00009 is enough",
+        ),
+        (
+            "0.00005",
+            "the lane had 100% of the orders rejected: an order must be worth at least 5 USDT (200 of 200 looked at); "
+            "base_quantity 0.00009 is enough",
+        ),
         ("0.001", ""),
     ],
 )
 def test_lanes_that_do_not_trade_say_why(
     tape: Path, capsys: pytest.CaptureFixture[str], quantities: str, told: str
 ) -> None:
-    code, _, err = call(capsys, "--tape", tape, "--set", f"base_quantity={quantities}", "--cycle", "10s")
+    code, out, err = call(capsys, "--tape", tape, "--set", f"base_quantity={quantities}", "--cycle", "10s", "--json")
     assert code == 0
-    assert told in err and ("note:" in err) == bool(told)
+    assert told in " ".join(err.split()) and ("note:" in err) == bool(told)
+    answer = json.loads(out)
+    assert answer["notes"] == ([told] if told else [])
+    assert answer["least_quantity"] == "0.00009"
+    refused = {"lane": 0, "looked_at": 200, "reasons": {"worth": 200}}
+    assert answer["rejected"] == (refused if "rejected" in told else None)
+
+
+def test_the_least_quantity_that_is_told_is_accepted_and_one_lot_less_is_not(
+    tape: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = json.loads(call(capsys, "--tape", tape, "--set", "base_quantity=0.00008,0.00009", "--json")[1])
+    assert answer["statistics"]["n_rejects"][0] == answer["statistics"]["n_orders"][0] > 0
+    assert answer["statistics"]["n_rejects"][1] == 0
+
+
+def test_orders_that_would_take_are_told_as_such(
+    tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = """
+import tidewright as tw
+@tw.strategy(parameters=[tw.BASE_QUANTITY])
+def crosses(view, params, quotes):
+    quotes.bid_price[0] = view.best_ask + 10
+    quotes.bid_qty[0] = 100
+    return 1, 0
+"""
+    (tmp_path / "mine.py").write_text(text)
+    code, out, err = call(capsys, "--tape", tape, "--strategy", tmp_path / "mine.py", "--cycle", "10s", "--json")
+    assert code == 0
+    assert json.loads(out)["rejected"]["reasons"].keys() == {"would_take"}
+    assert "post-only, they would have traded at once on arrival" in err and "is enough" not in err
+
+
+def test_queue_power_and_feed_latency_reach_the_engine(
+    tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for file in tape.iterdir():
+        (bare / file.name).write_bytes(bytes(file.stat().st_size) if file.name == "ts_local" else file.read_bytes())
+    words = ["--tape", bare, "--set", "spread_percentage=0.01", "--cycle", "10s", "--json"]
+    found = []
+    for power, feed in (("1", "0ms"), ("4", "5s")):
+        code, out, err = call(capsys, *words, "--queue", "prob", "--queue-power", power, "--feed", feed)
+        assert code == 0
+        answer = json.loads(out)
+        assert answer["assumptions"]["queue"] == f"prob (power {power})"
+        assert answer["assumptions"]["feed_latency_ms"] == float(feed.rstrip("ms")) * (1000 if feed == "5s" else 1)
+        assert ("rows without a receipt known 5000 ms late" in " ".join(err.split())) == (feed == "5s")
+        found.append(answer["metrics"]["fills"])
+    assert found[0] != found[1] > 0
+    code, _, err = call(capsys, *words, "--queue-power", "2")
+    assert code == 2 and "--queue-power is the exponent of --queue prob; risk_averse has none" in err
+
+
+@pytest.mark.parametrize("command", ["backtest", "optimize", "compare", "exchange", "train", "evolve"])
+def test_help_names_every_queue_model(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    told = capsys.readouterr().out
+    assert all(re.search(rf"\b{name}\b", told) for name in QUEUES)
 
 
 def test_a_users_own_strategy_is_named_by_its_file(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -92,6 +92,8 @@ def test_a_users_own_strategy_is_searched_over_the_ranges_it_declares(tape: str)
         (["--cycle", "10m"], UsageError, "judging needs"),
         (["--cycle", "0s"], UsageError, "must be > 0"),
         (["--queue", "magic"], UsageError, "queue"),
+        (["--queue", "prob", "--queue-power", "0"], UsageError, "queue_power must be > 0 and finite, was 0"),
+        (["--queue-power", "2"], UsageError, "--queue-power is the exponent of --queue prob; risk_averse has none"),
         (["--maker-fee", "many"], UsageError, "--maker-fee"),
         (["--threads", "2", "--ray", "local"], UsageError, "give one of the two"),
     ],

@@ -84,6 +84,13 @@ def test_a_user_writes_a_duration_a_file_or_a_distribution(tmp_path: Path) -> No
     assert [models[0].latencies(ts) for ts in (0, 10, 15, 20, 99)] == [(5, 1), (5, 1), (6, 1), (7, 2), (7, 2)]
 
 
+def test_the_median_of_a_table_is_that_of_its_rows(tmp_path: Path) -> None:
+    (tmp_path / "two.csv").write_text("ts,entry,response\n10,1000000,2000000\n9000,90000000,2000000\n")
+    found = parse_latency(f"table:{tmp_path / 'two.csv'}")
+    assert found[:2] == (45_500_000, 2_000_000)
+    assert "between 2 recorded rows: median of the rows 45.5 ms there, 2 ms back, longest 90 ms and 2 ms" in found.said
+
+
 @pytest.mark.parametrize(
     ("text", "kind", "says"),
     [

@@ -196,7 +196,7 @@ from tidewright.strategies.view import new_quotes
 rule, quotes = registry.strategy(sys.argv[1]).bind(), new_quotes()
 counts = dispatch.quote(rule.number, view(), registry.rows(sys.argv[1], {})[0], quotes)
 compiled = custom.load(sys.argv[1])._compiled
-print(counts, quotes.bid_price[:2].tolist(), rule.take_fault(), "hits", compiled and compiled[1].cache_hits)
+print(counts, quotes.bid_price[:2].tolist(), rule.take_fault(), "hits", compiled and compiled.keep.cache_hits)
 """
 
 
@@ -318,6 +318,9 @@ HEAD = """import math
 from numba import njit
 import tidewright as tw
 
+TABLE = {{"a": 1.0}}
+COUNT = 0
+
 def plain(x):
     return x
 
@@ -337,10 +340,20 @@ def maker(view, params, quotes):
     ("parts", "words", "said"),
     [
         ({"value": "nothing + 1"}, "# here", "name 'nothing' is not defined"),
-        ({"value": "params.spred"}, "# here", "Unknown attribute 'spred'"),
+        ({"value": "params.spred"}, "# here", "Unknown attribute 'spred' of params; it has: spread, base_quantity"),
+        ({"value": "view.mid"}, "# here", "Unknown attribute 'mid' of view; it has: now_ns, elapsed_ns,"),
+        ({"value": "math.sqroot(2.0)"}, "# here", "math has no 'sqroot'"),
+        ({"value": "open('x')"}, "# here", "open cannot be used in compiled code"),
+        ({"value": "TABLE['a']"}, "# here", "TABLE is a dict, which cannot be compiled in: use a tuple"),
+        ({"value": "maker(view, params, quotes)"}, "# here", "maker calls itself"),
+        ({"value": "sum(k for k in range(3))"}, "# here", "a generator cannot be compiled: write a list"),
+        ({"value": "math.floor(x=1.0)"}, "# here", "Keyword arguments are not supported"),
+        ({"value": "float(str(view.tick))"}, "# here", "could not convert string to float"),
+        ({"value": "helper(1.0)", "helper": "helper(x)"}, "x + helper", "helper calls itself, which may exhaust"),
+        ({"value": "helper(1.0)", "helper": "plain(x)"}, "x + plain", "decorate it with @numba.njit"),
         ({"value": "view.tick + 'a'"}, "# here", "add(float64, Literal[str](a))"),
         ({"value": "helper(1.0)", "helper": "'b'"}, "x + 'b'", "add(float64, Literal[str](b))"),
-        ({"value": "plain(1.0)"}, "# here", "njit"),
+        ({"value": "plain(1.0)"}, "# here", "plain is a plain Python function: decorate it with @numba.njit"),
         ({"answer": "3"}, "return 3", "two whole numbers; it returns 3"),
         ({"answer": "1.0, 2.0"}, "return 1.0", "two whole numbers; it returns UniTuple(float64 x 2)"),
     ],
@@ -352,6 +365,207 @@ def test_what_cannot_be_compiled_names_the_line(tmp_path: Path, parts: dict[str,
         registry.strategy(reference).bind()
     assert f"{reference}, line {line_with(text, words)} " in str(caught.value)
     assert said in str(caught.value)
+
+
+STATEMENTS = """import math
+from numba import njit
+import tidewright as tw
+
+COUNT = 0
+
+@njit
+def helper(x):
+    {helper}
+    return 1.0
+
+@tw.strategy(parameters=[tw.Parameter("spread", 0.1, 0.0, 1.0), tw.BASE_QUANTITY])
+def maker(view, params, quotes):
+    x = helper(1.0)
+    {body}
+    quotes.bid_price[0] = math.floor(x)
+    return 0, 0
+"""
+
+WRONG_ANYWHERE = {
+    "a file is read": ("with open('y') as file: x = 2.0", "`with` cannot be compiled: read files at the top"),
+    "an import": ("import math as m", "an import must stand at the top of the file"),
+    "an import of a name": ("from math import floor", "an import must stand at the top of the file"),
+    "a format": ("text = f'{x:.2f}'", "leave it out, as in f'{x}'"),
+    "a repr": ("text = f'{x!r}'", "leave it out, as in f'{x}'"),
+    "a class": ("class Thing: pass", "a class cannot be made inside a compiled function"),
+    "a changed global": ("global COUNT; COUNT = 1", "COUNT cannot be changed: a strategy knows its arguments only"),
+    "a rest": ("first, *rest = (1, 2, 3)", "`*name` on the left of ="),
+    "del": ("del x", "`del` of a variable cannot be compiled"),
+    "a typed except": ("try: x = 1.0\n    except ValueError: x = 2.0", "only `except Exception:`"),
+    "a named except": ("try: x = 1.0\n    except Exception as e: x = 2.0", "cannot be kept in a variable"),
+    "a loop without an end": ("while True: x += 1.0", "this loop never ends: it has neither `break` nor `return`"),
+}
+WRONG_IN_A_STRATEGY = {
+    "text or a number": ("if x > 2.0: x = 'a'", "x must be of one type, but is a number in one place and text in"),
+    "different returns": (
+        "if x > 2.0: return 1, 0, 0",
+        "every `return` of a function must give the same, but those of line 15 and 17",
+    ),
+    "view is set": ("view.position = 3", "view.position cannot be set, for view is read-only: keep"),
+    "view is added to": ("view.position += 3", "view is read-only"),
+    "view is unpacked into": ("x, view.position = 1.0, 2", "view is read-only"),
+    "params are set": ("params.spread = 3", "params is read-only"),
+    "an array is replaced": ("quotes.bid_price = 3", "write to the entries of an array of quotes, as in quotes.bid_"),
+    "quotes are indexed": ("quotes['bid_price'] = 3", "write to the entries of an array of quotes"),
+    "a yield": ("yield 1", "`yield` has no meaning here"),
+    "an attribute of an array": ("quotes.bid_price.append(3)", "Unknown attribute 'append'"),
+    "text in an array": ("quotes.bid_price[0] = 'a'", "cannot be compiled: it does not take these types"),
+    "an unknown assignment": ("if (y := view.position) > 3: x = 2.0", "`:=` is not always understood"),
+}
+
+
+def told_of(folder: Path, helper: str, body: str) -> tuple[str, str, str]:
+    """The file, its text, and what is said when it is compiled."""
+    text = STATEMENTS.format(helper=helper, body=body)
+    reference = written(folder, text)
+    with pytest.raises(StrategyError) as caught:
+        registry.strategy(reference).bind()
+    return reference, text, str(caught.value)
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+@pytest.mark.parametrize("mistake", [*WRONG_ANYWHERE, *WRONG_IN_A_STRATEGY])
+def test_a_statement_that_cannot_be_compiled_is_told_at_its_line_in_plain_words(tmp_path: Path, mistake: str) -> None:
+    statement, said = (WRONG_ANYWHERE | WRONG_IN_A_STRATEGY)[mistake]
+    reference, text, told = told_of(tmp_path, "pass", f"{statement}  # here")
+    assert told.startswith(f"{reference}, line {line_with(text, '# here')} (") and said in told, told
+    assert "\n" not in told and "Raised from" not in told
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+@pytest.mark.parametrize("mistake", WRONG_ANYWHERE)
+def test_a_statement_of_a_helper_is_told_at_its_line_too(tmp_path: Path, mistake: str) -> None:
+    statement, said = WRONG_ANYWHERE[mistake]
+    reference, text, told = told_of(tmp_path, f"{statement}  # here", "pass")
+    assert told.startswith(f"{reference}, line {line_with(text, '# here')} (") and said in told, told
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+@pytest.mark.parametrize("statement", ["x.position = 3", "x.position += 1"])
+def test_a_helper_that_sets_what_is_read_only_is_told_at_its_line(tmp_path: Path, statement: str) -> None:
+    reference, _, told = told_of(tmp_path, statement, "helper(view)")
+    assert told.startswith(f"{reference}, line 9 (") and "position of view cannot be set" in told
+
+
+FINE = """import math
+import numba
+import numpy as np
+from numba import njit
+import tidewright as tw
+
+WEIGHTS = np.ones(4)
+
+@njit
+def total(x):
+    found = 0.0
+    for k in range(len(WEIGHTS)):
+        found += WEIGHTS[k] * x
+    return found
+
+@njit
+def counting(most):
+    for k in range(most):
+        yield k
+
+@tw.strategy(parameters=[tw.BASE_QUANTITY])
+def maker(view, params, quotes):
+    words = {"a": 1.0}
+    listed = [1, 2]
+    for k in counting(3):
+        listed.append(k)
+    try:
+        half = 1.0 / view.position
+    except Exception:
+        half = words["a"]
+    while True:
+        half += 1.0
+        if half > 3.0:
+            break
+    def inner(x):
+        while x < 5.0:
+            x += 1.0
+        return x
+    text = f"{view.position}"
+    if len(text) > 100:
+        raise ValueError(f"at {view.position}")
+    quotes.bid_price[0:2] = np.array([7, 6])
+    quotes.bid_qty[0] = len(listed)
+    quotes.bid_qty[1] = int(total(inner(half)))
+    return 2, 0
+"""
+
+
+def test_what_numba_knows_is_not_refused_and_counting_loops_changes_nothing(tmp_path: Path) -> None:
+    reference = written(tmp_path, FINE)
+    rule, quotes, plainly = registry.strategy(reference).bind(), new_quotes(), new_quotes()
+    assert quote(rule.number, view(), np.array([1.0]), quotes) == (2, 0), rule.take_fault()
+    declared = custom.load(reference).declaration
+    declared(view(), declared.params(), plainly)
+    assert [part.tolist() for part in quotes] == [part.tolist() for part in plainly]
+    assert quotes.bid_qty[:2].tolist() == [5, 20]
+
+
+ENDLESS = """
+import math
+from numba import njit
+import tidewright as tw
+
+@njit
+def climbs(x):
+    while x > 0.0:  # in a helper
+        x += 1.0
+    return x
+
+@tw.strategy(parameters=[tw.Parameter("fault", 0, 0, 20, integer=True), tw.BASE_QUANTITY])
+def endless(view, params, quotes):
+    half = 1.0
+    if params.fault == 1:
+        while half > 0.0:  # in itself
+            half += 1.0
+    if params.fault == 2:
+        half = climbs(half)
+    if params.fault == 3:
+        for k in range(view.now_ns * 1_000_000):  # in a range
+            half += math.sqrt(k)
+    quotes.bid_price[0] = view.best_bid
+    quotes.bid_qty[0] = 7
+    return 1, 0
+"""
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="plain Python is interrupted as ever")
+@pytest.mark.parametrize(("fault", "words"), [(1, "# in itself"), (2, "# in a helper"), (3, "# in a range")])
+def test_a_loop_without_an_end_is_a_mistake_at_its_line(tmp_path: Path, fault: int, words: str) -> None:
+    reference = written(tmp_path, ENDLESS)
+    rule, quotes = registry.strategy(reference).bind(), new_quotes()
+    assert quote(rule.number, view(), np.array([float(fault), 1.0]), quotes) == (0, 0)
+    told = rule.take_fault()
+    assert f"{reference}, line {line_with(ENDLESS, words)} (" in told
+    assert "took over 10,000,000 turns: does this one end?" in told
+    assert quote(rule.number, view(), np.array([0.0, 1.0]), quotes) == (1, 0)
+    assert rule.take_fault() == ""
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="plain Python is interrupted as ever")
+def test_a_loop_without_an_end_in_a_helper_of_a_module_is_told_at_its_call(tmp_path: Path) -> None:
+    helper = ENDLESS.partition("@tw")[0].replace("import tidewright as tw", "")
+    written(tmp_path, helper, "climbing_of_mine.py")
+    text = "import climbing_of_mine\n" + ENDLESS.replace("climbs(half)", "climbing_of_mine.climbs(half)  # calls it")
+    rule = registry.strategy(written(tmp_path, text)).bind()
+    assert quote(rule.number, view(), np.array([2.0, 1.0]), new_quotes()) == (0, 0)
+    told = rule.take_fault()
+    assert f"mine.py, line {line_with(text, '# calls it')} (" in told and "does this one end?" in told
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="plain Python is interrupted as ever")
+def test_a_loop_without_an_end_in_some_lanes_stops_a_sweep_soon(tmp_path: Path) -> None:
+    with pytest.raises(StrategyError, match=r"does this one end\?.*at least 10 decisions were at fault"):
+        tw.backtest(market(hours=0.25), written(tmp_path, ENDLESS), {"fault": [0, 1] * 16}, cycle="1s")
 
 
 DECLARED = "import tidewright as tw\n@tw.strategy(parameters=[{0}])\ndef maker({1}):\n    return 0, 0\n"

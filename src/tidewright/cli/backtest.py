@@ -13,9 +13,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tidewright.cli.fee_option import TIER_HELP, chosen_fees
 from tidewright.cli.figures_table import figures_table
-from tidewright.cli.idle_lanes import idle_lanes
+from tidewright.cli.idle_lanes import idle_lanes, least_quantity, rejected
 from tidewright.cli.limit_option import limits_of
 from tidewright.cli.portfolio import amounts, params_by_name, portfolio_answer, rates_of, show_portfolio
+from tidewright.cli.queue_option import Queue, QueuePower, power_of
 from tidewright.cli.ray_option import Ray, Threads, WithRay, announce
 from tidewright.cli.waiting import waiting
 from tidewright.engine.backtest import BacktestResult, backtest
@@ -33,6 +34,9 @@ SET_HELP = "A parameter, name=value; name=a,b,c runs one lane for each value; ot
 )
 TOLD = ("venue", "symbol", "detail", "detail_level", "detail_fills", "source")  # of the tape, beside fills and equity
 SHOWN = ("total_return", "sharpe", "sortino", "max_drawdown", "sqn", "win_rate", "n_fills", "volume_quote")
+Feed = Annotated[
+    str, typer.Option("--feed", "--feed-latency", help="How late rows without a receipt are known; recorded ones stay.")
+]
 
 
 @app.command(cls=WithRay)
@@ -63,9 +67,9 @@ def run(
         str,
         typer.Option("--impact", help="What takers pay beyond the book: none, sqrt, sqrt:y=1,sigma=0.03,volume=20000."),
     ] = "none",
-    queue: Annotated[
-        str, typer.Option("--queue", help="Place in the queue: risk_averse, prob, prob_log or front.")
-    ] = "risk_averse",
+    feed: Feed = "0ms",
+    queue: Queue = "risk_averse",
+    queue_power: QueuePower = None,
     capital: Annotated[
         str, typer.Option("--capital", help="What a lane starts with, in quote; several: USD=5000,USDT=5000.")
     ] = "10000",
@@ -101,7 +105,9 @@ def run(
     options: dict[str, Any] = {
         "cycle": cycle,
         "latency": latency,
+        "feed": feed,
         "queue": queue,
+        "queue_power": power_of(queue, queue_power),
         "limits": limits_of(limit or [], strict=False) if limits or limit else None,
         "base_inventory": base_inventory,
         "record_fills": True if fills is not None else None,
@@ -245,6 +251,9 @@ def _answer(result: BacktestResult) -> dict[str, Any]:
         "metrics": {name: plain(values) for name, values in result.metrics.items()},
         "statistics": {name: plain(values) for name, values in result.statistics.items()},
         "shares": result.shares,
+        "notes": idle_lanes(result),
+        "rejected": rejected(result),
+        "least_quantity": least_quantity(result),
         "assumptions": result.assumptions,
         "memory": result.memory,
     }
@@ -269,9 +278,10 @@ def _show(console: Console, result: BacktestResult) -> None:
     for sentence in idle_lanes(result):
         console.print(f"note: {sentence}")
     facts = result.assumptions
+    late = f"; rows without a receipt known {facts['feed_latency_ms']:g} ms late" if facts["feed_latency_ms"] else ""
     console.print(
         f"assumed: fees {facts['maker_fee']:.4%} maker, {facts['taker_fee']:.4%} taker ({facts['fee_schedule']}), in "
-        f"{facts['fee_asset']}; latency {facts['latency']}; queue {facts['queue']}; {facts['cohorts']}; "
+        f"{facts['fee_asset']}; latency {facts['latency']}{late}; queue {facts['queue']}; {facts['cohorts']}; "
         f"market impact: {facts['market_impact']}"
     )
     console.print(

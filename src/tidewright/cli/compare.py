@@ -31,7 +31,9 @@ def compare(
     fees: Annotated[str, typer.Option(help="Maker fees, basis points, separated by commas.")] = "0,1,2,4,8",
     cycle: Annotated[str, typer.Option(help="Market time between decisions.")] = "30s",
     latency: Annotated[str, typer.Option(help="Of an order on its way to the venue, and of the answer.")] = "50ms",
-    queue: Annotated[str, typer.Option(help="Queue model.")] = "risk_averse",
+    queue: Annotated[
+        str, typer.Option(help="Place in the queue: risk_averse, prob, prob_log or front.")
+    ] = "risk_averse",
     capital: Annotated[str, typer.Option(help="What everybody has at the start of a window, quote.")] = "10000",
     order_share: Annotated[float, typer.Option(help="Size of an order over the capital.")] = 0.0025,
     position_share: Annotated[float, typer.Option(help="Largest position over the capital.")] = 0.02,

@@ -66,7 +66,9 @@ def evolve(
         str, typer.Option(help="Latencies of orders and answers, drawn for each stretch.")
     ] = "20ms,50ms,200ms",
     fees: Annotated[str, typer.Option(help="Maker fees, basis points, drawn for each stretch.")] = "0,1,2,4",
-    queues: Annotated[str, typer.Option(help="Queue models, drawn for each stretch.")] = "risk_averse,prob",
+    queues: Annotated[
+        str, typer.Option(help="Queue models, drawn for each stretch: risk_averse, prob, prob_log, front.")
+    ] = "risk_averse,prob",
     capital: Annotated[float, typer.Option(help="What a lane starts with, quote.")] = 40_000.0,
     risk: Annotated[float, typer.Option(min=0.0, help="Weight of what is held, in the reward.")] = 0.01,
     strategy: Annotated[str, typer.Option("--strategy", help=STRATEGY_HELP)] = "shaped",

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from tidewright.cli.queue_option import Queue, QueuePower, power_of
 from tidewright.cli.waiting import waiting
 from tidewright.engine.latency_text import FORMS, parse_latency
 from tidewright.market.clock import parse_duration
@@ -58,7 +59,8 @@ def exchange(
     feed_latency: Annotated[
         str, typer.Option("--feed-latency", help="Latency of market data, for a tape without receipt times.")
     ] = "0ms",
-    queue: Annotated[str, typer.Option("--queue", help="Queue model: risk_averse or prob.")] = "risk_averse",
+    queue: Queue = "risk_averse",
+    queue_power: QueuePower = None,
 ) -> None:
     """Run a paper exchange that speaks Binance's spot protocol; its address and key are one JSON line on stdout."""
     rate = parse_pace(pace)
@@ -82,6 +84,7 @@ def exchange(
         latency=latencies.model,
         feed_ns=feed_ns,
         queue=queue,
+        queue_power=power_of(queue, queue_power),
         keys=None if key is None else (key,),
     )
     with waiting("the matching engine (its first start compiles its kernels)", console):

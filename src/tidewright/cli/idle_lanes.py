@@ -1,11 +1,23 @@
 """Why lanes of a backtest did not trade: a table of zeros does not say."""
 
+from typing import Any, Final
+
 import numpy as np
 
 from tidewright.engine.backtest import BacktestResult
-from tidewright.market.instrument import units_text
+from tidewright.engine.refused import refused_lanes
+from tidewright.market.instrument import Instrument, units_text
+from tidewright.market.order_size import least_lots
 
-_MOST = 0.5
+_WORDS: Final = {
+    "price": "the price must be within the venue's limits",
+    "quantity": "the quantity must be within the venue's limits",
+    "open_orders": "too many were open at once",
+    "balance": "the balance did not cover them",
+    "would_take": "post-only, they would have traded at once on arrival",
+    "outside_window": "the price must be within the book's window",
+    "far_from_market": "the price must be nearer to the market",
+}
 
 
 def idle_lanes(result: BacktestResult) -> list[str]:
@@ -15,29 +27,59 @@ def idle_lanes(result: BacktestResult) -> list[str]:
     -------
     list[str]
         Lanes that sent no order (and whether their quantity is under one lot), and lanes of whose orders more than
-        half were rejected.
+        half were rejected, for which reasons, and what quantity would be large enough.
     """
-    orders, rejects = result.statistics["n_orders"], result.statistics["n_rejects"]
-    instrument, told = result.instrument, []
+    orders, instrument = result.statistics["n_orders"], result.instrument
+    told = []
     lots = np.full(result.lanes, np.inf)
     if "base_quantity" in result.params:
         lots = np.floor(result.params["base_quantity"] / float(instrument.lot_size) + 1e-9)
     under = (orders == 0) & (lots < 1)
     if under.any():
-        least = f"base_quantity must be at least one lot, {instrument.lot_size} {instrument.base}"
-        told.append(f"{_count(under)} quoted nothing: {least}, was {result.params['base_quantity'][under].max():g}")
+        most = result.params["base_quantity"][under].max()
+        told.append(
+            f"{_count(under)} quoted nothing: base_quantity must be at least one lot, {instrument.lot_size} "
+            f"{instrument.base}, was {most:g}, so the strategy was not called; {_enough(result)}"
+        )
     idle = (orders == 0) & (lots >= 1)
     if idle.any():
         told.append(f"{_count(idle)} sent no order: nothing was quoted while the book was whole, or limits forbade it")
-    refused = rejects > _MOST * np.maximum(orders, 1)
+    refused = refused_lanes(result.statistics)
     if refused.any():
-        share = rejects[refused].sum() / orders[refused].sum()
-        least = f"{float(units_text(instrument.filters.min_notional)):g} {instrument.quote}"
-        told.append(
-            f"{_count(refused)} had {share:.0%} of the orders rejected: an order must be worth at least {least} and, "
-            "post-only, not cross the market"
-        )
+        share = result.statistics["n_rejects"][refused].sum() / orders[refused].sum()
+        told.append(f"{_count(refused)} had {share:.0%} of the orders rejected: {_why(result)}")
     return told
+
+
+def rejected(result: BacktestResult) -> dict[str, Any] | None:
+    """Plain values of :attr:`BacktestResult.refused`."""
+    found = result.refused
+    return None if found is None else {"lane": found.lane, "looked_at": found.orders, "reasons": found.reasons}
+
+
+def least_quantity(result: BacktestResult) -> str:
+    """The smallest quantity of an order, decimal text, that is enough at the newest price and at those refused."""
+    prices = [result.last_ticks, *([] if result.refused is None else [result.refused.lowest_ticks])]
+    return result.instrument.qty_text(least_lots(result.instrument, max(1, min(prices))))
+
+
+def _why(result: BacktestResult) -> str:
+    found, instrument = result.refused, result.instrument
+    least = f"an order must be worth at least {_worth(instrument)} {instrument.quote}"
+    if found is None:
+        return f"{least} and, post-only, not cross the market"
+    words = {**_WORDS, "worth": least}
+    parts = [f"{words.get(name, name)} ({count} of {found.orders} looked at)" for name, count in found.reasons.items()]
+    too_small = {"worth", "quantity"} & set(found.reasons)
+    return "; ".join([*parts, *([_enough(result)] if too_small else [])])
+
+
+def _enough(result: BacktestResult) -> str:
+    return f"base_quantity {least_quantity(result).rstrip('0').rstrip('.')} is enough"
+
+
+def _worth(instrument: Instrument) -> str:
+    return f"{float(units_text(instrument.filters.min_notional)):g}"
 
 
 def _count(lanes: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]") -> str:

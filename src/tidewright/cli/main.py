@@ -3,6 +3,7 @@
 import difflib
 import signal
 import sys
+from contextlib import nullcontext
 from importlib import import_module
 from typing import Final, NoReturn
 
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 import tidewright
+from tidewright.cli.ending import Terminated, prompt_ending, terminate
 from tidewright.market.errors import TidewrightError
 
 # name: (module, attribute, what it does). An attribute is a function or a typer.Typer of sub-commands.
@@ -34,6 +36,8 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "messages": ("tidewright.cli.messages", "app", "messages between agents: validate, schema, tail, replay, keys"),
 }
 
+COMPUTING: Final = {"backtest", "optimize", "compare", "train", "evolve", "stress", "evaluate"}  # without an event loop
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit with its code.
@@ -41,8 +45,8 @@ def main(arguments: list[str] | None = None) -> None:
     0 done, 1 error, 2 usage or bad input, 3 not running, 4 configuration, 5 time-out, 6 not found.
     """
     words = sys.argv[1:] if arguments is None else arguments
-    if arguments is None:  # told to end: what is half written is removed on the way out, as after Ctrl-C
-        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    if arguments is None:
+        signal.signal(signal.SIGTERM, terminate)
     if not words or words[0] in ("-h", "--help", "help"):
         _overview()
         sys.exit(0 if words else 2)
@@ -55,13 +59,16 @@ def main(arguments: list[str] | None = None) -> None:
         hint = f" Did you mean {near[0]!r}?" if near else ""
         _fail(f"unknown command {name!r}.{hint} `tidewright --help` lists them.", 2)
     try:
-        code = _command(name)(words[1:], prog_name=f"tidewright {name}", standalone_mode=False)
+        with prompt_ending() if arguments is None and name in COMPUTING else nullcontext():
+            code = _command(name)(words[1:], prog_name=f"tidewright {name}", standalone_mode=False)
     except TidewrightError as error:
         _fail(str(error), error.exit_code)
     except typer.TyperException as error:
         _fail_usage(error, name)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
+    except Terminated as ended:
+        _fail("ended by SIGTERM", int(str(ended.code)))
     sys.exit(code if isinstance(code, int) else 0)
 
 

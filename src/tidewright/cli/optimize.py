@@ -26,6 +26,7 @@ from tidewright.agents.optimizer.verdict import THRESHOLD, Gate, Verdict
 from tidewright.cli.fee_option import require_rate
 from tidewright.cli.front_plot import front_plot
 from tidewright.cli.front_table import front_table
+from tidewright.cli.queue_option import Queue, QueuePower, power_of
 from tidewright.cli.ray_option import Ray, Threads, WithRay, announce
 from tidewright.cli.waiting import waiting
 from tidewright.market.clock import SECOND, iso, parse_duration
@@ -95,7 +96,6 @@ Latency = Annotated[
 ]
 MakerFee = Annotated[str | None, typer.Option("--maker-fee", help="Rate, 0.001 is 0.1 %; else the instrument's.")]
 TakerFee = Annotated[str | None, typer.Option("--taker-fee", help="Rate, 0.001 is 0.1 %; else the instrument's.")]
-Queue = Annotated[str, typer.Option("--queue", help="Queue model: risk_averse or prob.")]
 Equity = Annotated[str, typer.Option("--capital", "--equity", help="What a lane starts with, in quote.")]
 Limited = Annotated[bool, typer.Option("--limits/--no-limits", help="Apply the default risk limits.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON; all else goes to stderr.")]
@@ -124,6 +124,7 @@ def optimize(
     maker_fee: MakerFee = None,
     taker_fee: TakerFee = None,
     queue: Queue = "risk_averse",
+    queue_power: QueuePower = None,
     equity: Equity = "10000",
     limits: Limited = False,
     threads: Threads = None,
@@ -167,6 +168,7 @@ def optimize(
             latency=latency,
             fees=(maker_fee, taker_fee),
             queue=queue,
+            queue_power=power_of(queue, queue_power),
             capital=equity,
             limits=Limits() if limits else None,
             threads=threads,

@@ -52,7 +52,9 @@ def train(
         str, typer.Option(help="Latencies of orders and answers, drawn for each episode.")
     ] = "20ms,50ms,200ms",
     fees: Annotated[str, typer.Option(help="Maker fees, basis points, drawn for each episode.")] = "0,1,2,4",
-    queues: Annotated[str, typer.Option(help="Queue models, drawn for each episode.")] = "risk_averse,prob",
+    queues: Annotated[
+        str, typer.Option(help="Queue models, drawn for each episode: risk_averse, prob, prob_log, front.")
+    ] = "risk_averse,prob",
     capital: Annotated[float, typer.Option(help="What a lane starts with, quote.")] = 10_000.0,
     strategy: Annotated[str, typer.Option("--strategy", help=STRATEGY_HELP)] = "shaped",
     setting: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help=SET_HELP)] = None,

@@ -12,6 +12,7 @@ from tidewright.engine.config import ReplayConfig
 from tidewright.engine.impact import Impact
 from tidewright.engine.impact_text import parse_impact
 from tidewright.engine.latency_text import LatencyLike, parse_latency
+from tidewright.engine.refused import Refused, why_refused
 from tidewright.engine.sweep import Job, Result, Rows, Runner, runner
 from tidewright.market.clock import iso, parse_duration
 from tidewright.market.codes import FUNDING, PACKET_END, SELL, UNIT
@@ -19,6 +20,7 @@ from tidewright.market.detail import detail_of
 from tidewright.market.errors import UsageError
 from tidewright.market.fees import Fees, as_fees
 from tidewright.market.instrument import Instrument, text_units, units_text
+from tidewright.market.order_size import last_price
 from tidewright.market.tape import F64, I64, Columns, Tape
 from tidewright.measure.figures import from_statistics
 from tidewright.risk.limits import Limits
@@ -56,6 +58,10 @@ class BacktestResult:
         Times (n,) int64 ns and equity (n, lanes) float64 quote, if recorded.
     ran
         Where it ran, for people: "2 threads".
+    last_ticks
+        Newest price on the tape, of a trade or a best price, ticks.
+    refused
+        Why orders were rejected, where a lane had more than half of its orders rejected.
     memory
         Bytes that the engines held in the end: window_bytes, lanes_bytes, records_bytes. All but these two is the same
         bytes wherever it ran.
@@ -73,6 +79,8 @@ class BacktestResult:
     _fills: npt.NDArray[np.void] | None
     ran: str = ""
     memory: dict[str, int] = field(default_factory=dict)
+    last_ticks: int = 1
+    refused: Refused | None = None
     _fee_asset: str = ""
 
     @property
@@ -241,7 +249,10 @@ def backtest(
         record_equity=record_equity,
         impact=impact,
     )
-    return prepared.result((by or runner(threads, ray)).run(prepared.rows, prepared.job, progress))
+    result = prepared.result((by or runner(threads, ray)).run(prepared.rows, prepared.job, progress))
+    if by is not None:  # what steers the lanes is not there to ask again
+        return result
+    return replace(result, refused=why_refused(prepared.rows, prepared.job, result.statistics))
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +299,7 @@ class Prepared:
             _fills=found.reports if config.record_fills else None,
             ran=found.ran,
             memory=found.memory,
+            last_ticks=last_price(self.rows.data),
             _fee_asset=config.fee_asset,
         )
 

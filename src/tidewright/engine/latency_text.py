@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import numpy as np
+
 from tidewright.engine.latency import Latency, LatencyTable, SampledLatency
 from tidewright.market.clock import parse_duration
 from tidewright.market.errors import UsageError
@@ -19,7 +21,8 @@ class Latencies(NamedTuple):
     Attributes
     ----------
     entry_ns, response_ns
-        Constant latencies, or typical ones of the model.
+        Constant latencies, or typical ones of the model: the median of what is drawn, or of a table's rows, each row
+        counting once whatever time it stands for.
     model
         ``None``: they are constant.
     said
@@ -62,11 +65,11 @@ def parse_latency(value: LatencyLike, response: str | int | float | None = None)
 
 def _of_model(model: Latency) -> Latencies:
     if isinstance(model, LatencyTable):
-        middle = [int(value) for value in sorted(model.rows[:, 1])], [int(value) for value in sorted(model.rows[:, 2])]
-        entry_ns, response_ns = (values[len(values) // 2] for values in middle)
+        entry_ns, response_ns = (int(value) for value in np.median(model.rows[:, 1:], axis=0))
+        longest = model.rows[:, 1:].max(axis=0).tolist()
         said = (
-            f"interpolated from {len(model.rows)} recorded rows: median {_ms(entry_ns)} there, {_ms(response_ns)} "
-            f"back, longest {_ms(middle[0][-1])} and {_ms(middle[1][-1])}"
+            f"interpolated in time between {len(model.rows)} recorded rows: median of the rows {_ms(entry_ns)} there, "
+            f"{_ms(response_ns)} back, longest {_ms(longest[0])} and {_ms(longest[1])}"
         )
         return Latencies(entry_ns, response_ns, model, said)
     said = (

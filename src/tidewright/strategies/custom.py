@@ -50,7 +50,7 @@ class CustomStrategy:
     digest: str
     module: ModuleType = field(repr=False)
     files: dict[Path, bytes] = field(repr=False)
-    _compiled: tuple[int, Any] | None = field(default=None, repr=False)
+    _compiled: Any = field(default=None, repr=False)  # a custom_compile.Compiled
 
     def bind(self) -> CustomRule:
         """A rule for one engine or executor; compiles at the first call.
@@ -61,13 +61,13 @@ class CustomStrategy:
             If the function cannot be compiled, with file and line.
         """
         if numba.config.DISABLE_JIT:
-            return CustomRule(self.declaration, 0)
+            return CustomRule(self.declaration)
         with _COMPILING:  # the threads of a sweep bind the same strategy at the same time
             if self._compiled is None:
-                from tidewright.strategies.custom_compile import address
+                from tidewright.strategies.custom_compile import compiled
 
-                self._compiled = address(self.declaration, self.module, self.digest)
-            return CustomRule(self.declaration, *self._compiled)
+                self._compiled = compiled(self.declaration, self.module, self.digest, self.files)
+            return CustomRule(self.declaration, self._compiled.address, self._compiled.function, self._compiled)
 
 
 def is_reference(name: str) -> bool:

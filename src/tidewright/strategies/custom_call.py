@@ -26,6 +26,7 @@ B_FAULT: Final = 1
 B_INDEX: Final = 2  # which quote of its side
 B_VALUE: Final = 3  # the offending number
 B_COUNT: Final = 4  # decisions at fault
+ENOUGH: Final = 10  # after so many it is not called until they are looked at: each may have taken its time
 B_VIEW: Final = 5  # the view's fields as 8 bytes each, then the parameters likewise
 VIEW_FIELDS: Final = len(View._fields)
 FLOAT_FIELDS: Final = tuple(View.__annotations__[name] is float for name in View._fields)

@@ -4,18 +4,22 @@ import os
 import re
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Final
+from types import FunctionType, ModuleType
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numba import carray, cfunc, config, njit, typeof, types
-from numba.core import errors
 from numba.core.caching import NullCache
 from numba.core.dispatcher import Dispatcher
 
 from tidewright.strategies import custom_call as at
-from tidewright.strategies.custom_errors import StrategyError, blamed, located, name_line, return_line
+from tidewright.strategies.custom_check import check
+from tidewright.strategies.custom_errors import Caught, StrategyError, located, return_line
+from tidewright.strategies.custom_loops import counted
+from tidewright.strategies.custom_source import Sources
+from tidewright.strategies.custom_words import in_words
 from tidewright.strategies.declaration import Declaration
 from tidewright.strategies.view import MAX_LEVELS, Quotes, View, new_quotes
 
@@ -24,8 +28,6 @@ _FLOATS: Final = types.CPointer(types.float64)
 _SIGNATURE: Final = types.int64(_INTS, _INTS, _FLOATS, _INTS, _FLOATS, _INTS, _INTS, _INTS, _INTS)
 
 _NAME: Final = "tidewright_strategy_call_"
-_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
-_PLACE: Final = re.compile(r"""(?:File "|\bat )([^"\n]+?\.py)"?(?:, line | \()(\d+)""")
 
 # carray gives the memory of the caller as arrays; nothing is copied.
 _TEMPLATE: Final = '''"""How the engine calls a strategy of a user's file. Generated; may be deleted at any time."""
@@ -35,6 +37,8 @@ def call(block, seen, seen_f, row, row_f, bid_price, bid_qty, ask_price, ask_qty
     i, f, p = carray(seen, {fields}), carray(seen_f, {fields}), carray(row_f, {count})
     view = View({view})
     if not p[{base_quantity}] / view.lot >= 1.0 - 1e-9:
+        return int64(0)
+    if carray(block, {block})[{faults}] >= {enough}:
         return int64(0)
     params = Params({params})
     quotes = Quotes(
@@ -56,13 +60,33 @@ def call(block, seen, seen_f, row, row_f, bid_price, bid_qty, ask_price, ask_qty
 '''
 
 
-def address(declaration: Declaration, module: ModuleType, digest: str) -> tuple[int, Any]:
-    """Address of the C function of a strategy, and what must be kept alive with it.
+class Compiled(NamedTuple):
+    """A strategy that is compiled.
+
+    Attributes
+    ----------
+    address
+        Of the C function.
+    function
+        What was compiled: the user's function with loops that end, see :mod:`tidewright.strategies.custom_loops`.
+    keep
+        What must be kept alive.
+    """
+
+    address: int
+    function: FunctionType
+    keep: Any
+
+
+def compiled(declaration: Declaration, module: ModuleType, digest: str, files: Mapping[Path, bytes]) -> Compiled:
+    """Compile a strategy, or load it from the disk cache.
 
     Parameters
     ----------
     module
         The user's file, loaded.
+    files
+        What it and the user's modules it imports held when they were read.
     digest
         Changes with everything that the compiled code depends on: names it in the disk cache.
 
@@ -71,10 +95,13 @@ def address(declaration: Declaration, module: ModuleType, digest: str) -> tuple[
     StrategyError
         If the function cannot be compiled, with file and line.
     """
+    sources = Sources(files)
+    check(declaration, sources)
+    function = counted(declaration.function, sources)
     name = f"{_NAME}{digest}"
     text = _text(declaration)
     path = _kept(name, text)
-    quote = njit(boundscheck=True)(declaration.function)
+    quote = njit(boundscheck=True)(function)
     generated = ModuleType(name)
     # numba finds a module by name when it loads compiled code.
     sys.modules[name] = generated
@@ -97,15 +124,14 @@ def address(declaration: Declaration, module: ModuleType, digest: str) -> tuple[
     before = config.BOUNDSCHECK
     config.BOUNDSCHECK = 1  # of helpers too: what a strategy writes must stay within its buffers
     try:
-        with blamed(declaration):
-            try:
-                compiled = cfunc(_SIGNATURE, cache=path is not None)(space["call"])
-            except errors.NumbaError:
-                _explain(declaration, quote)
-                raise
+        with Caught() as caught:
+            made = cfunc(_SIGNATURE, cache=path is not None)(space["call"])
+        if caught.error is not None:
+            _explain(declaration, quote, sources)
+            raise StrategyError(in_words(declaration, caught.error, sources)) from caught.error
     finally:
         config.BOUNDSCHECK = before
-    return int(compiled.address), compiled
+    return Compiled(int(made.address), function, made)
 
 
 def _compile_parts(parameters: int) -> None:
@@ -116,16 +142,16 @@ def _compile_parts(parameters: int) -> None:
     at.note_fault(np.zeros(at.B_PARAMS + parameters, np.int64), seen, row, 0, 0, 0)
 
 
-def _explain(declaration: Declaration, quote: Dispatcher) -> None:
+def _explain(declaration: Declaration, quote: Dispatcher, sources: Sources) -> None:
     """Compile the user's function alone, so that what is wrong with it is told in its own lines."""
     buffer = types.Array(types.int64, 1, "C")
     params = typeof(declaration.params())
     view = types.NamedTuple([types.float64 if f else types.int64 for f in at.FLOAT_FIELDS], View)
     arguments = (view, params, types.NamedUniTuple(buffer, len(Quotes._fields), Quotes))
-    try:
+    with Caught() as caught:
         quote.compile(arguments)
-    except errors.NumbaError as error:
-        raise StrategyError(_sentence(declaration, error)) from None
+    if caught.error is not None:
+        raise StrategyError(in_words(declaration, caught.error, sources)) from None
     result = quote.overloads[arguments].signature.return_type
     if not at.are_counts(result):
         shown = re.sub(r"Literal\[int\]\((-?\d+)\)", r"\1", str(result)).partition("(func=")[0]
@@ -134,28 +160,6 @@ def _explain(declaration: Declaration, quote: Dispatcher) -> None:
             f"{located(declaration, line)}: {declaration.name} must return how many bids and how many asks it wrote, "
             f"two whole numbers; it returns {shown}"
         )
-
-
-def _sentence(declaration: Declaration, error: errors.NumbaError) -> str:
-    """Numba's page of text as one sentence with file and line."""
-    text = _COLOUR.sub("", str(error))
-    file = Path(declaration.function.__code__.co_filename)
-    found = [(Path(where), int(line)) for where, line in _PLACE.findall(text)]
-    # The innermost place comes first; a helper in another file of the user's has its own.
-    own = [place for place in found if place[0].name == file.name] or [
-        place for place in found if not {"numba", "tidewright"} & set(place[0].parts) and _NAME not in place[0].name
-    ]
-    lines = [part.strip() for part in text.splitlines()]
-    told = [part for part in lines if part and not part.startswith(("Failed in ", "File ", "During: ", "- "))]
-    said = told[0] if told else type(error).__name__
-    said += " " + told[1].removeprefix(">>> ") if said.endswith(":") and len(told) > 1 else ""
-    said += " (decorate a helper with numba.njit)" if "<class 'function'>" in said else ""
-    unknown = re.search(r"NameError: .*name '(\w+)'", said)
-    if own:
-        where, line = (file if own[0][0].name == file.name else own[0][0]), own[0][1]
-    else:
-        where, line = file, name_line(declaration.function, unknown[1] if unknown else "")
-    return f"{located(declaration, line, where)}: {said}"
 
 
 def _kept(name: str, text: str) -> Path | None:
@@ -195,5 +199,7 @@ def _text(declaration: Declaration) -> str:
         levels=MAX_LEVELS,
         most=f"min(int64(p[{names.index('levels')}]), {MAX_LEVELS})" if "levels" in names else MAX_LEVELS,
         raised=at.RAISED,
+        faults=at.B_COUNT,
+        enough=at.ENOUGH,
         block=at.B_PARAMS + len(names),
     )

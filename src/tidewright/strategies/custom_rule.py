@@ -10,6 +10,7 @@ from numba import config
 from tidewright.market.tape import F64, I64
 from tidewright.strategies import custom_call as at
 from tidewright.strategies.custom_errors import Caught, StrategyError, interpretable, line_of, located, return_line
+from tidewright.strategies.custom_loops import ENDLESS
 from tidewright.strategies.declaration import Declaration
 from tidewright.strategies.view import MAX_LEVELS, Quotes, View, new_quotes
 
@@ -33,16 +34,20 @@ class CustomRule:
 
     Parameters
     ----------
+    address
+        Of the compiled C function; 0: there is none, kernels run as plain Python.
     function
-        Address of the compiled C function.
+        What was compiled, to be run again as plain Python; ``None``: as declared.
     keep
         Held as long as this is, so that the code stays in memory.
     """
 
-    def __init__(self, declaration: Declaration, function: int, keep: Any = None) -> None:
+    def __init__(self, declaration: Declaration, address: int = 0, function: Any = None, keep: Any = None) -> None:
         self._declaration, self._keep = declaration, keep
+        self._function = function or declaration.function
+        self._endless: tuple[str, int] | None = None
         self._block: I64 = np.zeros(at.B_PARAMS + len(declaration.names), np.int64)
-        self._block[at.B_FUNCTION] = function
+        self._block[at.B_FUNCTION] = address
         if config.DISABLE_JIT:
             at.PLAIN[self.number] = self._call_plain
 
@@ -77,7 +82,10 @@ class CustomRule:
         file = Path(declaration.function.__code__.co_filename)
         view, params = self._seen(block)
         fault, index = int(block[at.B_FAULT]), int(block[at.B_INDEX])
-        said, line = self._again(view, params, fault, index, file)
+        known = self._endless if fault == at.RAISED else None
+        said, line = known or self._again(view, params, fault, index, file)
+        if said.endswith(ENDLESS):  # finding out takes a second: a session asks at every decision
+            self._endless = said, line
         if not said and fault in _ARRAY and not line and block[at.B_VALUE] == 0:
             said = f"counted {_ARRAY[fault][:3]} {index}, but wrote no {_WORDS[_ARRAY[fault][4:]]} for it"
         if not said:
@@ -89,7 +97,8 @@ class CustomRule:
         where = located(None, line or return_line(declaration.function), file)
         given = ", ".join(f"{name} {value:g}" for name, value in zip(declaration.names, params, strict=True))
         count = int(block[at.B_COUNT])
-        more = f"; {count} decisions were at fault" if count > 1 else ""
+        least = "at least " if count >= at.ENOUGH else ""
+        more = f"; {least}{count} decisions were at fault" if count > 1 else ""
         return (
             f"{where}: {declaration.name} {said}; at {view.now_ns} ns with position {view.position} lots, mid2 "
             f"{view.mid2}, volatility {view.volatility:g} and {given}{more}"
@@ -109,7 +118,7 @@ class CustomRule:
         divide: Any = "raise" if fault == at.RAISED else "ignore"  # as numba does: a division by zero is an error
         answer = None
         with Caught() as caught, np.errstate(divide=divide, over="ignore", invalid="ignore"):
-            answer = interpretable(self._declaration.function)(view, params, quotes)
+            answer = interpretable(self._function)(view, params, quotes)
         if (error := caught.error) is not None:
             return f"raised {type(error).__name__}: {error}", line_of(error.__traceback__, file)
         if not isinstance(answer, tuple):

@@ -51,6 +51,7 @@ class Settings:
     taker_fee: int | None = None
     limits: Limits = OFF
     queue: str = "risk_averse"
+    queue_power: float = 3.0
     equity: int = 10_000 * UNIT
     base: int = 0
     check_balance: bool = False
@@ -181,6 +182,7 @@ class ShadowJudge:
             response_ns=settings.response_ns,
             feed_ns=settings.feed_ns,
             queue=settings.queue,
+            queue_power=settings.queue_power,
             limits=None if settings.limits == OFF else settings.limits,
             record_equity=int(record),
             record_fills=int(record and lanes <= DRIFT_LANES),

@@ -113,6 +113,7 @@ def optimize(
     latency: str | int | float = "50ms",
     fees: tuple[Rate | None, Rate | None] = (None, None),
     queue: str = "risk_averse",
+    queue_power: float = 3.0,
     capital: Rate = "10000",
     limits: Limits | None = None,
     threads: int | None = None,
@@ -157,6 +158,8 @@ def optimize(
         Of an order on its way to the venue, and again of the answer.
     fees
         Maker and taker rate (0.001 is 0.1 %); ``None``: the instrument's.
+    queue, queue_power
+        Model of an order's place in the queue, and the exponent of ``"prob"``.
     capital
         What a lane starts with, quote.
     limits
@@ -197,6 +200,7 @@ def optimize(
         taker_fee=taker,
         limits=limits or OFF,
         queue=queue,
+        queue_power=queue_power,
         equity=text_units(str(capital), "capital"),
     )
     given, sizes = incumbent or {}, Sizes.of(tape)

@@ -4,7 +4,7 @@ Files are told apart by their columns: ``side, price, size`` is a snapshot (both
 ``side, price, size, time`` the changes, in order of time, several files one after the other. Coinbase's newer names are
 understood too: ``price_level``, ``new_quantity``, ``event_time``. A snapshot file carries no time: it is put at the
 first change's. Without a snapshot the book begins with the first change, flagged inferred. No trades are recorded, and
-no receipts: a backtest on such a tape fills by the book alone and has to assume a feed latency.
+no receipts: a backtest on such a tape fills by the book alone and has to assume a feed latency (``--feed``).
 """
 
 from collections.abc import Iterator

@@ -177,7 +177,9 @@ def write_recording(
     if quotes:  # "bars 1m (inferred prints, assumed quotes)"
         detail = f"{detail[:-1]}, assumed quotes)" if detail.endswith(")") else f"{detail} (assumed quotes)"
     rounded = [0]
-    clock = skew.notes() if skew else {"receipts": "not recorded: a feed latency has to be assumed"}
+    clock = (
+        skew.notes() if skew else {"receipts": "not recorded: a feed latency has to be assumed (backtest --feed 30ms)"}
+    )
     with TapeWriter(out, instrument, detail=detail, source=recording.source) as writer:
         sink = RowSink(writer)
         readers = [feed.read(_part(progress, i, recording.feeds, 1)) for i, feed in enumerate(recording.feeds)]
