@@ -76,3 +76,25 @@ def test_a_signal_ends_a_command_that_compiled_code_holds_up(
     assert process.returncode == 128 + number
     assert err.splitlines()[-1].startswith(said)
     assert list(tmp_path.glob("*.parquet")) == []
+
+
+OTHER = """
+import signal, time
+from tidewright.cli.ending import HEARD_S, prompt_ending
+heard = []
+signal.signal(signal.SIGUSR1, lambda number, frame: heard.append(number))
+with prompt_ending():
+    signal.raise_signal(signal.SIGUSR1)
+    time.sleep(HEARD_S + 0.5)
+try:
+    with prompt_ending():
+        signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    time.sleep(HEARD_S + 0.5)
+print(heard == [signal.SIGUSR1], signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+"""
+
+
+def test_other_signals_end_nothing_and_python_code_ends_in_order() -> None:
+    done = subprocess.run([sys.executable, "-c", OTHER], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "True True\n"), done.stderr

@@ -16,6 +16,7 @@ from typing import Any, Final, NoReturn
 
 HEARD_S: Final = 1.0  # within which Python code must have heard of the signal
 CLEARED_S: Final = 5.0  # within which it must have cleared up, once it has
+ENDING: Final = (signal.SIGINT, signal.SIGTERM)
 _SHOW_CURSOR: Final = "\x1b[?25h"  # a progress bar hides it
 
 
@@ -42,11 +43,12 @@ def prompt_ending() -> Iterator[None]:
         raise KeyboardInterrupt
 
     def watch() -> None:
-        number = ours.recv(1)  # the number of the signal; nothing when the command is over
-        if number and not (over.wait(HEARD_S) or (heard.is_set() and over.wait(CLEARED_S))):
-            _end(number[0])
+        with ours:
+            while number := ours.recv(1):  # of any signal with a handler; nothing when the command is over
+                if number[0] in ENDING and not (over.wait(HEARD_S) or (heard.is_set() and over.wait(CLEARED_S))):
+                    _end(number[0])
 
-    before = {number: signal.signal(number, told) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, told) for number in ENDING}
     wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
     threading.Thread(target=watch, name="ending", daemon=True).start()
     try:
