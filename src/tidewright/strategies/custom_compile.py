@@ -44,7 +44,7 @@ def call(block, seen, seen_f, row, row_f, bid_price, bid_qty, ask_price, ask_qty
     quotes = Quotes(
         carray(bid_price, {levels}), carray(bid_qty, {levels}), carray(ask_price, {levels}), carray(ask_qty, {levels})
     )
-    most = {most}
+    most = int64({most})
     clear(quotes, most)
     bids, asks, fault, index, value = int64(0), int64(0), int64(0), int64(0), int64(0)
     try:
