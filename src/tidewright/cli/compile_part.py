@@ -29,7 +29,7 @@ def replay() -> None:
 
 
 def rest() -> None:
-    """What does not need the replay."""
+    """What does not need the replay; first the strategies, for which the replay waits otherwise."""
     executor = Executor(synthetic_instrument(), 0, 1, "grid", {}, Limits())
     executor.decide(1, MarketNow(True, 999, 1_001, 1, 1), AccountNow(0, 0, 1.0, 0.0))
     with TemporaryDirectory() as folder:

@@ -12,8 +12,8 @@ import math
 from typing import Final
 
 import numpy as np
+from numba import njit
 
-from tidewright.market.inner import inner
 from tidewright.market.tape import F64
 from tidewright.strategies.placing import place
 from tidewright.strategies.view import Quotes, View
@@ -28,7 +28,7 @@ BASE_QUANTITY: Final = 6
 MAX_POSITION: Final = 7
 
 
-@inner
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def reservation_and_spread(
     mid: float, inventory: float, gamma: float, sigma: float, kappa: float, time_left: float
 ) -> tuple[float, float]:
@@ -53,7 +53,7 @@ def reservation_and_spread(
     return mid - inventory * variance, variance + 2.0 / gamma * math.log(1.0 + gamma / kappa)
 
 
-@inner
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def avellaneda_stoikov(view: View, params: F64, quotes: Quotes) -> tuple[int, int]:
     """Write the target quotes of one lane; never through the opposite best, so that post-only quotes can rest.
 

@@ -6,7 +6,8 @@ A built-in strategy is a small number. A user's own is the address that its rule
 
 from typing import Final
 
-from tidewright.market.inner import inlined
+from numba import njit
+
 from tidewright.market.tape import F64
 from tidewright.strategies.avellaneda_stoikov import avellaneda_stoikov
 from tidewright.strategies.custom_call import FIRST_ADDRESS, call
@@ -27,13 +28,13 @@ MOMENTUM: Final = 5
 CUSTOM: Final = 4095  # stands in a snapshot for a user's strategy, whose address is another in every process
 
 
-@inlined
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def looks_at_mid_only(strategy: int) -> bool:
     """Whether a strategy's quotes follow from its parameters, its position and the mid, and from nothing else."""
     return strategy == 0
 
 
-@inlined
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def quote(strategy: int, view: View, params: F64, quotes: Quotes) -> tuple[int, int]:
     """Write one lane's target quotes.
 

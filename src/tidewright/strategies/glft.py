@@ -19,8 +19,8 @@ import math
 from typing import Final
 
 import numpy as np
+from numba import njit
 
-from tidewright.market.inner import inner
 from tidewright.market.tape import F64
 from tidewright.strategies.placing import place
 from tidewright.strategies.view import Quotes, View
@@ -35,7 +35,7 @@ BASE_QUANTITY: Final = 6
 MAX_POSITION: Final = 7
 
 
-@inner
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def half_spread_and_skew(gamma: float, sigma: float, kappa: float, intensity: float) -> tuple[float, float]:
     """Distance of the quotes from the mid without inventory, and how far one order size of inventory moves both.
 
@@ -56,7 +56,7 @@ def half_spread_and_skew(gamma: float, sigma: float, kappa: float, intensity: fl
     return c1 + 0.5 * sigma * c2, sigma * c2
 
 
-@inner
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def glft(view: View, params: F64, quotes: Quotes) -> tuple[int, int]:
     """Write the target quotes of one lane; never through the opposite best, so that post-only quotes can rest.
 

@@ -4,8 +4,8 @@ import math
 from typing import Final
 
 import numpy as np
+from numba import njit
 
-from tidewright.market.inner import inlined
 from tidewright.market.tape import F64
 from tidewright.strategies.view import Quotes, View
 
@@ -15,7 +15,7 @@ BASE_QUANTITY: Final = 2
 MAX_POSITION: Final = 3
 
 
-@inlined
+@njit(cache=True, _nrt=False, inline="always")  # type: ignore[misc]
 def grid(view: View, params: F64, quotes: Quotes) -> tuple[int, int]:
     """Write the target quotes of one lane.
 

@@ -7,7 +7,8 @@ deviations is taken for news, not noise: then nothing is quoted on the side that
 
 from typing import Final
 
-from tidewright.market.inner import inner
+from numba import int64, njit
+
 from tidewright.market.tape import F64
 from tidewright.strategies.placing import follow
 from tidewright.strategies.view import Quotes, View
@@ -16,7 +17,7 @@ REVERSION: Final = 0
 CUTOFF: Final = 1
 
 
-@inner
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def mean_reversion(view: View, params: F64, quotes: Quotes) -> tuple[int, int]:
     """Write the target quotes of one lane.
 
@@ -31,4 +32,4 @@ def mean_reversion(view: View, params: F64, quotes: Quotes) -> tuple[int, int]:
     tuple[int, int]
         How many bids and asks were written.
     """
-    return follow(view, params, CUTOFF, -1e4 * params[REVERSION] * view.price_change, quotes)
+    return follow(view, params, int64(CUTOFF), -1e4 * params[REVERSION] * view.price_change, quotes)

@@ -7,7 +7,8 @@ chase it.
 
 from typing import Final
 
-from tidewright.market.inner import inner
+from numba import int64, njit
+
 from tidewright.market.tape import F64
 from tidewright.strategies.placing import follow
 from tidewright.strategies.view import Quotes, View
@@ -17,7 +18,7 @@ PRESSURE_BPS: Final = 1
 THRESHOLD: Final = 2
 
 
-@inner
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def momentum(view: View, params: F64, quotes: Quotes) -> tuple[int, int]:
     """Write the target quotes of one lane.
 
@@ -34,4 +35,4 @@ def momentum(view: View, params: F64, quotes: Quotes) -> tuple[int, int]:
         How many bids and asks were written.
     """
     shift = 1e4 * params[CONTINUATION] * view.price_change + params[PRESSURE_BPS] * view.imbalance
-    return follow(view, params, THRESHOLD, shift, quotes)
+    return follow(view, params, int64(THRESHOLD), shift, quotes)

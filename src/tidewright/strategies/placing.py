@@ -4,8 +4,8 @@ import math
 from typing import Final
 
 import numpy as np
+from numba import njit
 
-from tidewright.market.inner import inner
 from tidewright.market.tape import F64
 from tidewright.strategies.view import Quotes, View
 
@@ -18,7 +18,7 @@ BASE_QUANTITY: Final = 5
 MAX_POSITION: Final = 6
 
 
-@inner
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def place(
     view: View, quotes: Quotes, shift: float, half: float, levels: int, spacing: float, lots: int, limit: float
 ) -> tuple[int, int]:
@@ -64,7 +64,7 @@ def place(
     return bids, asks
 
 
-@inner
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def follow(view: View, params: F64, first: int, shift: float, quotes: Quotes) -> tuple[int, int]:
     """Quotes of a strategy that expects a move: its centre shifted, leaning against the inventory, after a far move
     only on the side that goes with it.

@@ -7,8 +7,8 @@ import math
 from typing import Final
 
 import numpy as np
+from numba import njit
 
-from tidewright.market.inner import inner
 from tidewright.market.tape import F64
 from tidewright.strategies.avellaneda_stoikov import reservation_and_spread
 from tidewright.strategies.glft import half_spread_and_skew
@@ -29,7 +29,7 @@ BASE_QUANTITY: Final = 10
 MAX_POSITION: Final = 11
 
 
-@inner
+@njit(cache=True, _nrt=False)  # type: ignore[misc]
 def shaped(view: View, params: F64, quotes: Quotes) -> tuple[int, int]:
     """Write the target quotes of one lane; never through the opposite best, so that post-only quotes can rest.
 
