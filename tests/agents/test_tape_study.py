@@ -80,6 +80,13 @@ def test_another_experiment_is_refused_with_both_values(
     assert study.read_bytes() == before
 
 
+def test_another_power_of_the_queue_model_is_another_experiment(tape: Tape, tmp_path: Path) -> None:
+    file, model = tmp_path / "study.json", {**BASIS, "queue": "prob"}
+    search(tape, file, candidates=32, queue_power=2.0, **model)
+    with pytest.raises(UsageError, match=r"queue_power was 2\.0, is now 3\.0"):
+        search(tape, file, resume=True, candidates=48, **model)
+
+
 def test_another_space_or_objective_is_refused(tape: Tape, study: Path) -> None:
     with pytest.raises(UsageError, match=r"space levels was int from 1.0 to 4.0, is now int from 1.0 to 5.0"):
         tw.optimize(

@@ -48,6 +48,7 @@ def assumptions(tape: Tape, settings: Settings) -> dict[str, Any]:
         "response_latency_ms": settings.response_ns / MILLISECOND,
         "feed_latency_ms": settings.feed_ns / MILLISECOND,
         "queue": settings.queue,
+        **({"queue_power": settings.queue_power} if settings.queue == "prob" else {}),
         "limits": None if settings.limits == OFF else asdict(settings.limits),
         "capital": units_text(settings.equity),
         "base_inventory": units_text(settings.base),

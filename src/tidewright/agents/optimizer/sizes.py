@@ -8,6 +8,7 @@ from typing import Final, Self
 import numpy as np
 
 from tidewright.market.instrument import Instrument, units_text
+from tidewright.market.order_size import least_lots
 from tidewright.market.tape import Tape, concatenate
 from tidewright.measure.mids import tape_mids
 
@@ -45,9 +46,8 @@ class Sizes:
     @property
     def least(self) -> float:
         """Smallest quantity that the filters let pass, whole lots in base units."""
-        lots, _ = self.instrument.smallest_order
-        worth = self.instrument.filters.min_notional / 1e8
-        return self._lots(max(lots * float(self.instrument.lot), worth / self.mid))
+        known = self.instrument
+        return least_lots(known, max(1, int(self.mid / float(known.tick)))) * float(known.lot)
 
     def refusal(self, quantity: float) -> str:
         """Why an order of a quantity is refused, the rule and what would be enough; empty: its size is none."""
