@@ -124,7 +124,13 @@ def drawn(space: Space, base: Params1, count: int, seed: int) -> list[Params1]:
 
 
 def ours(
-    tape: Tape, switch: int, start: Params1, seed: int, gate: Gate = GATE, heard: Heard = ()
+    tape: Tape,
+    switch: int,
+    start: Params1,
+    seed: int,
+    gate: Gate = GATE,
+    heard: Heard = (),
+    candidates: int = CANDIDATES,
 ) -> tuple[Course, dict[str, Any], Heard]:
     """The optimizer as in a session; also what it said at each request, and when a change was first noticed.
 
@@ -143,7 +149,7 @@ def ours(
     log: list[dict[str, Any]] = []
     noticed = -1
     for number, now in enumerate(_asked(tape, switch, seed)):
-        item = message("optimize_request", now, "session", "optimizer", _request(tape, now, rollout, seed))
+        item = message("optimize_request", now, "session", "optimizer", _request(tape, now, rollout, seed, candidates))
         assert isinstance(item, OptimizeRequestMessage)
         same = same and number < len(heard) and heard[number][0] == item
         if same:
@@ -176,7 +182,7 @@ def ours(
     return course, {"noticed": int(noticed), "log": log}, said
 
 
-def _request(tape: Tape, now: int, rollout: Rollout, seed: int) -> dict[str, Any]:
+def _request(tape: Tape, now: int, rollout: Rollout, seed: int, candidates: int) -> dict[str, Any]:
     watched = rollout.request()
     typed = {name: _typed(params) for name, params in (watched or {}).items() if name in ("candidate", "incumbent")}
     return {
@@ -189,7 +195,7 @@ def _request(tape: Tape, now: int, rollout: Rollout, seed: int) -> dict[str, Any
         "latency": {"entry_ns": LATENCY_NS, "response_ns": LATENCY_NS},
         "equity": "10000",
         "epoch_ns": EPOCH,
-        "candidates": CANDIDATES // 2,
+        "candidates": candidates // 2,
         "generations": 2,
         "seed": seed,
         **({} if watched is None else {"shadow": {**watched, **typed}}),
@@ -200,7 +206,7 @@ def _typed(params: Mapping[str, float]) -> dict[str, float | int]:
     return {**params, "levels": int(params["levels"])}
 
 
-def optuna_course(tape: Tape, switch: int, start: Params1, seed: int) -> Course:
+def optuna_course(tape: Tape, switch: int, start: Params1, seed: int, candidates: int = CANDIDATES) -> Course:
     """Every epoch a fresh TPE study of as many candidates on the same window; its best is taken as it is."""
     import optuna
 
@@ -210,7 +216,7 @@ def optuna_course(tape: Tape, switch: int, start: Params1, seed: int) -> Course:
         study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
         window = Window(max(tape.start_ns, now - LOOK), now)
         judge = ShadowJudge(tape, len(tape), "grid", SETTINGS, window.start_ns, judge)
-        for _ in range(CANDIDATES // 32):
+        for _ in range(candidates // 32):
             trials = [study.ask() for _ in range(32)]
             sets = [{**start, **{d.name: _suggest(trial, d) for d in space.dimensions}} for trial in trials]
             for trial, value in zip(trials, scores(tape, window, sets, judge).tolist(), strict=True):
@@ -242,7 +248,7 @@ def daily_course(tape: Tape, switch: int, start: Params1, seed: int, pool: list[
     return [(0, start), (switch + after, pool[int(np.argmax(found))])]
 
 
-def one_seed(seed: int, policies: tuple[str, ...]) -> dict[str, Any]:
+def one_seed(seed: int, policies: tuple[str, ...], candidates: int = CANDIDATES) -> dict[str, Any]:
     """What each policy had in use when, on one market."""
     tape, switch = market(seed)
     print(f"market {seed}: {len(tape)} rows", file=sys.stderr, flush=True)
@@ -254,10 +260,11 @@ def one_seed(seed: int, policies: tuple[str, ...]) -> dict[str, Any]:
     said: dict[str, Any] = {}
     heard: Heard = ()
     if "optuna" in policies:
-        courses["optuna"] = optuna_course(tape, switch, start, seed)
+        courses["optuna"] = optuna_course(tape, switch, start, seed, candidates)
     for name, way in WAYS.items():
         if name in policies:
-            courses[name], said[name], told_now = ours(tape, switch, start, seed, **way, heard=heard)
+            terms = {**way, "heard": heard, "candidates": candidates}
+            courses[name], said[name], told_now = ours(tape, switch, start, seed, **terms)
             heard = heard or told_now
     minutes = {
         name: [[(since - switch) / MINUTE, params] for since, params in course if since]
@@ -366,14 +373,16 @@ def main(say: Callable[[str], None] = print) -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--policies", default=",".join(POLICIES), help="which to run")
     parser.add_argument("--budget", type=float, default=600.0, help="seconds after which no new market is begun")
+    parser.add_argument("--candidates", type=int, default=CANDIDATES, help="a request; 1024 in a session")
+    parser.add_argument("--first", type=int, default=1, help="the first seed that is run")
     options = parser.parse_args()
     policies = tuple(options.policies.split(","))
     begun = time.monotonic()
     rows = [orjson.loads(line) for line in options.out.read_bytes().splitlines()] if options.out.is_file() else []
-    for seed in range(1, options.seeds + 1):
+    for seed in range(options.first, options.seeds + 1):
         if any(row["seed"] == seed for row in rows) or time.monotonic() - begun > options.budget:
             continue
-        rows.append(one_seed(seed, policies))
+        rows.append(one_seed(seed, policies, options.candidates))
         with options.out.open("ab") as file:
             file.write(orjson.dumps(rows[-1]) + b"\n")
         print(f"{time.monotonic() - begun:5.0f} s  {orjson.dumps(rows[-1]).decode()}", file=sys.stderr, flush=True)

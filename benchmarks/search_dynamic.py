@@ -20,7 +20,7 @@ from tidewright.agents.optimizer.search import Search
 
 F64 = npt.NDArray[np.float64]
 RESULTS: Final = Path(__file__).resolve().parent.parent / ".bench" / "search_dynamic.jsonl"
-PROBLEMS: Final = ("DF1", "DF2", "DF4", "DF7", "DF8")
+PROBLEMS: Final = tuple(f"DF{number}" for number in range(1, 15))  # from DF10 on of three objectives
 DIMS: Final = 6
 BATCH: Final = 4
 COUNTS: Final = (20, 40, 80)  # evaluations after which the share is told
@@ -52,12 +52,14 @@ def play(name: str, seed: int, changes: int, evaluations: int, sampler: str, war
         problem = problem_at(name, 3 * change)
         exact = np.asarray(problem.pareto_front(), float)
         exact = exact[nondominated(exact)]
-        reference = exact.max(axis=0) + 0.5 * np.ptp(exact, axis=0)
+        span = np.ptp(exact, axis=0)
+        reference = exact.max(axis=0) + 0.5 * np.where(span > 0.0, span, 1.0)  # at first all of DF14's have one f1
         whole = hypervolume(exact, reference)
         space = {f"x{i}": (0.0, 1.0) for i in range(DIMS)}
-        search = Search(space, ["f1", "f2"], sampler=sampler, seed=seed + change, start=start if warm else None)
+        goals = [f"f{number + 1}" for number in range(exact.shape[1])]
+        search = Search(space, goals, sampler=sampler, seed=seed + change, start=start if warm else None)
         met, known = evaluations + 1, {0: 0.0}
-        told = np.empty((0, 2))
+        told = np.empty((0, len(goals)))
         while len(search) < evaluations:
             points = search.ask(BATCH)
             values = judge(problem, points)
