@@ -8,6 +8,7 @@ from tidewright.agents.comparison.learned import School, usual
 from tidewright.agents.comparison.unseen import learned_until, unseen
 from tidewright.agents.executor.policy import Policy
 from tidewright.agents.executor.policy_run import settings_of, tape_hash
+from tidewright.agents.executor.seating import HEADER, Report, added, fingerprint
 from tidewright.agents.optimizer.steered import SteeredLanes
 from tidewright.cli.seat_option import shipped
 from tidewright.market.clock import HOUR
@@ -35,7 +36,7 @@ def part(tape: Tape, first: int, last: int) -> Tape:
 
 def learned_on(*tapes: Tape, **header) -> Policy:
     data = [{"rows": len(tape), "sha256": tape_hash(tape), "source": "x"} for tape in tapes]
-    kept = {name: value for name, value in SHIPPED.header.items() if name != "examined"}
+    kept = {name: value for name, value in SHIPPED.header.items() if name != HEADER}
     return replace(SHIPPED, header={**kept, "data": data, **header})
 
 
@@ -76,12 +77,13 @@ def test_a_tape_that_holds_what_was_learned_on_further_on_is_not_recognised(tape
 def test_what_the_file_does_not_say_is_not_claimed(tape):
     assert "may have seen the windows" in unseen(learned_on(), [tape], [tape.start_ns])
     child = learned_on(part(tape, 0, 10), parent="ab")
-    assert "tapes that its file does not name" in unseen(child, [tape], [tape.end_ns])
+    assert "learned on 1 tape, its parent's included" in unseen(child, [tape], [tape.end_ns])
 
 
 def test_a_tape_of_the_examination_is_named(tape, other):
-    examined = {"tapes": [{"rows": len(tape), "sha256": tape_hash(tape), "source": "x"}]}
-    policy = learned_on(other, examined=examined)
+    on = [{"rows": len(tape), "sha256": tape_hash(tape), "source": "x"}]
+    report = Report(fingerprint(SHIPPED), on, (0.0,), 240, False, ())
+    policy = learned_on(other, **{HEADER: added(report)})
     assert f"It was examined on {tape.path}" in unseen(policy, [tape], [tape.start_ns])
     assert "examined" not in unseen(policy, [other], [other.end_ns])
 

@@ -64,7 +64,7 @@ def test_a_mistake_beside_a_tape_is_one_line_with_what_would_be_right(
         (("--fees", "nan"), "between -10000 and 10000, each once, as in 0,1,2,4,8; were nan"),
         (("--fees", "0,2,2"), "each once, as in 0,1,2,4,8; were 0, 2, 2"),
         (("--fees", "20000"), "between -10000 and 10000"),
-        (("--policy", tmp_path / "none.tw"), "none.tw is not a policy: `tidewright evolve --out FILE`"),
+        (("--policy", tmp_path / "none.tw"), "none.tw is not a policy: not a whole file of arrays with a header"),
         (("--window", "10h"), "a window must be 600 to 2220 s long (20 to 74 cycles) on tape, was 36000 s"),
         (("--window", "0s"), "a window must be 600 to 2220 s long"),
         (("--capital", "0"), "capital must be > 0"),

@@ -4,10 +4,10 @@ from typing import Annotated, Final
 
 import typer
 
-from tidewright.engine.config import QUEUES
+from tidewright.engine.config import QUEUES, ReplayConfig
 from tidewright.market.errors import UsageError
 
-POWER: Final = 3.0
+POWER: Final = ReplayConfig().queue_power
 QUEUE_HELP: Final = f"Place in the queue: {', '.join(QUEUES)} (docs/engine.md)."
 POWER_HELP: Final = f"Exponent n of --queue prob, > 0. [default: {POWER:g}]"
 

@@ -13,7 +13,7 @@ from tidewright.engine.impact import Impact
 from tidewright.engine.impact_text import parse_impact
 from tidewright.engine.latency_text import LatencyLike, parse_latency
 from tidewright.engine.refused import Refused, why_refused
-from tidewright.engine.sweep import Job, Result, Rows, Runner, runner
+from tidewright.engine.sweep import Job, Result, Rows, Runner, chunks, runner
 from tidewright.market.clock import iso, parse_duration
 from tidewright.market.codes import FUNDING, PACKET_END, SELL, UNIT
 from tidewright.market.detail import detail_of
@@ -433,7 +433,8 @@ def _assumptions(tape: Tape, job: Job, result: Result, capital: Rate, base_inven
 
 
 def _funding(tape: Tape, instrument: Instrument) -> str:
-    rows = int(np.count_nonzero(tape.data.kind == FUNDING))
+    # A piece at a time: of a tape that streams through, the memory stays bounded.
+    rows = sum(int(np.count_nonzero(part.kind == FUNDING)) for part in chunks(tape.data))
     if instrument.kind == "spot" and not rows:
         return "none (spot)"
     return f"not applied: nobody pays or receives any; rows of funding on the tape: {rows}"

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
-from zipfile import is_zipfile
 
 import numpy as np
 
@@ -25,7 +24,7 @@ from tidewright.agents.optimizer.steered import SteeredLanes
 from tidewright.agents.optimizer.study import complete
 from tidewright.agents.optimizer.windows import Split, Window, split
 from tidewright.market.codes import UNIT
-from tidewright.market.errors import DataError, UsageError
+from tidewright.market.errors import UsageError
 from tidewright.market.tape import F64, Tape
 
 SEARCHED: Final = Space(tuple(Dimension(name, ends["low"], ends["high"], "log") for name, ends in TUNED.items()))
@@ -280,8 +279,6 @@ def seated(path: Path, cycle_ns: int) -> Policy:
     UsageError
         If it cannot trade at this cycle, or at all.
     """
-    if path.is_file() and not is_zipfile(path):
-        raise DataError(f"{path} is not a policy: `tidewright evolve --out FILE` and `train --out FILE` write one")
     sitter = Sitter.load(path)
     reasons = mismatches(sitter, STRATEGY, cycle_ns)
     if reasons or sitter.policy is None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from tidewright.agents.executor.policy import Policy
 from tidewright.agents.executor.policy_run import tape_hash
+from tidewright.agents.executor.seating import reports
 from tidewright.market.clock import iso
 from tidewright.market.errors import UsageError
 from tidewright.market.tape import Tape
@@ -31,9 +32,11 @@ def unseen(policy: Policy, tapes: Sequence[Tape], firsts_ns: Sequence[int]) -> s
     ------
     UsageError
         If it is known to have learned on rows of a tape after its time.
+    DataError
+        If its file tells of its examinations in another form.
     """
     said = []
-    examined = {one["sha256"] for one in policy.header.get("examined", {}).get("tapes", ())}
+    examined = {one["sha256"] for report in reports(policy) for one in report.tapes}
     for tape, first_ns in zip(tapes, firsts_ns, strict=True):
         until = learned_until(policy, tape)
         if until is not None and until > first_ns:
@@ -54,7 +57,7 @@ def _known(policy: Policy) -> str:
         return "The given policy's file does not say what it learned on: it may have seen the windows judged here."
     told = f"The given policy learned on {count} tape{'' if count == 1 else 's'}"
     if "parent" in policy.header:
-        told += ", and before that as another policy on tapes that its file does not name"
+        told += ", its parent's included"
     return (
         f"{told}; as far as their SHA-256 tells, on none of the windows judged here (a tape that was cut or imported "
         "in another way has another)."

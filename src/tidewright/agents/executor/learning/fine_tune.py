@@ -22,6 +22,7 @@ from tidewright.agents.executor.learning.evolution import Evolution, EvolutionSe
 from tidewright.agents.executor.policy import Policy, ensemble
 from tidewright.agents.executor.policy_run import run_policy, settings_of, tape_hash
 from tidewright.agents.executor.seat import file_hash
+from tidewright.agents.executor.seating import HEADER
 from tidewright.agents.optimizer.fold import stretch
 from tidewright.coordination.tether import tether
 from tidewright.market.clock import iso
@@ -146,7 +147,7 @@ def origin(
     program = "python -m tidewright.agents.executor.learning.fine_tune"
     taken = Tape(whole.path, whole.instrument, whole.meta, whole.data.rows(0, job.rows))
     return {
-        **{name: value for name, value in parent.header.items() if name not in ("examinations", "examined")},
+        **{name: value for name, value in parent.header.items() if name != HEADER},
         "version": __version__,
         "parent": job.sha256,
         "command": f"echo {shlex.quote(json.dumps(told))} | {program}",
