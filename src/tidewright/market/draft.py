@@ -49,13 +49,22 @@ class Draft:
                 break
             except FileExistsError:
                 continue
-        self._lock = os.open(self.folder / _FRESH, os.O_CREAT | os.O_RDWR, 0o666)
-        os.write(self._lock, _machine())
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = self._locked()
+        except BaseException:  # told to end here too: nobody holds this draft yet who could clear up
+            _remove(self.folder)
+            raise
+
+    def _locked(self) -> int:
+        """Say that it is being written; the file that says so."""
+        lock = os.open(self.folder / _FRESH, os.O_CREAT | os.O_RDWR, 0o666)
+        os.write(lock, _machine())
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             (self.folder / _FRESH).rename(self.folder / _LOCK)
         except OSError:  # a file system without locks: this draft is never taken for one that nobody writes
             (self.folder / _FRESH).unlink()
+        return lock
 
     def publish(self) -> None:
         """Give it its name."""

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -66,10 +66,15 @@ class TapeWriter:
         self._head = {"detail": detail, "source": source, "instrument": instrument.to_json()}
         self._draft = None if growing else Draft(self.path, {*COLUMN_TYPES, "meta.json", "meta.json.new"})
         self._folder = self.path if self._draft is None else self._draft.folder
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._files = {name: open(self._folder / name, "ab") for name in COLUMN_TYPES}
-        for name, dtype in COLUMN_TYPES.items():
-            self._files[name].truncate(self._rows * np.dtype(dtype).itemsize)
+        self._files: dict[str, BinaryIO] = {}
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            for name, dtype in COLUMN_TYPES.items():
+                self._files[name] = open(self._folder / name, "ab")
+                self._files[name].truncate(self._rows * np.dtype(dtype).itemsize)
+        except BaseException:  # told to end here too: nobody holds this writer yet who could clear up
+            self.abandon()
+            raise
 
     @property
     def rows(self) -> int:
