@@ -24,6 +24,7 @@ from tidewright.engine.latency_text import FORMS
 from tidewright.engine.portfolio import PortfolioResult, backtest_portfolio
 from tidewright.engine.portfolio_plan import by_name
 from tidewright.market.errors import UsageError
+from tidewright.market.output import output_file
 from tidewright.market.tape import Tape
 from tidewright.strategies import registry
 
@@ -98,9 +99,9 @@ def run(
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
         console = Console(stderr=True, highlight=False, width=160)  # nobody's window: lines need not be short
-    for path in (fills, equity):
-        if path is not None and not path.absolute().parent.is_dir():
-            raise UsageError(f"cannot write {path}: there is no folder {path.absolute().parent}")
+    for path, what in ((fills, "the fills"), (equity, "the equity curve")):
+        if path is not None:
+            output_file(path, what)
     announce(console, ray)
     options: dict[str, Any] = {
         "cycle": cycle,

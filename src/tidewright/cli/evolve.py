@@ -15,7 +15,7 @@ from tidewright.cli.learning import (
     REGIMES_HELP,
     SET_HELP,
     STRATEGY_HELP,
-    check_paths,
+    check_markets,
     conditions,
     option_words,
     origin,
@@ -26,6 +26,7 @@ from tidewright.cli.learning import (
 from tidewright.cli.training_markets import training_markets
 from tidewright.cli.waiting import waiting
 from tidewright.market.clock import parse_duration
+from tidewright.market.output import output_file
 from tidewright.market.tape import Tape
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def evolve(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")] = False,
 ) -> None:
     """Learn a policy that steers a strategy by evolution strategies; a second call goes on with a stopped one."""
-    check_paths(tape, synthetic, like, regimes, out)
+    check_markets(tape, synthetic, like, regimes)
     from tidewright.agents.executor.environment_tape import TapeSettings
     from tidewright.agents.executor.learning.evolution import EvolutionSettings
     from tidewright.agents.executor.reward import Reward
@@ -104,6 +105,7 @@ def evolve(
     source = source_words(tape, hours, markets, like, regimes)
     rest = [*option_words(words), *steered_words(strategy, setting or [])]
     command = shlex.join(["tidewright", "evolve", "--out", out.name, *source, *rest])
+    output_file(out, "the policy")
     console = Console(stderr=True, highlight=False)
     with waiting("the markets", console):
         tapes = [Tape.open(path) for path in tape] if tape else training_markets(markets, hours, like, regimes)

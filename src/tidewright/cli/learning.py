@@ -24,10 +24,8 @@ BP = UNIT // 10_000  # a basis point as a rate of 1e-8
 Drawn = TypeVar("Drawn", int, str)
 
 
-def check_paths(
-    tape: Sequence[Path] | None, synthetic: bool, like: Path | None, regimes: str | None, out: Path
-) -> None:
-    """Refuse to begin without one kind of market, or where the result could not be written.
+def check_markets(tape: Sequence[Path] | None, synthetic: bool, like: Path | None, regimes: str | None) -> None:
+    """Refuse to begin without one kind of market.
 
     Raises
     ------
@@ -38,8 +36,6 @@ def check_paths(
         raise UsageError("give either --tape (one or more) or --synthetic")
     if tape and (like is not None or regimes is not None):
         raise UsageError("--like and --regimes go with --synthetic")
-    if not out.absolute().parent.is_dir():
-        raise UsageError(f"cannot write {out}: there is no folder {out.absolute().parent}")
 
 
 def conditions(latency: str, queues: str, fees: str) -> dict[str, Any]:

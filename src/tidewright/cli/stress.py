@@ -12,6 +12,7 @@ from tidewright.cli.limit_option import limits_of
 from tidewright.cli.waiting import waiting
 from tidewright.market.clock import parse_duration
 from tidewright.market.errors import NotFoundError, UsageError
+from tidewright.market.output import output_file, write_whole
 
 
 def stress(
@@ -52,11 +53,8 @@ def stress(
     With --tape also whole tapes through the engine: loss, time to be flat, which limit fired when, slippage with cause.
     """
     from tidewright.interface import stress_book, stress_page
-    from tidewright.measure.report_page import write_whole
     from tidewright.risk.stress import describe, read_scenarios, revalue
 
-    if html is not None and not html.absolute().parent.is_dir():
-        raise UsageError(f"cannot write {html}: there is no folder {html.absolute().parent}")
     if overlay and tape is None:
         raise UsageError("--overlay needs --tape: a scenario is laid over recorded or synthetic rows")
     console = Console(stderr=True, highlight=False)
@@ -64,6 +62,8 @@ def stress(
     own = read_scenarios({"scenario": told["scenario"]}) if "scenario" in told else []
     shocks = _chosen(own, scenario)
     limits = limits_of(limit or [], strict=True)
+    if html is not None:
+        output_file(html, "the page")
     present: stress_book.Present | None = None
     if "holding" in told:
         present = stress_book.of_holdings(told, limits)
@@ -79,11 +79,8 @@ def stress(
     shown = console if as_json else Console(highlight=False)
     shown.print(stress_page.render(present, outcomes, runs, shown.width))
     if html is not None:
-        try:
-            write_whole(html, stress_page.page(present, shocks, outcomes, runs))
-        except OSError as error:
-            raise UsageError(f"cannot write {html}: {error.strerror or error}") from None
-        console.print(f"page: {html}", soft_wrap=True)
+        made = write_whole(html, stress_page.page(present, shocks, outcomes, runs))
+        console.print(f"page: {made}", soft_wrap=True)
     if as_json:
         answer: dict[str, Any] = {
             "source": None if present is None else present.source,

@@ -15,7 +15,7 @@ from tidewright.cli.learning import (
     REGIMES_HELP,
     SET_HELP,
     STRATEGY_HELP,
-    check_paths,
+    check_markets,
     conditions,
     option_words,
     origin,
@@ -26,6 +26,7 @@ from tidewright.cli.learning import (
 from tidewright.cli.training_markets import training_markets
 from tidewright.cli.waiting import waiting
 from tidewright.market.clock import parse_duration
+from tidewright.market.output import output_file
 from tidewright.market.tape import Tape
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")] = False,
 ) -> None:
     """Learn a policy that steers a strategy by reinforcement; a second call goes on with one that was stopped."""
-    check_paths(tape, synthetic, like, regimes, out)
+    check_markets(tape, synthetic, like, regimes)
     from tidewright.agents.executor.environment_tape import TapeSettings
     from tidewright.agents.executor.learning.ppo import Settings, device_of
 
@@ -88,6 +89,7 @@ def train(
         out, tape, synthetic, hours, markets, iterations, lanes, cohorts, episode, seeds, seed, cycle, latency, fees,
         queues, capital, extended, frames, like, regimes, curriculum, steered_words(strategy, setting or []),
     )  # fmt: skip
+    output_file(out, "the policy")
     console = Console(stderr=True, highlight=False)
     with waiting("the markets", console):
         tapes = [Tape.open(path) for path in tape] if tape else training_markets(markets, hours, like, regimes)

@@ -10,6 +10,7 @@ import orjson
 from plotly.offline import get_plotlyjs
 
 from tidewright.market.clock import SECOND, iso
+from tidewright.market.output import write_whole
 from tidewright.measure import charts
 from tidewright.measure.agents_section import agents_html
 from tidewright.measure.presentation import duration_text, number_text
@@ -135,19 +136,6 @@ def page(data: ReportData, summary: Summary) -> str:
 def write_page(path: str | os.PathLike[str], data: ReportData, summary: Summary) -> Path:
     """Write the page, whole or not at all."""
     return write_whole(path, page(data, summary))
-
-
-def write_whole(path: str | os.PathLike[str], text: str) -> Path:
-    """Write a text file, whole or not at all."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.new")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return target
 
 
 def document(title: str, body: str, shown: dict[str, charts.Figure]) -> str:
