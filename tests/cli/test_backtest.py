@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -111,6 +112,31 @@ def test_lanes_that_do_not_trade_say_why(
     assert answer["least_quantity"] == "0.00009"
     refused = {"lane": 0, "looked_at": 200, "reasons": {"worth": 200}}
     assert answer["rejected"] == (refused if "rejected" in told else None)
+
+
+@pytest.fixture(scope="module")
+def dear(tape: Path) -> Path:
+    """The same market where an order must be worth 500 quote units."""
+    folder = tape.with_name("dear")
+    shutil.copytree(tape, folder)
+    meta = json.loads((folder / "meta.json").read_text())
+    meta["instrument"]["filters"]["min_notional"] = 500 * 10**8
+    (folder / "meta.json").write_text(json.dumps(meta))
+    return folder
+
+
+def test_a_default_size_that_would_be_refused_is_raised_and_said(
+    dear: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = call(capsys, "--tape", dear, "--cycle", "10s", "--json")
+    answer = json.loads(out)
+    assert (code, answer["statistics"]["n_rejects"]) == (0, 0) and answer["statistics"]["n_orders"] > 0
+    quantity, most = (answer["params"][name] for name in ("base_quantity", "max_position"))
+    assert quantity * 60_000 > 500 and most == pytest.approx(8 * quantity)
+    assert answer["notes"] == [answer["assumptions"]["sizes"]] and "min_notional" in answer["notes"][0]
+    assert "note: base_quantity" in err
+    stated = json.loads(call(capsys, "--tape", dear, "--set", "base_quantity=0.001", "--json")[1])
+    assert stated["params"]["base_quantity"] == 0.001 and stated["statistics"]["n_rejects"] > 0
 
 
 def test_the_least_quantity_that_is_told_is_accepted_and_one_lot_less_is_not(

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tidewright.cli.fee_option import TIER_HELP, chosen_fees
 from tidewright.cli.figures_table import figures_table
-from tidewright.cli.idle_lanes import idle_lanes, least_quantity, rejected
+from tidewright.cli.idle_lanes import least_quantity, notes, rejected
 from tidewright.cli.limit_option import limits_of
 from tidewright.cli.portfolio import amounts, params_by_name, portfolio_answer, rates_of, show_portfolio
 from tidewright.cli.queue_option import Queue, QueuePower, power_of
@@ -252,7 +252,7 @@ def _answer(result: BacktestResult) -> dict[str, Any]:
         "metrics": {name: plain(values) for name, values in result.metrics.items()},
         "statistics": {name: plain(values) for name, values in result.statistics.items()},
         "shares": result.shares,
-        "notes": idle_lanes(result),
+        "notes": notes(result),
         "rejected": rejected(result),
         "least_quantity": least_quantity(result),
         "assumptions": result.assumptions,
@@ -276,7 +276,7 @@ def _show(console: Console, result: BacktestResult) -> None:
     console.print(table)
     if result.lanes > 20:
         console.print(f"... and {result.lanes - 20} lanes more (--json has them all)")
-    for sentence in idle_lanes(result):
+    for sentence in notes(result):
         console.print(f"note: {sentence}")
     facts = result.assumptions
     late = f"; rows without a receipt known {facts['feed_latency_ms']:g} ms late" if facts["feed_latency_ms"] else ""

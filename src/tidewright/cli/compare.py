@@ -36,8 +36,13 @@ def compare(
         str, typer.Option(help="Place in the queue: risk_averse, prob, prob_log or front.")
     ] = "risk_averse",
     capital: Annotated[str, typer.Option(help="What everybody has at the start of a window, quote.")] = "10000",
-    order_share: Annotated[float, typer.Option(help="Size of an order over the capital.")] = 0.0025,
-    position_share: Annotated[float, typer.Option(help="Largest position over the capital.")] = 0.02,
+    order_share: Annotated[
+        float | None,
+        typer.Option(help="Size of an order over the capital. [default: 0.0025, or what the smallest order asks for]"),
+    ] = None,
+    position_share: Annotated[
+        float | None, typer.Option(help="Largest position over the capital. [default: 0.02, or eight orders]")
+    ] = None,
     candidates: Annotated[int, typer.Option(min=2, help="Parameter sets a generation of a search.")] = 256,
     generations: Annotated[int, typer.Option(min=1, help="Generations of a search.")] = 3,
     learning: Annotated[int, typer.Option(min=1, help="Generations of evolving the policy.")] = 40,

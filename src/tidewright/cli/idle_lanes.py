@@ -8,6 +8,7 @@ from tidewright.engine.backtest import BacktestResult
 from tidewright.engine.refused import refused_lanes
 from tidewright.market.instrument import Instrument, units_text
 from tidewright.market.order_size import least_lots
+from tidewright.strategies.sizes import AS_GIVEN
 
 _WORDS: Final = {
     "price": "the price must be within the venue's limits",
@@ -18,6 +19,12 @@ _WORDS: Final = {
     "outside_window": "the price must be within the book's window",
     "far_from_market": "the price must be nearer to the market",
 }
+
+
+def notes(result: BacktestResult) -> list[str]:
+    """Default sizes that were raised, and what kept lanes from trading; a sentence each."""
+    sizes = result.assumptions["sizes"]
+    return [*([] if sizes == AS_GIVEN else [sizes]), *idle_lanes(result)]
 
 
 def idle_lanes(result: BacktestResult) -> list[str]:

@@ -72,10 +72,12 @@ def stress(
     outcomes = []
     if present is not None:
         outcomes = [revalue(shock, present.positions, present.equity, present.limits) for shock in shocks]
-    runs = []
+    runs: list[Any] = []
     if tape is not None:
         with waiting("the tapes to be traded (the first run compiles the engine)", console):
-            runs = _runs(tape, overlay or [], strategy, set_ or [], equity, parse_duration(cycle), limits)
+            runs, sized = _runs(tape, overlay or [], strategy, set_ or [], equity, parse_duration(cycle), limits)
+        if sized:
+            console.print(f"note: {sized}", markup=False)
     shown = console if as_json else Console(highlight=False)
     shown.print(stress_page.render(present, outcomes, runs, shown.width))
     if html is not None:
@@ -117,10 +119,12 @@ def _chosen(own: list[Any], names: list[str] | None) -> list[Any]:
 
 def _runs(
     path: Path, overlays: list[str], strategy: str, words: list[str], equity: float, cycle_ns: int, limits: Any
-) -> list[Any]:
+) -> tuple[list[Any], str]:
     from tidewright.engine import stress as engine
     from tidewright.market.scenarios import overlay, parse_scenario
     from tidewright.market.tape import Tape, concatenate
+    from tidewright.strategies import registry
+    from tidewright.strategies.sizes import Sizes
 
     params: dict[str, float] = {}
     for word in words:
@@ -134,9 +138,13 @@ def _runs(
     source = Tape.open(path)
     if not equity > 0:
         raise UsageError(f"--equity must be > 0, was {equity}")
+    sizes, sized = Sizes.of(source), ""
+    if sizes is not None:
+        raised, sized = sizes.defaults(registry.strategy(strategy), params, equity)
+        params |= raised
     setup = engine.Setup(strategy, params, limits, cycle_ns, equity=equity)
     runs = [engine.run(path.name, source.instrument, source.data, setup)]
     for text in overlays:
         laid = concatenate(overlay([source.data], parse_scenario(text), source.start_ns, source.end_ns))
         runs.append(engine.run(f"{path.name} + {text}", source.instrument, laid, setup))
-    return runs
+    return runs, sized
