@@ -15,6 +15,7 @@ from rich.console import Console
 from tidewright.cli.backtest import SHOWN
 from tidewright.cli.figures_table import figures_table
 from tidewright.cli.main import main
+from tidewright.cli.seat_option import shipped
 from tidewright.engine.config import QUEUES
 from tidewright.market.synthetic import synthesize
 from tidewright.measure.definitions import DEFINITIONS
@@ -349,3 +350,30 @@ def test_files_and_table_name_the_detail_of_the_tape(
     assert told["detail_level"] == "bars" and "four inferred prints a bar" in told["detail_fills"]
     assert "detail: bars (bars 1m" in " ".join(err.split())
     assert pl.read_parquet_metadata(fills)["tidewright.detail_level"] == "bars"
+
+
+@pytest.mark.parametrize("limits", [(), ("--limit", "max_position_share=0.5")])
+def test_instruments_of_a_portfolio_say_why_their_orders_were_refused(
+    dear: Path, pair: list[Path], limits: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where limits make the instruments decide together."""
+    words = ["--tape", dear, "--tape", pair[1], "--set", "base_quantity=0.001", "--cycle", "10s", "--json", *limits]
+    code, out, err = call(capsys, *words)
+    answer = json.loads(out)["instruments"]
+    assert code == 0 and answer["elsewhere:BTCUSDT"]["rejected"] is None
+    rejected, told = answer["binance:BTCUSDT"]["rejected"], answer["binance:BTCUSDT"]["notes"][0]
+    assert set(rejected["reasons"]) == {"worth"} and rejected["looked_at"] > 50
+    assert "an order must be worth at least 500 USDT" in told and "base_quantity 0.008" in told
+    assert "note: binance:BTCUSDT:" in err
+
+
+def test_a_policy_says_why_its_orders_were_refused_and_which_capital_is_enough(
+    dear: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--tape", dear, "--policy", shipped(), "--json"]
+    answer = json.loads(call(capsys, *words, "--capital", "10000")[1])
+    assert answer["rejected"]["reasons"].keys() == {"worth"}
+    told = re.search(r"a capital of (\d+) USDT is enough", answer["notes"][0])
+    assert told is not None
+    answer = json.loads(call(capsys, *words, "--capital", told[1])[1])
+    assert (answer["statistics"]["n_rejects"], answer["rejected"], answer["notes"]) == (0, None, [])

@@ -1,5 +1,7 @@
 """Why lanes of a backtest did not trade: a table of zeros does not say."""
 
+import math
+from decimal import Decimal
 from typing import Any, Final
 
 import numpy as np
@@ -8,8 +10,9 @@ from tidewright.engine.backtest import BacktestResult
 from tidewright.engine.refused import refused_lanes
 from tidewright.market.instrument import Instrument, units_text
 from tidewright.market.order_size import least_lots
-from tidewright.strategies.sizes import AS_GIVEN
+from tidewright.strategies.sizes import AS_GIVEN, BY_CAPITAL
 
+_MARGIN: Final = 1.01  # sizes of a policy are in proportion to the capital but for whole lots
 _WORDS: Final = {
     "price": "the price must be within the venue's limits",
     "quantity": "the quantity must be within the venue's limits",
@@ -24,7 +27,7 @@ _WORDS: Final = {
 def notes(result: BacktestResult) -> list[str]:
     """Default sizes that were raised, and what kept lanes from trading; a sentence each."""
     sizes = result.assumptions["sizes"]
-    return [*([] if sizes == AS_GIVEN else [sizes]), *idle_lanes(result)]
+    return [*([] if sizes in (AS_GIVEN, BY_CAPITAL) else [sizes]), *idle_lanes(result)]
 
 
 def idle_lanes(result: BacktestResult) -> list[str]:
@@ -82,7 +85,12 @@ def _why(result: BacktestResult) -> str:
 
 
 def _enough(result: BacktestResult) -> str:
-    return f"base_quantity {least_quantity(result).rstrip('0').rstrip('.')} is enough"
+    least = Decimal(least_quantity(result))
+    quoted = float(result.params["base_quantity"].max()) if "base_quantity" in result.params else 0.0
+    if result.assumptions["sizes"] == BY_CAPITAL and quoted > 0.0:
+        capital = math.ceil(float(result.assumptions["capital"]) * float(least) / quoted * _MARGIN)
+        return f"a capital of {capital} {result.instrument.quote} is enough"
+    return f"base_quantity {least.normalize():f} is enough"
 
 
 def _worth(instrument: Instrument) -> str:

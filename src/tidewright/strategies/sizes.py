@@ -14,6 +14,7 @@ from tidewright.measure.mids import tape_mids
 from tidewright.strategies.registry import Strategy
 
 AS_GIVEN: Final = "as given, else the strategy's defaults"
+BY_CAPITAL: Final = "a share of the capital, as the policy learned with"
 ORDER_SHARE: Final = 0.0025  # of the capital, in one quote, where the strategy's own size would be refused
 ORDERS_HELD: Final = 8  # max_position over base_quantity there
 _ROOM: Final = 1.25  # over the least worth: prices fall, and bids stand under the mid
