@@ -108,9 +108,9 @@ def option_words(options: Mapping[str, Any]) -> list[str]:
 
 def origin(command: str, trading: "TapeSettings", tapes: Sequence[Tape]) -> dict[str, Any]:
     """What a policy's file says of how it was made, whoever made it."""
-    from tidewright.agents.executor.policy_run import tape_hash
+    from tidewright.agents.executor.learned_on import record
 
-    data = [{"source": one.meta["source"], "rows": len(one), "sha256": tape_hash(one)} for one in tapes]
+    data = [record(one) for one in tapes]
     return {"version": __version__, "command": command, "environment": trading.to_json(), "data": data}
 
 
