@@ -83,7 +83,8 @@ def run(job: Job) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``trained`` and ``held_out`` (first and last time, ns), ``figures``, ``sha256`` of the new file.
+        ``trained`` and ``held_out`` (first and last time, ns), ``tried`` (policies that were judged to find it),
+        ``figures``, ``sha256`` of the new file.
 
     Raises
     ------
@@ -119,6 +120,7 @@ def run(job: Job) -> dict[str, Any]:
     return {
         "trained": [from_ns, middle],
         "held_out": [middle + EMBARGO * trading.cycle_ns, job.until_ns],
+        "tried": settings.generations * settings.lanes * len(members),
         "figures": {**figures, "verdicts": {one.name: one.verdict for one in found.examinations}},
         "sha256": file_hash(Path(job.out)),
     }
