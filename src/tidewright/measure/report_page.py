@@ -27,7 +27,7 @@ from tidewright.measure.report_table import (
     verdict,
 )
 from tidewright.measure.seat_section import seat_html
-from tidewright.measure.validation_sections import regret_chart, regret_html, stages_html
+from tidewright.measure.validation_sections import regret_charts, regret_html, stages_html
 
 _CARDS: Final = ("total_return", "sharpe", "sqn", "max_drawdown", "win_rate", "fees", "fills", "average_trade_duration")
 _OUTCOMES: Final = {1.0: "came true", 0.0: "did not come true"}
@@ -89,7 +89,7 @@ def page(data: ReportData, summary: Summary) -> str:
         "confidence": charts.proposals_chart(data),
         "markouts": charts.markout_chart(summary),
         "reliability": charts.reliability_chart(summary),
-        "regret": regret_chart(data),
+        **regret_charts(data),
         "actions": charts.actions_chart(data),
         "agents": charts.agents_chart(data, "gain"),
         "capital": charts.agents_chart(data, "capital"),
@@ -120,7 +120,7 @@ def page(data: ReportData, summary: Summary) -> str:
         _proposals(data, summary, shown),
         stages_html(data.stages),
         seat_html(data.seat, _chart("actions", "What the policy does", shown)),
-        regret_html(data.regret, facts.quote),
+        regret_html(data),
         "<h2>Figures, what they mean and what they rest on</h2>",
         _figure_table(data, summary),
         "<h2>Assumptions</h2>",
