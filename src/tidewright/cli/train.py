@@ -38,7 +38,7 @@ def train(
     out: Annotated[Path, typer.Option("--out", help="The policy's file, NAME.tw.")],
     tape: Annotated[list[Path] | None, typer.Option("--tape", help="A tape to learn on; may be repeated.")] = None,
     synthetic: Annotated[bool, typer.Option("--synthetic", help="Learn on synthetic markets instead.")] = False,
-    like: Annotated[Path | None, typer.Option(help=LIKE_HELP)] = None,
+    like: Annotated[Path | None, typer.Option(metavar="TAPE", help=LIKE_HELP)] = None,
     regimes: Annotated[str | None, typer.Option(help=REGIMES_HELP)] = None,
     hours: Annotated[float, typer.Option(help="Length of each synthetic market.")] = 8.0,
     markets: Annotated[int, typer.Option(min=1, help="How many synthetic markets.")] = 4,
