@@ -4,7 +4,6 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import orjson
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -17,21 +16,21 @@ from tidewright.cli.learning import (
     STRATEGY_HELP,
     check_markets,
     conditions,
+    hand_out,
     option_words,
     origin,
+    prepared,
     source_words,
     steered,
     steered_words,
 )
-from tidewright.cli.training_markets import training_markets
-from tidewright.cli.waiting import waiting
 from tidewright.market.clock import parse_duration
-from tidewright.market.output import output_file
 from tidewright.market.tape import Tape
 
 if TYPE_CHECKING:
     from tidewright.agents.executor.environment_tape import TapeSettings
     from tidewright.agents.executor.learning.evolution import EvolutionSettings, Generation
+    from tidewright.agents.executor.policy import Policy
 
 
 def evolve(
@@ -105,15 +104,12 @@ def evolve(
     source = source_words(tape, hours, markets, like, regimes)
     rest = [*option_words(words), *steered_words(strategy, setting or [])]
     command = shlex.join(["tidewright", "evolve", "--out", out.name, *source, *rest])
-    output_file(out, "the policy")
     console = Console(stderr=True, highlight=False)
-    with waiting("the markets", console):
-        tapes = [Tape.open(path) for path in tape] if tape else training_markets(markets, hours, like, regimes)
-    numbers = list(range(seed, seed + seeds))
-    answer = _evolve(console, tapes, trading, settings, numbers, command, work or Path(f"{out}.training"), out)
-    console.print(f"written: {out}")
-    if as_json:
-        print(orjson.dumps(answer).decode())
+    tapes = prepared(console, out, tape, markets, hours, like, regimes)
+    header, folder = origin(command, trading, tapes), work or Path(f"{out}.training")
+    policy, newest = _evolve(console, tapes, trading, settings, list(range(seed, seed + seeds)), folder, header)
+    told = {number: done._asdict() for number, done in newest.items()}
+    hand_out(console, policy, out, folder, header, told, as_json)
 
 
 def _evolve(
@@ -122,10 +118,9 @@ def _evolve(
     trading: "TapeSettings",
     settings: "EvolutionSettings",
     seeds: list[int],
-    command: str,
     folder: Path,
-    out: Path,
-) -> dict[str, Any]:
+    header: dict[str, Any],
+) -> tuple["Policy", dict[int, "Generation"]]:
     from tidewright.agents.executor.learning.evolution import Evolution
     from tidewright.agents.executor.learning.evolving import EVERY, train
 
@@ -144,13 +139,4 @@ def _evolve(
                 figures = f"reward {done.reward:+.4f}, base rule {done.base:+.4f}"
                 console.print(f"seed {seed}: generation {done.number}: {figures}")
 
-        header = origin(command, trading, tapes)
-        policy = train(lambda seed: Evolution(tapes, trading, settings, seed), seeds, folder, header, tell)
-    policy.save(out)
-    return {
-        "policy": str(out),
-        "work": str(folder),
-        "command": command,
-        "data": header["data"],
-        "seeds": {str(seed): done._asdict() for seed, done in newest.items()},
-    }
+        return train(lambda seed: Evolution(tapes, trading, settings, seed), seeds, folder, header, tell), newest
