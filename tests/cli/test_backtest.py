@@ -17,6 +17,7 @@ from tidewright.cli.figures_table import figures_table
 from tidewright.cli.main import main
 from tidewright.cli.seat_option import shipped
 from tidewright.engine.config import QUEUES
+from tidewright.market.importers.generic_table import import_table
 from tidewright.market.synthetic import synthesize
 from tidewright.measure.definitions import DEFINITIONS
 
@@ -138,6 +139,21 @@ def test_a_default_size_that_would_be_refused_is_raised_and_said(
     assert "note: base_quantity" in err
     stated = json.loads(call(capsys, "--tape", dear, "--set", "base_quantity=0.001", "--json")[1])
     assert stated["params"]["base_quantity"] == 0.001 and stated["statistics"]["n_rejects"] > 0
+
+
+def test_a_tape_without_a_book_is_said_to_be_the_reason(
+    tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "prints.csv").write_text(
+        "time,px,size,side\n"
+        + "".join(f"{1_750_000_000_000 + 1000 * k},{100 + k % 3},0.00{k % 9 + 1},buy\n" for k in range(300))
+    )
+    words = {"symbol": "BTC-USD", "columns": {"ts": "time", "price": "px", "qty": "size", "side": "side"}}
+    import_table([tmp_path / "prints.csv"], tmp_path / "prints", **words)
+    _, _, err = call(capsys, "--tape", tmp_path / "prints")
+    told = " ".join(err.split())
+    assert "the book was never whole, so nothing was decided; trades and bars need assumed quotes" in told
+    assert "1 window, 1 lane, no warm-up" in told
 
 
 def test_the_least_quantity_that_is_told_is_accepted_and_one_lot_less_is_not(

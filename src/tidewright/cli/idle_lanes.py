@@ -52,7 +52,12 @@ def idle_lanes(result: BacktestResult) -> list[str]:
             f"{instrument.base}, was {most:g}, so the strategy was not called; {_enough(result)}"
         )
     idle = (orders == 0) & (lots >= 1)
-    if idle.any():
+    if idle.any() and not result.shares["whole"]:
+        told.append(
+            f"{_count(idle)} sent no order: the book was never whole, so nothing was decided; trades and bars need "
+            "assumed quotes (data import --quotes 1)"
+        )
+    elif idle.any():
         told.append(f"{_count(idle)} sent no order: nothing was quoted while the book was whole, or limits forbade it")
     refused = refused_lanes(result.statistics)
     if refused.any():

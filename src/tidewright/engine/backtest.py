@@ -420,6 +420,7 @@ def _assumptions(tape: Tape, job: Job, result: Result, capital: Rate, base_inven
     """All that a reader must know to believe, or doubt, the figures."""
     config, instrument, counts = job.config, job.instrument, result.counts
     limits, detail = config.limits, detail_of(tape.meta)
+    lanes = "1 lane" if job.lanes == 1 else f"{job.lanes} lanes"
     return {
         "tape": {
             "path": str(tape.path),
@@ -447,7 +448,7 @@ def _assumptions(tape: Tape, job: Job, result: Result, capital: Rate, base_inven
         "base_inventory": str(base_inventory),
         "market_impact": "none: own orders never move the tape" if config.impact is None else config.impact.describe(),
         "funding": _funding(tape, instrument),
-        "cohorts": f"1 window, {job.lanes} lanes, no warm-up, decisions every {config.cycle_ns / 1e9:g} s",
+        "cohorts": f"1 window, {lanes}, no warm-up, decisions every {config.cycle_ns / 1e9:g} s",
     }
 
 

@@ -205,7 +205,7 @@ def study(
     choices = effective_choices(differences)
     later, earlier = (Pair.of(judged.increments, judged.drift, chosen) for judged in (outside[1], inside[1]))
     evidence = paired(later, plan.horizon, choices, rng, earlier)
-    reason = "" if later.lasting > 0 else "out of sample the incumbent earned more than the best of the candidates"
+    reason = later.no_better()
     if outside[0][chosen].score <= TOO_FEW:
         fills, needed = outside[0][chosen].figures["fills"], _fewest(plan, len(outside[1].increments))
         reason = (
