@@ -10,8 +10,8 @@ from typing import Any, Final, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from tidewright.engine import bounds, kernel, memory, reference, snapshot, window
 from tidewright.engine import config as rules
-from tidewright.engine import kernel, memory, reference, snapshot, window
 from tidewright.engine import layout as at
 from tidewright.engine.config import ReplayConfig
 from tidewright.engine.layout import State
@@ -228,6 +228,7 @@ class Replay:
     def _run(self, data: Columns, until_ns: int, first: int = 0, stop: bool = False) -> tuple[int, bool]:
         if data is not self._read:
             self._read, self._arrays = data, [_read_only(column) for column in data]
+            self._state = bounds.remember(self._state, data, first)
         row = first
         while True:
             status, row = kernel.run(self._address(), *self._arrays, row, until_ns)
