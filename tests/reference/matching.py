@@ -25,6 +25,7 @@ from tidewright.market.codes import (
     FILTER_PRICE,
     FOK,
     FOK_UNFILLED,
+    FUNDING,
     GAP,
     INSUFFICIENT_BALANCE,
     IOC,
@@ -65,6 +66,7 @@ class Matching(Ledger):
         self.arrivals = 0
         self.last_price = 0  # of the newest print
         self.priced: list[tuple[int, int, int]] = []  # time, ticks, lots of what the reference price is made of
+        self.mark: int | None = None
         self.tally = Tally()
         self.taken: tuple[dict[int, int], dict[int, int]] = ({}, {})  # by book side and price
         self.updated: set[tuple[int, int]] = set()  # levels set to > 0 since the last whole, unlocked packet end
@@ -122,8 +124,12 @@ class Matching(Ledger):
                 if aggressor is not None and not self.book.gap:  # "In a gap trades neither fill nor move queues"
                     self.trade(aggressor, row, known)
                 self.printed(row)
-            if row.kind == MARK and self.instrument.kind != "spot":
-                self.priced.append((row.ts, row.price, 1))
+            if row.kind == MARK:
+                self.mark = row.price
+                if self.instrument.kind != "spot":
+                    self.priced.append((row.ts, row.price, 1))
+            if row.kind == FUNDING and self.instrument.kind == "linear":
+                self.pay_funding(row.price, Fraction(self.mark or Fraction(self.book.last_mid2 or 0, 2)), known)
             changes = self.book.apply(row)
             if row.kind in (RESET, GAP):
                 self.taken[BUY].clear()  # "a reset or gap clears it"
@@ -528,6 +534,7 @@ class Matching(Ledger):
         quote = self.quote_start + cash * self.instrument.quote_units
         if not self.settings.fee_asset_price:  # else they come out of another balance
             quote -= fee_quote
+        quote -= self.funding(None)
         base_locked = sum(o.leaves for o in self.open() if o.side == SELL) * self.instrument.lot_units
         quote_locked = sum(o.leaves * o.price for o in self.open() if o.side == BUY) * self.instrument.quote_units
         return base, quote, base_locked, Fraction(quote_locked)

@@ -172,7 +172,8 @@ class Market:
             rows = [self.level(), (RESET, 0, 0), *self.book()]
             return rows, SNAPSHOT
         if what == 27:
-            return [(self.choose.several(MARK, FUNDING), self.mid, 0)], 0
+            rate = (10_000_000, -3_333_333, 777)[self.mid % 3]
+            return [(*self.choose.several((MARK, self.mid), (FUNDING, rate)), 0)], 0
         if what == 28:  # a side crosses or locks, the other follows later
             side = self.choose.several(BUY, SELL)
             price = self.price(1 - side, self.choose.between(0, 2))
@@ -369,6 +370,19 @@ def driven(choose: Chooser, window: int, calm: bool) -> Case:
     )
 
 
+def futures_case(choose: Chooser) -> Case:
+    """Lanes of a strategy in a perpetual future with much funding."""
+    case = strategy_case(choose)
+    rows = list(case.rows)
+    for row in case.rows:
+        if row.flags & PACKET_END and choose.between(0, 5) == 0:
+            kind = choose.several(FUNDING, MARK)
+            price = choose.several(10_000_000, -3_333_333, 777_777) if kind == FUNDING else row.price or 40
+            place = rows.index(row) + 1
+            rows.insert(place, Row(row.ts, row.ts_local, kind, PACKET_END, price, 0))
+    return replace(case, rows=rows, kind="linear", tick_size=choose.several("0.01", "0.25"), base_units=0)
+
+
 def filters_case(choose: Chooser) -> Case:
     """Lanes driven from outside under filters, on a tape of minutes: averages forget what was before."""
     case = replace(driven(choose, WIDE, choose.several(False, True)), filters=random_filters(choose, always=True))
@@ -539,6 +553,12 @@ def leaving_case(choose: Chooser) -> Case:
 def leaving_cases(draw: st.DrawFn) -> Case:
     """Cases of :func:`leaving_case`."""
     return leaving_case(Drawn(draw))
+
+
+@st.composite
+def futures_cases(draw: st.DrawFn) -> Case:
+    """Cases of :func:`futures_case`."""
+    return futures_case(Drawn(draw))
 
 
 @st.composite

@@ -20,6 +20,8 @@ from tests.reference.tapes import (
     Rolled,
     filters_case,
     filters_cases,
+    futures_case,
+    futures_cases,
     leaving_case,
     leaving_cases,
     outside_case,
@@ -44,7 +46,7 @@ everyday = settings(
     phases=(Phase.explicit, Phase.generate, Phase.shrink),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
-MAKERS = [queue_case, outside_case, filters_case, window_case, quotes_case, strategy_case, leaving_case]
+MAKERS = [queue_case, outside_case, filters_case, window_case, quotes_case, strategy_case, futures_case, leaving_case]
 
 
 def agree(case: Case) -> None:
@@ -85,6 +87,12 @@ def test_levels_behind_best_quotes_are_unknown_to_both(case: Case) -> None:
 @everyday
 @given(strategy_cases())
 def test_strategy_lanes_live_the_same_life(case: Case) -> None:
+    agree(case)
+
+
+@everyday
+@given(futures_cases())
+def test_positions_pay_and_receive_the_same_funding(case: Case) -> None:
     agree(case)
 
 

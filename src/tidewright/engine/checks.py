@@ -8,6 +8,7 @@ from tidewright.engine.layout import (
     BOUNDS_AT,
     CFG_CHECK_BALANCE,
     CFG_FEE_OTHER,
+    CFG_FUNDING,
     CFG_LOT_UNITS,
     CFG_MARKET_MAX_QTY,
     CFG_MARKET_MIN_QTY,
@@ -42,6 +43,7 @@ from tidewright.engine.layout import (
     NEVER,
     O_LEAVES,
     O_PRICE,
+    PAID,
     REFERENCE_NONE,
     SET_OFF,
     SLOTS,
@@ -196,6 +198,8 @@ def affordable(state: State, lane: int, side: int, market: bool, price: int, qty
     cost = walk_cost(state, lane, qty, now) if market else price * qty
     spent = (row[L_CASH] - locked(state, lane, int64(0)) - cost) * cfg[CFG_QUOTE_NUM]
     fees = row[L_FEE_QUOTE] if cfg[CFG_FEE_OTHER] == 0 else int64(0)
+    if cfg[CFG_FUNDING] == 1:
+        fees += state.funding[lane, PAID]
     return (row[L_QUOTE_START] - fees) * cfg[CFG_QUOTE_DEN] + spent >= 0
 
 

@@ -226,6 +226,8 @@ def integers(
         at.CFG_MARKET_MIN_QTY: filters.market_min_qty_lots,
         at.CFG_MARKET_STEP: max(1, filters.market_step_lots),
         at.CFG_MAX_STOPS: filters.max_num_stop_orders or NO_BOUND,
+        at.CFG_FUNDING: int(instrument.kind == "linear"),
+        at.CFG_FULL_WORTH: int(instrument.kind == "linear" or bool(config.fee_asset)),
         **reference_values(instrument),
     }
     if config.impact is not None:

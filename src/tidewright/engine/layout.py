@@ -104,6 +104,7 @@ LEAST_PRICE: Final = _R + 93  # 2: of a limit order of a side
 MOST_PRICE: Final = _R + 95  # 2
 LEAST_AT_MARKET: Final = _R + 97  # lots of a market order
 MOST_AT_MARKET: Final = _R + 98
+LAST_MARK: Final = _R + 99  # the newest mark price, 0: none
 REG_COUNT: Final = _R + 104
 
 # Market states, whose time is shared out.
@@ -162,7 +163,9 @@ CFG_WORTH_MIN: Final = 51  # of a market order, 1e-8 quote units, 0: no bound
 CFG_WORTH_MAX: Final = 52
 CFG_LOT_NUM: Final = 53  # a lot, base, as a ratio
 CFG_LOT_DEN: Final = 54
-CFG_COUNT: Final = 56
+CFG_FUNDING: Final = 55  # 1: positions pay and receive funding
+CFG_FULL_WORTH: Final = 56  # 1: equity is more than what fills and commissions in base and quote left
+CFG_COUNT: Final = 64
 CFG_F_POWER: Final = 0
 CFG_F_TICK: Final = 1
 CFG_F_LOT: Final = 2
@@ -349,6 +352,11 @@ PRICED_LOTS: Final = 2  # sums up to and with this one, modulo 2**64: their diff
 PRICED_CASH: Final = 3  # tick*lots
 PRICED_FIELDS: Final = 4
 
+# -- funding a lane has paid, less what it received (int64, 1e-8 quote units), where there is any ----------------------
+PAID_KNOWN: Final = 0  # as far as the lane knows
+PAID: Final = 1
+PAID_FIELDS: Final = 2
+
 # -- recorded latencies (int64) ---------------------------------------------------------------------------------------
 LATENCY_TS: Final = 0
 LATENCY_ENTRY: Final = 1
@@ -412,6 +420,8 @@ class State(NamedTuple):
         When lanes sent new orders, where their rate is limited.
     priced
         What the reference price of filters is made of.
+    funding
+        What lanes have paid, where there is funding.
     known, taken, capture, log, curve_ts, curve
         Pools and logs.
     target
@@ -454,3 +464,4 @@ class State(NamedTuple):
     tally: F64
     recent: I64
     priced: I64
+    funding: I64

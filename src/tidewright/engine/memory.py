@@ -73,6 +73,7 @@ def new_state(config: ReplayConfig, cfg: I64, cfg_f: F64, params: F64, width: in
         tally=np.zeros(at.TALLY_FIELDS, np.float64),
         recent=zeros((lanes if cfg[at.CFG_RECENT] else 0, at.RECENT_ENTRY + 2 * int(cfg[at.CFG_RECENT])), np.int64),
         priced=np.zeros((0, at.PRICED_FIELDS), np.int64),
+        funding=zeros((lanes if cfg[at.CFG_FUNDING] else 0, at.PAID_FIELDS), np.int64),
     )
     _set_registers(state)
     state = _grow_orders(state, lanes * slots)
