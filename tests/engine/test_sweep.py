@@ -146,7 +146,9 @@ def test_funding_is_the_same_with_any_number_of_threads() -> None:
 
 
 def test_lanes_are_dealt_out_evenly_and_only_where_it_is_worthwhile() -> None:
-    assert [cohort.tolist() for cohort in deal(7, 3)] == [[0, 3, 6], [1, 4], [2, 5]]
+    assert [cohort.tolist() for cohort in deal(7, 3)] == [[0, 5], [1, 3], [2, 4, 6]]
+    pairs = [each.reshape(-1, 16)[:, 0].tolist() for each in deal(256, 2)]  # the sequence of Thue and Morse, in blocks
+    assert pairs == [[0, 48, 80, 96, 144, 160, 192, 240], [16, 32, 64, 112, 128, 176, 208, 224]]
     assert [cohort.tolist() for cohort in deal(2, 5)] == [[0], [1]]
     few = LANES_A_COHORT
     assert [cohorts_for(lanes, 4) for lanes in (1, few, 2 * few - 1, 2 * few, 100 * few)] == [1, 1, 1, 2, 4]

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tidewright.cli.fee_option import TIER_HELP, chosen_fees
 from tidewright.cli.figures_table import figures_table
-from tidewright.cli.idle_lanes import idle_lanes, least_quantity, rejected
+from tidewright.cli.idle_lanes import least_quantity, notes, rejected
 from tidewright.cli.limit_option import limits_of
 from tidewright.cli.portfolio import amounts, params_by_name, portfolio_answer, rates_of, show_portfolio
 from tidewright.cli.queue_option import Queue, QueuePower, power_of
@@ -24,6 +24,7 @@ from tidewright.engine.latency_text import FORMS
 from tidewright.engine.portfolio import PortfolioResult, backtest_portfolio
 from tidewright.engine.portfolio_plan import by_name
 from tidewright.market.errors import UsageError
+from tidewright.market.output import output_file
 from tidewright.market.tape import Tape
 from tidewright.strategies import registry
 
@@ -98,9 +99,9 @@ def run(
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
         console = Console(stderr=True, highlight=False, width=160)  # nobody's window: lines need not be short
-    for path in (fills, equity):
-        if path is not None and not path.absolute().parent.is_dir():
-            raise UsageError(f"cannot write {path}: there is no folder {path.absolute().parent}")
+    for path, what in ((fills, "the fills"), (equity, "the equity curve")):
+        if path is not None:
+            output_file(path, what)
     announce(console, ray)
     options: dict[str, Any] = {
         "cycle": cycle,
@@ -251,7 +252,7 @@ def _answer(result: BacktestResult) -> dict[str, Any]:
         "metrics": {name: plain(values) for name, values in result.metrics.items()},
         "statistics": {name: plain(values) for name, values in result.statistics.items()},
         "shares": result.shares,
-        "notes": idle_lanes(result),
+        "notes": notes(result),
         "rejected": rejected(result),
         "least_quantity": least_quantity(result),
         "assumptions": result.assumptions,
@@ -277,7 +278,7 @@ def _show(console: Console, result: BacktestResult) -> None:
     console.print(table)
     if result.lanes > 20:
         console.print(f"... and {result.lanes - 20} lanes more (--json has them all)")
-    for sentence in idle_lanes(result):
+    for sentence in notes(result):
         console.print(f"note: {sentence}")
     facts = result.assumptions
     late = f"; rows without a receipt known {facts['feed_latency_ms']:g} ms late" if facts["feed_latency_ms"] else ""

@@ -27,6 +27,7 @@ from tidewright.market.tape import Tape
 from tidewright.measure.report_table import render
 from tidewright.risk.limits import Limits
 from tidewright.strategies import registry
+from tidewright.strategies.sizes import Sizes
 from tidewright.trading import state_file
 from tidewright.trading.book import Book
 from tidewright.trading.chair import load, refuse
@@ -277,11 +278,15 @@ def _market(
     def lots_worth(amount: Decimal) -> Decimal:
         return max(lot, (amount / price) // lot * lot)
 
+    worth = float(QUOTE_BALANCE + BASE_WORTH)
     sizes = {"base_quantity": float(lots_worth(QUOTE_SIZE)), "max_position": float(lots_worth(POSITION_SIZE))}
     sitter = load(settings.seat.policy) if settings.seat.policy else Sitter()
     if sitter.policy is not None:  # in the proportions it learned with
-        equity, share = float(QUOTE_BALANCE + BASE_WORTH), settings.limits.max_position_share
-        sizes = dict(zip(sizes, learned_sizes(sitter, equity, float(price), float(lot), share), strict=True))
+        share = settings.limits.max_position_share
+        sizes = dict(zip(sizes, learned_sizes(sitter, worth, float(price), float(lot), share), strict=True))
+    sizes, sized = Sizes(instrument, float(price)).tradable(sizes, (), worth)
+    if sized:
+        console.print(f"sizes: {sized}", markup=False)
     names = registry.strategy(strategy).names  # of which a user's own need not have max_position
     params = {**POOR.get(strategy, {}), **{name: value for name, value in sizes.items() if name in names}}
     base_amount = f"{lots_worth(BASE_WORTH).quantize(Decimal('1e-8')).normalize():f}"

@@ -1,7 +1,6 @@
 """The replay itself: rows of the tape in order, and everything that is due between them."""
 
 import numpy as np
-from numba import njit
 
 from tidewright.engine.accounts import worth
 from tidewright.engine.arrivals import deliver_calls, deliver_messages, room_for
@@ -99,12 +98,13 @@ from tidewright.market.codes import (
     TRADE_BUY,
     TRADE_UNKNOWN,
 )
+from tidewright.market.entry import entry
 from tidewright.market.inner import inlined, inner
 from tidewright.market.ladder import BEST, LOW, WIDTH, Ladder, index_of
 from tidewright.market.tape import I64, U8
 
 
-@njit(cache=True, _nrt=False, nogil=True)  # type: ignore[misc]
+@entry
 def run(
     address: int, ts: I64, ts_local: I64, kind: U8, flags: U8, price: I64, qty: I64, start: int, until: int
 ) -> tuple[int, int]:
@@ -373,7 +373,7 @@ def known_at(state: State) -> int:
     return known if state.cfg[CFG_PARITY] == 1 else max(known, reg[RECEIPT])
 
 
-@njit(cache=True, _nrt=False, nogil=True)  # type: ignore[misc]
+@entry
 def finish(address: int) -> int:
     """One final equity point takes the true state, replacing a decision's at the same time; DONE or GROW_CURVE."""
     state = state_at(address)

@@ -143,8 +143,9 @@ class ReportData:
         of the proposals.
     stages
         What became of proposals step by step, oldest first.
-    regret
-        What the best parameters would have earned; ``None``: no epoch was judged.
+    regrets
+        What the best parameters would have earned, by agent that was advised: one, or of several strategies each; none
+        of whom no epoch was judged.
     seat
         Who steered, and what it did when; ``None``: nobody.
     agents
@@ -169,7 +170,7 @@ class ReportData:
     untouched: F64 | None = None
     reliability: Reliability | None = None
     stages: tuple[Stage, ...] = ()
-    regret: History | None = None
+    regrets: Mapping[str, History] = field(default_factory=dict)
     seat: SeatAccount | None = None
     agents: tuple[AgentAccount, ...] = ()
 
@@ -357,7 +358,8 @@ def to_json(data: ReportData, summary: Summary) -> dict[str, Any]:
             "reliability": asdict(summary.reliability) if summary.reliability is not None else None,
         },
         "stages": [{**asdict(item), "time": iso(item.ts)} for item in data.stages],
-        "regret": None if data.regret is None else data.regret.to_json(),
+        "regret": None if data.agents else next((one.to_json() for one in data.regrets.values()), None),
+        **({"regrets": {name: one.to_json() for name, one in data.regrets.items()}} if data.agents else {}),
         **({} if data.seat is None else {"seat": data.seat.to_json()}),
         "assumptions": dict(data.assumptions),
         "definitions": {name: DEFINITIONS[name].formula for name in summary.figures},

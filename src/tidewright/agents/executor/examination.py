@@ -35,6 +35,7 @@ from tidewright.agents.executor.examination_panel import (
     moves_of,
     run_panel,
 )
+from tidewright.agents.executor.learned_on import record
 from tidewright.agents.executor.policy import Policy
 from tidewright.agents.executor.policy_run import settings_of, tape_hash
 from tidewright.agents.executor.seating import (
@@ -229,10 +230,7 @@ def examine(
         tell(1.0, "done")
     report = Report(
         fingerprint(policy),
-        [
-            {"source": one.meta["source"], "rows": len(one), "sha256": digest}
-            for one, digest in zip(tapes, hashes, strict=True)
-        ],
+        [record(one, digest) for one, digest in zip(tapes, hashes, strict=True)],
         fees_bp,
         len(free),
         train_leak,

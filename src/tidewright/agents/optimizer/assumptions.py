@@ -86,10 +86,15 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What differs, each by its name with both values."""
     old, new = (_flat(orjson.loads(orjson.dumps(told))) for told in (before, now))
     return [
-        f"{name} was {old.get(name, _NOTHING)}, is now {new.get(name, _NOTHING)}"
+        f"{name} was {_said(old, name)}, is now {_said(new, name)}"
         for name in {**old, **new}
         if old.get(name, _NOTHING) != new.get(name, _NOTHING)
     ]
+
+
+def _said(told: Mapping[str, Any], name: str) -> Any:
+    value = told.get(name)
+    return _NOTHING if value is None or value in ("", []) else value
 
 
 def _flat(told: Mapping[str, Any], within: str = "") -> dict[str, Any]:

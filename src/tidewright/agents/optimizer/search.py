@@ -291,7 +291,7 @@ class Search:
         if count == 0:
             return "nothing was told yet"
         broken = count - int(self._history.finite.sum())
-        parts = [f"of {count} points {broken} have objectives that are not finite"]
+        parts = [f"of {count} points {broken} have objectives that are not finite"] if broken else []
         if broken == count:
             parts.append(f"{self._never_finite()} was NaN or infinite each time; one finite point would be enough")
         columns = {**self.values, **{n: self._measures[:, i] for i, n in enumerate(self.problem.measured)}}
@@ -300,7 +300,7 @@ class Search:
             kept = int((self._history.excess[:, index] <= 0.0).sum())
             nearest = "is never a number" if len(known) == 0 else f"is {known.min() if part.below else known.max():g}"
             extreme = "least" if part.below else "greatest"
-            parts.append(f"{part.text} is kept by {kept} (the {extreme} {part.name} {nearest})")
+            parts.append(f"{part.text} is kept by {kept} of {count} points (the {extreme} {part.name} {nearest})")
         if self.problem.constraints:
             parts.append("bounds that the same points keep together, a wider space or more points would be enough")
         return "; ".join(parts)
