@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from rich.console import Console
 
+from tests.engine.futures import future
 from tidewright.cli.backtest import SHOWN
 from tidewright.cli.figures_table import figures_table
 from tidewright.cli.main import main
@@ -19,6 +20,7 @@ from tidewright.cli.seat_option import shipped
 from tidewright.engine.config import QUEUES
 from tidewright.market.importers.generic_table import import_table
 from tidewright.market.synthetic import synthesize
+from tidewright.market.tape_writer import TapeWriter
 from tidewright.measure.definitions import DEFINITIONS
 
 
@@ -63,6 +65,20 @@ def test_the_command_answers_with_json_last_and_writes_fills_and_equity(tape: Pa
     assert len(curve) == answer["statistics"]["n_samples"]
     assert "assumed: fees 0.0200% maker" in " ".join(done.stderr.split())
     assert sorted(file.name for file in tmp_path.iterdir()) == ["equity.parquet", "fills.parquet"]
+
+
+def test_funding_of_a_future_is_told(tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with TapeWriter(tmp_path / "future", future().instrument) as writer:
+        writer.append(future().data)
+    code, out, err = call(capsys, "--tape", tmp_path / "future", "--set", "spread_percentage=0.01", "--json")
+    assert code == 0
+    told = " ".join(err.split())
+    assert "Funding" in told and "funding: charged 4 times, for the position held at that instant, at the last" in told
+    answer = json.loads(out.splitlines()[-1])
+    assert answer["metrics"]["funding"] == answer["statistics"]["funding"] != 0
+    _, _, err = call(capsys, "--tape", tape, "--set", "spread_percentage=0.01", "--json")
+    told = " ".join(err.split())
+    assert "Funding" not in told and "funding: none (spot)" in told
 
 
 def test_values_with_commas_are_lanes(tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

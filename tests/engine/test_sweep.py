@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import tidewright as tw
 from tests.engine.example import SECOND, differences, market
+from tests.engine.futures import future
 from tidewright.engine import kernel
 from tidewright.engine.replay import Replay, ReplayConfig
 from tidewright.engine.sweep import (
@@ -133,6 +134,15 @@ def test_backtest_gives_the_same_with_any_number_of_threads(tape: Tape) -> None:
         fills = one.fills(lane)
         assert fills.equals(two.fills(lane)) and len(fills) == one.statistics["n_fills"][lane] > 0
         assert sorted(set(fills["order"])) == list(range(1, fills["order"].n_unique() + 1))
+
+
+def test_funding_is_the_same_with_any_number_of_threads() -> None:
+    params = {"spread_percentage": [0.01, 0.02, 0.05], "levels": 3}
+    one, two = (tw.backtest(future(), "grid", params, cycle="10s", threads=count) for count in (1, 2))
+    assert (one.statistics["funding_units"] != 0).all()
+    for name in one.statistics:
+        assert one.statistics[name].tobytes() == two.statistics[name].tobytes(), name
+    assert one.equity.equals(two.equity)
 
 
 def test_lanes_are_dealt_out_evenly_and_only_where_it_is_worthwhile() -> None:

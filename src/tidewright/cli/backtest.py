@@ -263,6 +263,8 @@ def _answer(result: BacktestResult) -> dict[str, Any]:
 def _show(console: Console, result: BacktestResult) -> None:
     varied = [name for name, values in result.params.items() if len(set(values.tolist())) > 1]
     shown = [name for name in SHOWN if name in result.metrics or name in result.statistics]
+    if result.metrics["funding"].any():
+        shown.append("funding")
     table = figures_table(
         f"{registry.strategy(result.strategy).title} on {result.instrument.symbol}", [*(varied or ["lane"]), *shown]
     )
@@ -283,7 +285,7 @@ def _show(console: Console, result: BacktestResult) -> None:
     console.print(
         f"assumed: fees {facts['maker_fee']:.4%} maker, {facts['taker_fee']:.4%} taker ({facts['fee_schedule']}), in "
         f"{facts['fee_asset']}; latency {facts['latency']}{late}; queue {facts['queue']}; {facts['cohorts']}; "
-        f"market impact: {facts['market_impact']}"
+        f"market impact: {facts['market_impact']}; funding: {facts['funding']}"
     )
     console.print(
         f"detail: {facts['tape']['detail_level']} ({facts['tape']['detail']}): {facts['tape']['detail_fills']}"

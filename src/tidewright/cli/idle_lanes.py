@@ -21,6 +21,7 @@ _WORDS: Final = {
     "would_take": "post-only, they would have traded at once on arrival",
     "outside_window": "the price must be within the book's window",
     "far_from_market": "the price must be nearer to the market",
+    "stop_orders": "too many stop orders slept at once",
 }
 
 

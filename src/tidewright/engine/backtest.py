@@ -15,7 +15,7 @@ from tidewright.engine.latency_text import LatencyLike, parse_latency
 from tidewright.engine.refused import Refused, why_refused
 from tidewright.engine.sweep import Job, Result, Rows, Runner, chunks, runner
 from tidewright.market.clock import iso, parse_duration
-from tidewright.market.codes import FUNDING, PACKET_END, SELL, UNIT
+from tidewright.market.codes import FUNDING, MARK, PACKET_END, SELL, UNIT
 from tidewright.market.detail import detail_of
 from tidewright.market.errors import UsageError
 from tidewright.market.fees import Fees, as_fees
@@ -453,11 +453,16 @@ def _assumptions(tape: Tape, job: Job, result: Result, capital: Rate, base_inven
 
 
 def _funding(tape: Tape, instrument: Instrument) -> str:
-    # A piece at a time: of a tape that streams through, the memory stays bounded.
-    rows = sum(int(np.count_nonzero(part.kind == FUNDING)) for part in chunks(tape.data))
-    if instrument.kind == "spot" and not rows:
+    if instrument.kind == "spot":
         return "none (spot)"
-    return f"not applied: nobody pays or receives any; rows of funding on the tape: {rows}"
+    times = marks = 0
+    for part in chunks(tape.data):  # a piece at a time: of a tape that streams through, the memory stays bounded
+        times += int(np.count_nonzero(part.kind == FUNDING))
+        marks += int(np.count_nonzero(part.kind == MARK))
+    if not times:
+        return "none: the tape has no row of funding"
+    price = "the last mark price" if marks else "the mid, for the tape has no mark price"
+    return f"charged {times} times, for the position held at that instant, at {price}"
 
 
 def _fee_asset(config: ReplayConfig) -> str:

@@ -16,6 +16,7 @@ from tidewright.engine.book import (
     window_after_packet,
 )
 from tidewright.engine.decide import capture_views, decide
+from tidewright.engine.funding import charge
 from tidewright.engine.latency import response_at
 from tidewright.engine.layout import (
     ACT_AT,
@@ -32,6 +33,7 @@ from tidewright.engine.layout import (
     CFG_CURVE,
     CFG_CYCLE,
     CFG_FEED,
+    CFG_FUNDING,
     CFG_IMPACT,
     CFG_PARITY,
     CFG_STRATEGY,
@@ -52,6 +54,7 @@ from tidewright.engine.layout import (
     KNOWN_MID2,
     L_POSITION,
     LANES,
+    LAST_MARK,
     LAST_TRADE,
     LAST_TS,
     LOOK,
@@ -88,6 +91,7 @@ from tidewright.market.codes import (
     BEST_ASK,
     BEST_BID,
     GAP,
+    MARK,
     PACKET_END,
     RESET,
     SNAPSHOT,
@@ -319,6 +323,10 @@ def apply_row(state: State, code: int, flag: int, price: int, qty: int) -> int:
     if flag & SNAPSHOT:
         reg[SNAPSHOT_SEEN] = 1
     if code > TRADE_UNKNOWN:
+        if code == MARK:
+            reg[LAST_MARK] = price
+        elif state.cfg[CFG_FUNDING] == 1:
+            return charge(state, price, known_at(state))
         return DONE
     if reg[IN_GAP] == 0:
         status = apply_print(state, code, price, qty)
@@ -353,11 +361,16 @@ def apply_print(state: State, code: int, price: int, qty: int) -> int:
     status = room_for(state, reg[RESTING], np.int64(0))
     if status != DONE:
         return status
-    known = reg[PACKET_TS] + response_at(state, reg[PACKET_TS])
-    if state.cfg[CFG_PARITY] == 0:
-        known = max(known, reg[RECEIPT])
-    on_print(state, side, index, qty, reg[PACKET_TS], known)
+    on_print(state, side, index, qty, reg[PACKET_TS], known_at(state))
     return DONE
+
+
+@inlined
+def known_at(state: State) -> int:
+    """When lanes know what the current packet does to them."""
+    reg = state.reg
+    known = reg[PACKET_TS] + response_at(state, reg[PACKET_TS])
+    return known if state.cfg[CFG_PARITY] == 1 else max(known, reg[RECEIPT])
 
 
 @entry

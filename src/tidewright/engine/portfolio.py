@@ -141,7 +141,8 @@ class PortfolioResult:
         for name, found in self.instruments.items():
             known, sums = found.instrument, found.statistics
             positions[name] = int(sums["position_lots"][lane])
-            cash[known.quote] += int(sums["cash"][lane]) * known.quote_units - int(sums["fee_quote_units"][lane])
+            paid = int(sums["fee_quote_units"][lane]) + int(sums["funding_units"][lane])
+            cash[known.quote] += int(sums["cash"][lane]) * known.quote_units - paid
             held = positions[name] * known.lot_units - int(sums["fee_base_units"][lane])
             base[known.base] = base.get(known.base, 0) + self._base[name] + held
         return PortfolioAccount(cash, positions, base)

@@ -28,6 +28,7 @@ REASONS: Final = {
     codes.WOULD_TAKE: "would_take",
     codes.OUTSIDE_WINDOW: "outside_window",
     codes.FILTER_PERCENT_PRICE: "far_from_market",
+    codes.FILTER_MAX_STOPS: "stop_orders",
 }
 """Names of the reasons for which an order is rejected at its arrival."""
 

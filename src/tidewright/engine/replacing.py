@@ -6,7 +6,10 @@ import numpy as np
 from numba import int64, uint64
 
 from tidewright.engine.arrivals import arrive_or_wait, push
+from tidewright.engine.bounds import find_bounds
 from tidewright.engine.layout import (
+    ACT_AT,
+    BOUNDS_AT,
     CFG_CHECK_BALANCE,
     CFG_MAX_NOTIONAL,
     CFG_MAX_ORDERS,
@@ -15,6 +18,7 @@ from tidewright.engine.layout import (
     CFG_MIN_NOTIONAL,
     CFG_MIN_PRICE,
     CFG_MIN_QTY,
+    CFG_REFERENCE,
     EMPTIED,
     FREE,
     IN_GAP,
@@ -26,6 +30,8 @@ from tidewright.engine.layout import (
     L_ORDERS,
     L_RESTING,
     L_SLOT_FREE,
+    LEAST_PRICE,
+    MOST_PRICE,
     NEVER,
     NUMBER,
     O_PRICE,
@@ -33,6 +39,7 @@ from tidewright.engine.layout import (
     P_NEXT,
     P_WHOSE,
     PACKET,
+    REFERENCE_NONE,
     REST_FIRST,
     REST_LAST,
     RESTING,
@@ -64,6 +71,12 @@ def find_room(state: State) -> None:
     reg[REST_LAST] = min(high, cfg[CFG_MAX_PRICE])
     reg[REST_FIRST + 1] = reg[REST_FIRST]
     reg[REST_LAST + 1] = reg[REST_LAST]
+    if cfg[CFG_REFERENCE] != REFERENCE_NONE:
+        if reg[BOUNDS_AT] != reg[ACT_AT]:
+            find_bounds(state, reg[ACT_AT])
+        for side in range(2):
+            reg[REST_FIRST + side] = max(reg[REST_FIRST + side], reg[LEAST_PRICE + side])
+            reg[REST_LAST + side] = min(reg[REST_LAST + side], reg[MOST_PRICE + side])
     if reg[BEST + 1] >= 0:
         reg[REST_LAST] = min(reg[REST_LAST], high - reg[BEST + 1] - 1)
     if reg[BEST] >= 0:

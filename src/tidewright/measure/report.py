@@ -253,7 +253,7 @@ def summarise(data: ReportData, minimums: Minimums = DEFAULT_MINIMUMS) -> Summar
         "max_abs_position_lots": math.nan,  # lots mean nothing to a reader; the page shows the position in base
     }
     figures = from_equity(data.equity_ts, data.equity, closed, data.facts.cycle_ns, activity, minimums)
-    for hidden in ("max_abs_position_lots", "fees_base", "fees_quote"):
+    for hidden in ("max_abs_position_lots", "fees_base", "fees_quote", "funding"):  # sessions trade spot
         del figures[hidden]
     samples = Samples(
         len(data.equity) - 1, len(data.equity), len(closed.pnl), len(data.fills), round(figures["orders"]), span_ns

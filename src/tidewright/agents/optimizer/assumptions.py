@@ -19,7 +19,7 @@ from tidewright.strategies.registry import strategy
 RULES: Final = (
     "lanes start flat at the beginning of each window; price moves of the inventory they start with are left out",
     "the market does not react to the lanes",
-    "funding is not charged",
+    "funding is charged at the times that a future's tape tells, and there alone",
 )
 _FEES: Final = ("maker_fee", "taker_fee")
 _PLACES: Final = ("path", "source")  # of a tape: they say where it is, not what is on it
