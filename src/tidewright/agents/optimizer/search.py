@@ -260,7 +260,8 @@ class Search:
         source = np.array([self._waiting.pop(key, (units, -1))[1] for key in keys], np.int64)
         self._values = np.concatenate([self._values, told])
         self._measures = np.concatenate([self._measures, extra])
-        self._history = _joined(self._history, new, source, _gains(self._history, new))
+        gain = _gains(self._history, new) if isinstance(self._sampler, Ensemble) else new.gain
+        self._history = _joined(self._history, new, source, gain)
         self._seen.update(keys)
         if seconds is not None and rows:
             self._price = min(seconds / rows, self._price or np.inf)
