@@ -14,6 +14,7 @@ from tidewright.agents.executor.environment_tape import Randomisation
 from tidewright.agents.executor.policy import Policy
 from tidewright.agents.executor.seating import reports
 from tidewright.cli.main import main
+from tidewright.cli.seat_option import shipped
 from tidewright.market.tape_writer import TapeWriter
 
 LEARNED = replace(SETTINGS, random=Randomisation((100_000,)))
@@ -69,3 +70,11 @@ def test_one_that_sees_what_no_session_knows_is_said_to_fit_none(tmp_path, capsy
     assert answer["no_session_seats_it"] == answer["reasons"][:1]
     for text in (said, page.read_text("utf-8")):
         assert "o session seats it, whatever is overridden: it looks at 12 numbers, a session knows 8" in text
+
+
+def test_the_shipped_policy_is_not_written_over(tmp_path, capsys):
+    before = shipped().read_bytes()
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", "--examine", "--tape", str(recorded(tmp_path / "tape", 8)), "--policy", "shipped"])
+    assert ended.value.code == 2 and "--out" in capsys.readouterr().err
+    assert shipped().read_bytes() == before

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from tidewright.cli.seat_option import file_of
 from tidewright.market.errors import UsageError
 from tidewright.market.tape import Tape
 
@@ -20,7 +21,7 @@ def evaluate(
     tape: Annotated[
         list[Path], typer.Option("--tape", help="A tape the policy did not learn on; several with --examine.")
     ],
-    policy: Annotated[Path, typer.Option("--policy", help="The policy's file.")],
+    policy: Annotated[Path, typer.Option("--policy", help="The policy's file, or `shipped`.")],
     fees: Annotated[str, typer.Option(help="Maker fees, basis points, separated by commas.")] = "0,1,2,4,8",
     examine: Annotated[
         bool, typer.Option("--examine", help="Examine it: may it be seated? The results go into its file.")
@@ -40,12 +41,15 @@ def evaluate(
         console = Console(stderr=True, highlight=False, width=140)
     if not examine and (len(tape) > 1 or html or out or date or train_leak):
         raise UsageError("several --tape, --html, --out, --date and --train-leak go with --examine")
+    file = file_of(policy)
+    if examine and file != policy and out is None:
+        raise UsageError("the policy that is shipped is not written over: name the file of the examined one, --out")
     if examine:
         from tidewright.cli import examination
 
-        answer = examination.examine(console, tape, policy, _levels(fees), date, out, html, train_leak)
+        answer = examination.examine(console, tape, file, _levels(fees), date, out, html, train_leak)
     else:
-        answer = _evaluate(console, tape[0], policy, _levels(fees))
+        answer = _evaluate(console, tape[0], file, _levels(fees))
     if as_json:
         print(orjson.dumps(_plain(answer)).decode())
 
