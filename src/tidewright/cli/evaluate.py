@@ -77,14 +77,14 @@ def _evaluate(console: Console, tape: Path, policy: Path, levels: list[float]) -
             f"{row.pnl:,.2f}",
             f"{row.low:,.2f} .. {row.high:,.2f}",
             f"{row.pnl_per_volume_bp:.2f}",
-            f"{row.figures['sqn']:.2f}",
+            "n/a" if math.isnan(row.figures["sqn"]) else f"{row.figures['sqn']:.2f}",
             f"{row.figures['max_drawdown']:.3%}",
             f"{row.fills:,}",
             "" if math.isnan(row.aside) else f"{row.aside:.0%}",
         )
     console.print(table)
     if seen_before:
-        console.print("this tape is one the policy learned on: the figures say nothing about another one")
+        console.print("the policy learned on this market at this time: the figures say nothing about another one")
     _show_behaviour(console, found.behaviour)
     return {"learned_on_this_tape": seen_before, **asdict(found)}
 
@@ -100,10 +100,12 @@ def _levels(text: str) -> list[float]:
 
 
 def _seen_before(header: Any, tape: Tape) -> bool:
-    """Whether the policy learned on these very rows."""
+    """Whether the policy is known to have learned on these rows, or on these hours of the market in others."""
+    from tidewright.agents.executor.learned_on import Hours, shared
     from tidewright.agents.executor.policy_run import tape_hash
 
-    return tape_hash(tape) in {one["sha256"] for one in header.get("data", ())}
+    known = {one["sha256"] for one in header.get("data", ())}
+    return tape_hash(tape) in known or shared(header, Hours.of(tape)) is not None
 
 
 def _show_behaviour(console: Console, behaviour: dict[str, list[dict[str, float]]]) -> None:
