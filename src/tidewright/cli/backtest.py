@@ -51,10 +51,7 @@ def run(
     ] = None,
     policy: Annotated[
         Path | None,
-        typer.Option(
-            "--policy",
-            help="A learned policy's file, or `shipped`, instead of a strategy; what is not given is as it learned.",
-        ),
+        typer.Option("--policy", help="A policy's file, or `shipped`, instead of a strategy; the rest as it learned."),
     ] = None,
     cycle: Annotated[str, typer.Option("--cycle", help="Market time between decisions.")] = "30s",
     maker_fee: Annotated[

@@ -23,6 +23,7 @@ from tidewright.cli import agents_option, paper_process, seat_option
 from tidewright.cli.session_run import run_session
 from tidewright.cli.waiting import waiting
 from tidewright.market.clock import HOUR, MINUTE, SECOND, parse_duration
+from tidewright.market.detail import detail_of
 from tidewright.market.errors import DataError, UsageError
 from tidewright.market.tape import Tape
 from tidewright.measure.report_table import render
@@ -265,6 +266,11 @@ def _market(
         opened = Tape.open(tape)
     else:
         opened = Tape.open(tape)
+        if (detail := detail_of(opened.meta)).touch_only:
+            raise UsageError(
+                f"{tape} tells only the best quotes ({detail.text}), and a session follows the depth of the book: a "
+                "demo needs a tape with one; backtest and optimize take this one"
+            )
         length = opened.end_ns - opened.start_ns
         warmup = min(WARMUP_NS, length // 4 // MINUTE * MINUTE)
         left = (length - warmup) / HOUR
