@@ -35,6 +35,10 @@ def part(tape: Tape, first: int, last: int) -> Tape:
     return Tape(tape.path, tape.instrument, tape.meta, tape.data.rows(first, last))
 
 
+def with_meta(tape: Tape, **told) -> Tape:
+    return Tape(tape.path, tape.instrument, {**tape.meta, **told}, tape.data)
+
+
 def learned_on(*tapes: Tape, recorded=False, source="x", **header) -> Policy:
     """A policy whose file tells what an older version's did, or, recorded, all that there is to tell."""
     data = [
@@ -74,18 +78,17 @@ def test_a_beginning_before_the_windows_may_be_learned_on_and_is_told(tape, othe
 def test_the_hours_that_were_learned_on_are_known_again_in_other_rows(tape):
     """Further on in a tape, reduced, or recorded by somebody else: the message names both spans."""
     later = part(tape, len(tape) // 2, len(tape))
-    again = Tape(tape.path, tape.instrument, {**tape.meta, "source": "recorded"}, tape.data.rows(1, len(tape)))
     with pytest.raises(
         UsageError, match=r"learned on synthetic: seed 11, .*Z to .*Z, and .* is judged from .*Z to .*Z"
     ):
         unseen(learned_on(later, recorded=True), [tape], [tape.start_ns])
-    plain = {**tape.meta, "source": "recorded", "detail": "L2+trades", "notes": {}}
-    real, cut = (replace(one, meta=plain) for one in (tape, again))
+    plain = {"source": "recorded", "detail": "L2+trades", "notes": {}}
+    real, cut = (with_meta(one, **plain) for one in (tape, part(tape, 1, len(tape))))
     with pytest.raises(UsageError, match=r"learned on BTCUSDT at binance, .*the same market at the same time"):
         unseen(learned_on(cut, recorded=True), [real], [real.start_ns + HOUR])
-    elsewhere = replace(real, instrument=replace(real.instrument, venue="elsewhere"))
+    elsewhere = Tape(real.path, replace(real.instrument, venue="elsewhere"), real.meta, real.data)
     assert "on none of the windows" in unseen(learned_on(cut, recorded=True), [elsewhere], [real.start_ns])
-    early = learned_on(replace(real, data=real.data.rows(5, len(real) // 4)), recorded=True)
+    early = learned_on(part(real, 5, len(real) // 4), recorded=True)
     assert "on none of the windows" in unseen(early, [real], [real.start_ns + HOUR])
 
 
@@ -103,8 +106,7 @@ def test_of_an_unknown_market_only_the_hash_is_judged(tape):
     """A paper session's tape is whatever its exchange replayed."""
     later = part(tape, len(tape) // 2, len(tape))
     assert "of 1 only the SHA-256 is known" in unseen(learned_on(later), [tape], [tape.start_ns])
-    plain = {**tape.meta, "source": "paper session x", "detail": "L2+trades", "notes": {}}
-    paper = replace(later, meta=plain)
+    paper = with_meta(later, source="paper session x", detail="L2+trades", notes={})
     assert "of 1 only the SHA-256 is known" in unseen(learned_on(paper, recorded=True), [tape], [tape.start_ns])
 
 

@@ -16,7 +16,6 @@ from tests.engine.futures import future
 from tidewright.cli.backtest import SHOWN
 from tidewright.cli.figures_table import figures_table
 from tidewright.cli.main import main
-from tidewright.cli.seat_option import shipped
 from tidewright.engine.config import QUEUES
 from tidewright.market.importers.generic_table import import_table
 from tidewright.market.synthetic import synthesize
@@ -402,7 +401,7 @@ def test_instruments_of_a_portfolio_say_why_their_orders_were_refused(
 def test_a_policy_says_why_its_orders_were_refused_and_which_capital_is_enough(
     dear: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["--tape", dear, "--policy", shipped(), "--json"]
+    words = ["--tape", dear, "--policy", "shipped", "--json"]
     answer = json.loads(call(capsys, *words, "--capital", "10000")[1])
     assert answer["rejected"]["reasons"].keys() == {"worth"}
     told = re.search(r"a capital of (\d+) USDT is enough", answer["notes"][0])

@@ -51,7 +51,7 @@ def run(
     ] = None,
     policy: Annotated[
         Path | None,
-        typer.Option("--policy", help="A learned policy instead of a strategy; what is not given is as it learned."),
+        typer.Option("--policy", help="A policy's file, or `shipped`, instead of a strategy; the rest as it learned."),
     ] = None,
     cycle: Annotated[str, typer.Option("--cycle", help="Market time between decisions.")] = "30s",
     maker_fee: Annotated[
@@ -189,6 +189,7 @@ def _steered(context: typer.Context, tape: Tape, file: Path, options: dict[str, 
     """Run a learned policy, with what it learned with where nothing else was asked for."""
     from tidewright.agents.executor.policy import Policy
     from tidewright.agents.executor.policy_run import backtest_policy
+    from tidewright.cli.seat_option import file_of
 
     def given(name: str) -> bool:
         source = context.get_parameter_source(name)
@@ -200,7 +201,7 @@ def _steered(context: typer.Context, tape: Tape, file: Path, options: dict[str, 
     own = ("cycle", "latency", "queue", "limits", "capital")
     told = {name for name in own if given(name)} | ({"limits"} if given("limit") else set())
     asked = {name: value for name, value in options.items() if name not in own or name in told}
-    return backtest_policy(tape, Policy.load(file), **asked)
+    return backtest_policy(tape, Policy.load(file_of(file)), **asked)
 
 
 def _params(words: list[str]) -> dict[str, list[float]]:

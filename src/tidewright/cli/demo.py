@@ -16,12 +16,14 @@ import typer
 from rich.console import Console
 
 from tidewright import bootstrap
+from tidewright.agents.executor.learned_on import Hours, shared
 from tidewright.agents.executor.seat import Sitter
 from tidewright.agents.executor.seat_fit import sizes as learned_sizes
 from tidewright.cli import agents_option, paper_process, seat_option
 from tidewright.cli.session_run import run_session
 from tidewright.cli.waiting import waiting
 from tidewright.market.clock import HOUR, MINUTE, SECOND, parse_duration
+from tidewright.market.detail import detail_of
 from tidewright.market.errors import DataError, UsageError
 from tidewright.market.tape import Tape
 from tidewright.measure.report_table import render
@@ -264,6 +266,11 @@ def _market(
         opened = Tape.open(tape)
     else:
         opened = Tape.open(tape)
+        if (detail := detail_of(opened.meta)).touch_only:
+            raise UsageError(
+                f"{tape} tells only the best quotes ({detail.text}), and a session follows the depth of the book: a "
+                "demo needs a tape with one; backtest and optimize take this one"
+            )
         length = opened.end_ns - opened.start_ns
         warmup = min(WARMUP_NS, length // 4 // MINUTE * MINUTE)
         left = (length - warmup) / HOUR
@@ -373,7 +380,7 @@ def _notes(market: Market, settings: SessionSettings) -> tuple[str, ...]:
     params = ", ".join(f"{name} {value:g}" for name, value in settings.params.items())
     title = registry.strategy(settings.strategy).title
     sitter = load(settings.seat.policy) if settings.seat.policy else None
-    seated = () if sitter is None else (_seated(sitter),)
+    seated = () if sitter is None else (_seated(sitter), *_learned_here(sitter, market.tape))
     if settings.agents.strategies:
         return (
             f"{len(settings.agents.strategies)} agents on one account: {', '.join(settings.agents.strategies)}; "
@@ -396,6 +403,13 @@ def _account_notes(market: Market) -> tuple[str, ...]:
         f"account: {market.base_amount} {market.base} and {QUOTE_BALANCE} {market.quote}; "
         f"warm-up {market.warmup_ns / HOUR:g} h, then {market.hours:g} h of trading",
     )
+
+
+def _learned_here(sitter: Sitter, tape: Path) -> tuple[str, ...]:
+    """That the policy learned on these hours, if it is known to."""
+    if sitter.policy is None or (learned := shared(sitter.policy.header, Hours.of(Tape.open(tape)))) is None:
+        return ()
+    return (f"it learned on this market, {learned.words()}: what it earns in these hours says nothing about others",)
 
 
 def _seated(sitter: Sitter) -> str:

@@ -17,6 +17,7 @@ from tidewright.cli.queue_option import Queue, QueuePower, power_of
 from tidewright.cli.waiting import waiting
 from tidewright.engine.latency_text import FORMS, parse_latency
 from tidewright.market.clock import parse_duration
+from tidewright.market.detail import detail_of
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import Instrument, text_units
 from tidewright.market.output import output_file
@@ -73,6 +74,11 @@ def exchange(
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with waiting("the synthetic market (its first making compiles its kernels)", console):
         market = _market(tape, synthetic, seed, hours)
+    if detail_of(market.meta).touch_only:
+        console.print(
+            "note: the tape tells only the best quotes: they come as bookTicker and depth stays empty, so sessions of "
+            "`tidewright trade`, which follow depth, cannot begin here"
+        )
     options = ExchangeOptions(
         host=host,
         port=port,

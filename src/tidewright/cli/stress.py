@@ -79,6 +79,8 @@ def stress(
         if sized:
             console.print(f"note: {sized}", markup=False)
     shown = console if as_json else Console(highlight=False)
+    if not shown.is_terminal:
+        shown = Console(stderr=as_json, highlight=False, width=140)  # a table cut to a narrow pipe says nothing
     shown.print(stress_page.render(present, outcomes, runs, shown.width))
     if html is not None:
         made = write_whole(html, stress_page.page(present, shocks, outcomes, runs))

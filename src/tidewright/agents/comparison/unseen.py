@@ -8,7 +8,7 @@ synthetic markets. Another venue's rows of the same hours are not recognised.
 
 from collections.abc import Sequence
 
-from tidewright.agents.executor.learned_on import Hours
+from tidewright.agents.executor.learned_on import Hours, shared
 from tidewright.agents.executor.policy import Policy
 from tidewright.agents.executor.policy_run import tape_hash
 from tidewright.agents.executor.seating import reports
@@ -49,13 +49,12 @@ def unseen(policy: Policy, tapes: Sequence[Tape], firsts_ns: Sequence[int]) -> s
         if until is not None:
             said.append(f"It learned on {tape.path} until {iso(until)}, before the windows.")
         judged = Hours(Hours.of(tape).market, first_ns, tape.end_ns)
-        for one in policy.header.get("data", ()):
-            if (learned := Hours.kept(one)).meets(judged):
-                raise UsageError(
-                    f"the policy learned on {learned.words()}, and {tape.path} is judged from "
-                    f"{iso(first_ns)} to {iso(judged.end_ns)}: the same market at the same time, whatever the rows; "
-                    "a comparison needs hours that it has not seen"
-                )
+        if (learned := shared(policy.header, judged)) is not None:
+            raise UsageError(
+                f"the policy learned on {learned.words()}, and {tape.path} is judged from {iso(first_ns)} to "
+                f"{iso(judged.end_ns)}: the same market at the same time, whatever the rows; a comparison needs hours "
+                "that it has not seen"
+            )
         if any(one["sha256"] == tape_hash(tape) or Hours.kept(one).meets(Hours.of(tape)) for one in examined):
             said.append(f"It was examined on {tape.path}: whoever chose it may have seen how it does there.")
     return " ".join([_known(policy), *said])

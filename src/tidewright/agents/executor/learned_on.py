@@ -56,6 +56,12 @@ class Hours:
         return f"{self.market}, {iso(self.start_ns)} to {iso(self.end_ns)}"
 
 
+def shared(header: Mapping[str, Any], judged: Hours) -> Hours | None:
+    """Hours that a policy learned on, by its file's header, which meet those it is judged on; ``None``: none known."""
+    learned = map(Hours.kept, header.get("data", ()))
+    return next((hours for hours in learned if hours.meets(judged)), None)
+
+
 def record(tape: Tape, digest: str | None = None) -> dict[str, Any]:
     """What a policy's file says of a tape that it learned or was examined on.
 
