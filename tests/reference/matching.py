@@ -125,7 +125,7 @@ class Matching(Ledger):
                     self.trade(aggressor, row, known)
                 self.printed(row)
             if row.kind == MARK:
-                self.mark = row.price
+                self.mark = max(0, row.price)
                 if self.instrument.kind != "spot":
                     self.priced.append((row.ts, row.price, 1))
             if row.kind == FUNDING and self.instrument.kind == "linear":

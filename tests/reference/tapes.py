@@ -377,10 +377,12 @@ def futures_case(choose: Chooser) -> Case:
     for row in case.rows:
         if row.flags & PACKET_END and choose.between(0, 5) == 0:
             kind = choose.several(FUNDING, MARK)
-            price = choose.several(10_000_000, -3_333_333, 777_777) if kind == FUNDING else row.price or 40
+            price = choose.several(10_000_000, -3_333_333, 777_777) if kind == FUNDING else choose.several(39, 42, 45)
             place = rows.index(row) + 1
             rows.insert(place, Row(row.ts, row.ts_local, kind, PACKET_END, price, 0))
-    return replace(case, rows=rows, kind="linear", tick_size=choose.several("0.01", "0.25"), base_units=0)
+    tick = choose.several("0.01", "0.25")
+    capital = case.quote_units if tick == "0.01" else 100 * UNIT  # none of them goes bankrupt by the larger tick
+    return replace(case, rows=rows, kind="linear", tick_size=tick, base_units=0, quote_units=capital)
 
 
 def filters_case(choose: Chooser) -> Case:
