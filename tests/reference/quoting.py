@@ -112,7 +112,7 @@ def limited(
     """The quotes that the limits leave ("Limits (risk): what they are measured against")."""
     wanted = len(bids) + len(asks)
     # "daily loss: equity against equity at the day's start"
-    lost = known.equity < known.day_equity * (1.0 - limits.daily_loss)
+    lost = limits.daily_loss < math.inf and known.equity < known.day_equity * (1.0 - limits.daily_loss)
     # "volatility cut-off: EWMA volatility a cycle"
     if lost or known.volatility > limits.volatility_cutoff:
         bids, asks = [], []
@@ -149,7 +149,8 @@ def _fit(
     fitting: list[Quote] = []
     for quote in quotes:
         lots = known.position * sign + sum(qty for _, qty in [*fitting, quote])
-        if lots > 0 and float(lots) * known.lot * known.mid > limits.max_position_share * known.equity:
+        heavy = float(lots) * known.lot * known.mid > limits.max_position_share * max(0.0, known.equity)
+        if lots > 0 and limits.max_position_share < math.inf and heavy:
             break
         if quote in there:
             there.remove(quote)

@@ -380,9 +380,13 @@ def futures_case(choose: Chooser) -> Case:
             price = choose.several(10_000_000, -3_333_333, 777_777) if kind == FUNDING else choose.several(39, 42, 45)
             place = rows.index(row) + 1
             rows.insert(place, Row(row.ts, row.ts_local, kind, PACKET_END, price, 0))
-    tick = choose.several("0.01", "0.25")
-    capital = case.quote_units if tick == "0.01" else 100 * UNIT  # none of them goes bankrupt by the larger tick
-    return replace(case, rows=rows, kind="linear", tick_size=tick, base_units=0, quote_units=capital)
+    return replace(case, rows=rows, kind="linear", tick_size=choose.several("0.01", "0.25"), base_units=0)
+
+
+def bankrupt_case(choose: Chooser) -> Case:
+    """Lanes that have next to nothing, and soon less: limits that are off still cut nothing."""
+    case = choose.several(strategy_case, futures_case)(choose)
+    return replace(case, quote_units=case.quote_units // 1_000 + 1, base_units=0)
 
 
 def filters_case(choose: Chooser) -> Case:

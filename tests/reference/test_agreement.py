@@ -18,6 +18,7 @@ from tests.reference.reduce import reduced
 from tests.reference.tapes import (
     Chooser,
     Rolled,
+    bankrupt_case,
     filters_case,
     filters_cases,
     futures_case,
@@ -46,7 +47,17 @@ everyday = settings(
     phases=(Phase.explicit, Phase.generate, Phase.shrink),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
-MAKERS = [queue_case, outside_case, filters_case, window_case, quotes_case, strategy_case, futures_case, leaving_case]
+MAKERS = [
+    queue_case,
+    outside_case,
+    filters_case,
+    window_case,
+    quotes_case,
+    strategy_case,
+    futures_case,
+    leaving_case,
+    bankrupt_case,
+]
 
 
 def agree(case: Case) -> None:

@@ -124,7 +124,8 @@ def side_is_far(state: State, lane: int, side: int, exposure: Exposure, values: 
     nearest, furthest = np.float64(low) * exposure.tick, np.float64(high) * exposure.tick
     collar = values.price_collar * exposure.mid
     dear = np.float64(much) * exposure.lot * furthest > values.order_notional
-    heavy = lots > 0 and np.float64(lots) * exposure.lot * exposure.mid > values.max_position_share * exposure.equity
+    allowed = values.max_position_share * max(0.0, exposure.equity)
+    heavy = lots > 0 and np.float64(lots) * exposure.lot * exposure.mid > allowed
     wide = abs(nearest - exposure.mid) > collar or abs(furthest - exposure.mid) > collar
     return little > 0 and not (dear or heavy or wide)
 

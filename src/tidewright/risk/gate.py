@@ -103,7 +103,7 @@ class Standing(NamedTuple):
 def halted(exposure: Exposure, limits: LimitValues) -> int:
     """Limits that forbid any quote now: a mask of DAILY_LOSS, VOLATILITY_CUTOFF and DRAWDOWN."""
     mask = exposure.halts
-    if exposure.equity < exposure.day_equity * (1.0 - limits.daily_loss):
+    if limits.daily_loss < np.inf and exposure.equity < exposure.day_equity * (1.0 - limits.daily_loss):
         mask |= 4
     if exposure.volatility > limits.volatility_cutoff:
         mask |= 8
@@ -170,7 +170,7 @@ def admit_side(
         How many are kept: as many as, all of them open at once, leave the inventory in that direction, at the mid, at
         most ``max_position_share`` of equity; the mask of limits that cut something; ``sent`` with the new ones.
     """
-    allowed = limits.max_position_share * exposure.equity
+    allowed = limits.max_position_share * max(0.0, exposure.equity)  # not a number where the limit is off: then none
     strict = limits.strict > 0.0
     lots = exposure.position * sign
     if strict:
