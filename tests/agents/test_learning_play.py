@@ -40,7 +40,7 @@ def one_by_one(tape: Tape, settings: TapeSettings, lanes: int, cohorts: int, ste
                 kept.append(values)
         terms, ruined, last, cut, seen = map(np.concatenate, parts)
         out += [seen.tobytes(), last.tobytes(), terms.tobytes(), ruined.tobytes(), (cut & ~ruined).tobytes()]
-    return out
+    return out + [repr(each.replay.counts()).encode() for each in alone]
 
 
 def together(
@@ -55,7 +55,7 @@ def together(
         terms = np.stack([step.terms[name] for name in ("pnl", "risk", "consistency")], axis=1)
         out += [values.tobytes() for values in (step.observation, step.last, terms, step.terminated, step.truncated)]
     environment.close()
-    return out
+    return out + [repr(each.replay.counts()).encode() for each in environment.cohorts]
 
 
 def changed(**values: object) -> TapeSettings:
@@ -76,7 +76,8 @@ def test_cohorts_stepped_in_one_call_do_what_each_does_by_itself(settings, first
     case = (market(hours=0.25), settings, 6, 3, 45, first)
     found = together(*case, threads)
     assert found == one_by_one(*case)
-    assert any(np.frombuffer(values, np.bool_).any() for values in (found[3::5] + found[4::5]))  # something ended
+    flags = [values for step in range(45) for values in found[5 * step + 3 : 5 * step + 5]]
+    assert any(np.frombuffer(values, np.bool_).any() for values in flags)  # something ended
 
 
 def with_rows(tape: Tape, **columns: np.ndarray) -> Tape:
