@@ -350,7 +350,9 @@ class Resources:
         there = (path / "meta.json").is_file()
         if path.exists() and not there:
             shutil.rmtree(path)  # a session was killed between making the folder and its first line
-        tape = TapeWriter(path, instrument, source=f"session {self.folder.name}", growing=True, resume=there)
+        tape = TapeWriter(
+            path, instrument, source=f"{self._settings.mode} session {self.folder.name}", growing=True, resume=there
+        )
         tape.publish()
         return tape
 

@@ -183,7 +183,8 @@ def test_the_best_of_the_newest_part_sits_if_it_has_earned(tape):
     assert rows[1].figures["profit"] > 0.0
 
 
-def test_a_given_policy_sits_as_it_is(tape):
+def test_a_given_policy_sits_as_it_is():
+    tape = synthesize(None, hours=2.5, seed=31)  # it learned on the seeds up to 16
     alone = Learned("RL", School(SHIPPED))
     assert [one.name for one in usual(SHIPPED)] == SIX
     heat = compare([tape], lambda: [alone], fees_bp=(0.0,), window="35m", effort=SMALL).heats[0]
@@ -237,11 +238,14 @@ def test_bad_input_says_what_would_be_enough(tape):
         compare([synthesize(None, hours=0.5, seed=1)], effort=SMALL)
     with pytest.raises(UsageError, match="train"):
         compare([tape], train=1.0)
-    with pytest.raises(UsageError, match=r"less than the lot .* would be enough") as told:
+    with pytest.raises(UsageError, match=r"less than the smallest of .* would be enough"):
+        compare([tape], capital="1", order_share=0.0025, effort=SMALL)
+    with pytest.raises(UsageError, match=r"the smallest order of .* would be enough") as told:
         compare([tape], capital="1", effort=SMALL)
     enough = str(told.value).split("a capital of ")[1].split()[0]
     assert 1.0 < float(enough) < 1_000.0
-    compare([tape], lambda: rules()[:1], capital=enough, fees_bp=(0.0,), effort=SMALL)
+    found = compare([tape], lambda: rules()[:1], capital=enough, fees_bp=(0.0,), effort=SMALL)
+    assert "orders are" in found.assumptions["sizes"] and found.heats[0].rows[0].figures["fills"] > 0
     with pytest.raises(UsageError, match="each once"):
         compare([tape], fees_bp=(1.0, 1.0), effort=SMALL)
     with pytest.raises(UsageError, match="names of their own"):

@@ -1,5 +1,7 @@
 """A challenger from the shadow to the seat, and back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -144,6 +146,22 @@ def test_a_challenger_that_is_no_better_is_seated_as_seldom_as_is_said():
                 break
         seated += any(step.stage == "canary" for step in tried.steps)
     assert seated <= 8  # 5 % of 80, and two deviations
+
+
+def test_the_more_challengers_a_session_has_tried_the_more_evidence_one_needs():
+    """What seats the first challenger does not seat the fourth, and a restart knows how many there were."""
+    tried, again = Tried(), Challenge(RULES, CYCLE, SEATED)
+    again.apply(tried.steps[0])
+    evidence = next(n for n in range(5, 60) if Tried().hear(noise(1.0, n)) == "canary")
+    for number in (2, 3, 4):
+        tried.challenge.apply(replace(tried.steps[-1], stage="refused"))
+        step = tried.challenge.begin(tried.now, "c-1", {**NEW, "sha256": str(number) * 64})
+        again.apply(step)
+    assert tried.challenge.error_rate == again.error_rate == RULES.error_rate / 4
+    assert tried.challenge.state()["tried"] == 4 and tried.challenge.state()["seated_at"] == 80
+    assert tried.hear(noise(1.0, evidence)) == "shadow"
+    assert tried.hear(noise(1.0, 40, 2)) == "canary"
+    assert "of 80 (challenger 4 of the session)" in tried.steps[-1].cause
 
 
 @pytest.mark.parametrize("wrong", [{"error_rate": 0.0}, {"error_rate": 1.0}, {"most_cycles": 5}])

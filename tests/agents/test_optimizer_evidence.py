@@ -93,6 +93,16 @@ def test_the_drift_of_the_inventory_decides_little_of_the_forecast() -> None:
     assert known.mean == unknown.mean and known.probability == unknown.probability
 
 
+def test_why_nothing_is_proposed_says_what_was_counted() -> None:
+    earned, lucky = np.full(40, -0.1), np.full(40, 0.3)
+    assert Pair(earned, np.zeros(40)).no_better() == (
+        "out of sample the incumbent earned more than the best of the candidates"
+    )
+    told = Pair(earned + lucky, lucky).no_better()
+    assert "earned 0.2 a cycle more" in told and "counted at a quarter -0.025" in told
+    assert Pair(earned + 2 * lucky, lucky).no_better() == ""
+
+
 def test_both_windows_are_heard() -> None:
     flat, good = Pair(rng(8).normal(0.0, 1.0, 100), np.zeros(100)), Pair(rng(9).normal(0.5, 1.0, 200), np.zeros(200))
     alone, both = weigh(flat, 50, 1, rng()), weigh(flat, 50, 1, rng(), good)

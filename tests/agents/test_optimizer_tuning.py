@@ -21,6 +21,7 @@ from tidewright.agents.executor.policy import Policy, ensemble
 from tidewright.agents.executor.policy_run import tape_hash
 from tidewright.agents.executor.seat import file_hash
 from tidewright.agents.optimizer.fold import stretch
+from tidewright.agents.optimizer.memory import Memory
 from tidewright.agents.optimizer.tuning import EVERY, Tuner, job_of
 from tidewright.coordination.messages import message
 from tidewright.market.errors import DataError, UsageError
@@ -36,8 +37,9 @@ def child(answer: dict) -> Tuner:
 
 
 def better(value: float) -> dict:
-    figures = {"cycles": 10, "difference": {"value": value}, "verdicts": {"leak": "passed"}}
-    return {"figures": figures, "trained": [1, 2], "held_out": [3, 4], "sha256": "f" * 64}
+    difference = {"value": value, "deviation": 0.1}
+    figures = {"cycles": 10, "difference": difference, "verdicts": {"leak": "passed"}}
+    return {"figures": figures, "trained": [1, 2], "held_out": [3, 4], "sha256": "f" * 64, "tried": 768}
 
 
 def asked(recorded, tmp_path):  # noqa: F811
@@ -52,16 +54,34 @@ def begun(tuner: Tuner, data) -> None:
 
 def test_what_is_better_on_what_it_did_not_see_is_proposed(recorded, tmp_path):  # noqa: F811
     data, tuner = asked(recorded, tmp_path), child(better(0.1))
-    assert tuner.collect() == {}
+    assert tuner.collect(Memory()) == {}
     begun(tuner, data)
-    told = tuner.collect()
+    memory = Memory(trials=100, elsewhere=10)
+    told = tuner.collect(memory)
+    assert (memory.trainings, memory.taught, memory.tried) == (1, 768, 878)
     item = message("status", 0, "optimizer", "executor", {"state": "no_proposal", "reason": "no", **told})
     proposal = item.data.policy_proposal
     assert proposal is not None
     assert proposal.policy.sha256 == "f" * 64
     assert proposal.parent == data.policy.sha256
     assert proposal.policy.name == f"tuned-{data.until_ns}"
-    assert proposal.held_out == [3, 4]
+    assert proposal.held_out == [3, 4] and proposal.figures["trainings"] == 1
+
+
+def test_the_best_of_many_trainings_needs_more_than_luck(recorded, tmp_path):  # noqa: F811
+    """Of twenty useless ones the best is expected 1.9 deviations above nothing."""
+    data, memory = asked(recorded, tmp_path), Memory()
+    for number in range(1, 21):
+        tuner = child(better(0.17))
+        begun(tuner, data)
+        told = tuner.collect(memory)
+        assert ("policy_proposal" in told) == (number < 13)
+    assert "the best of 20 trainings" in told["fine_tune_failed"]
+    tuner = child(better(0.21))
+    begun(tuner, data)
+    assert tuner.collect(memory)["policy_proposal"]["figures"]["trainings"] == 21
+    memory.save(tmp_path / "memory.json")
+    assert Memory.load(tmp_path / "memory.json").trainings == 21
 
 
 @pytest.mark.parametrize(
@@ -70,20 +90,20 @@ def test_what_is_better_on_what_it_did_not_see_is_proposed(recorded, tmp_path): 
 def test_what_is_not_says_why(recorded, tmp_path, answer, says):  # noqa: F811
     tuner = child(answer)
     begun(tuner, asked(recorded, tmp_path))
-    assert says in tuner.collect()["fine_tune_failed"]
+    assert says in tuner.collect(Memory())["fine_tune_failed"]
 
 
 def test_a_child_that_dies_is_told_of(recorded, tmp_path):  # noqa: F811
     tuner = Tuner((sys.executable, "-c", "import sys; sys.stdin.read(); sys.exit(3)"))
     begun(tuner, asked(recorded, tmp_path))
-    assert tuner.collect() == {"fine_tune_failed": "the training ended with code 3"}
+    assert tuner.collect(Memory()) == {"fine_tune_failed": "the training ended with code 3"}
 
 
 def test_a_child_is_ended_with_its_parent(recorded, tmp_path):  # noqa: F811
     tuner = Tuner((sys.executable, "-c", "import time; time.sleep(600)"))
     begun(tuner, asked(recorded, tmp_path))
     tuner.close()
-    assert tuner.collect() == {}
+    assert tuner.collect(Memory()) == {}
 
 
 def test_nothing_is_trained_unless_it_is_asked_for(recorded, tmp_path):  # noqa: F811

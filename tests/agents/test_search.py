@@ -184,7 +184,10 @@ def test_constraints_that_nothing_satisfies_are_told_with_the_nearest() -> None:
     points = search.ask(16)
     search.tell(points, points["x"], {"fills": np.arange(16.0)})
     search.tell(search.ask(8), np.ones(8), {"fills": np.ones(8)})
-    with pytest.raises(UsageError, match=r"a<=-1 is kept by 0 .*fills>=20 is kept by 0 \(the greatest fills is 15\)"):
+    nearest = (
+        r"front: a<=-1 is kept by 0 of 24 points .*fills>=20 is kept by 0 of 24 points \(the greatest fills is 15\)"
+    )
+    with pytest.raises(UsageError, match=nearest):
         search.front()
 
 

@@ -67,7 +67,7 @@ def resumed(tape: Tape, file: Path, **options: Any) -> Optimization:
         ({"incumbent": {"base_quantity": 0.002}}, "incumbent base_quantity was 0.001, is now 0.002"),
         ({"seed": 4}, "seed was 3, is now 4"),
         ({"sampler": "lines"}, "sampler was genetic, is now lines"),
-        ({"constraints": ["fills>=5"]}, "constraints was , is now fills>=5"),
+        ({"constraints": ["fills>=5"]}, "constraints was nothing, is now fills>=5"),
     ],
 )
 def test_another_experiment_is_refused_with_both_values(

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +12,14 @@ import polars as pl
 import pytest
 from rich.console import Console
 
+from tests.engine.futures import future
 from tidewright.cli.backtest import SHOWN
 from tidewright.cli.figures_table import figures_table
 from tidewright.cli.main import main
 from tidewright.engine.config import QUEUES
+from tidewright.market.importers.generic_table import import_table
 from tidewright.market.synthetic import synthesize
+from tidewright.market.tape_writer import TapeWriter
 from tidewright.measure.definitions import DEFINITIONS
 
 
@@ -60,6 +64,20 @@ def test_the_command_answers_with_json_last_and_writes_fills_and_equity(tape: Pa
     assert len(curve) == answer["statistics"]["n_samples"]
     assert "assumed: fees 0.0200% maker" in " ".join(done.stderr.split())
     assert sorted(file.name for file in tmp_path.iterdir()) == ["equity.parquet", "fills.parquet"]
+
+
+def test_funding_of_a_future_is_told(tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with TapeWriter(tmp_path / "future", future().instrument) as writer:
+        writer.append(future().data)
+    code, out, err = call(capsys, "--tape", tmp_path / "future", "--set", "spread_percentage=0.01", "--json")
+    assert code == 0
+    told = " ".join(err.split())
+    assert "Funding" in told and "funding: charged 4 times, for the position held at that instant, at the last" in told
+    answer = json.loads(out.splitlines()[-1])
+    assert answer["metrics"]["funding"] == answer["statistics"]["funding"] != 0
+    _, _, err = call(capsys, "--tape", tape, "--set", "spread_percentage=0.01", "--json")
+    told = " ".join(err.split())
+    assert "Funding" not in told and "funding: none (spot)" in told
 
 
 def test_values_with_commas_are_lanes(tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,6 +129,46 @@ def test_lanes_that_do_not_trade_say_why(
     assert answer["least_quantity"] == "0.00009"
     refused = {"lane": 0, "looked_at": 200, "reasons": {"worth": 200}}
     assert answer["rejected"] == (refused if "rejected" in told else None)
+
+
+@pytest.fixture(scope="module")
+def dear(tape: Path) -> Path:
+    """The same market where an order must be worth 500 quote units."""
+    folder = tape.with_name("dear")
+    shutil.copytree(tape, folder)
+    meta = json.loads((folder / "meta.json").read_text())
+    meta["instrument"]["filters"]["min_notional"] = 500 * 10**8
+    (folder / "meta.json").write_text(json.dumps(meta))
+    return folder
+
+
+def test_a_default_size_that_would_be_refused_is_raised_and_said(
+    dear: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = call(capsys, "--tape", dear, "--cycle", "10s", "--json")
+    answer = json.loads(out)
+    assert (code, answer["statistics"]["n_rejects"]) == (0, 0) and answer["statistics"]["n_orders"] > 0
+    quantity, most = (answer["params"][name] for name in ("base_quantity", "max_position"))
+    assert quantity * 60_000 > 500 and most == pytest.approx(8 * quantity)
+    assert answer["notes"] == [answer["assumptions"]["sizes"]] and "min_notional" in answer["notes"][0]
+    assert "note: base_quantity" in err
+    stated = json.loads(call(capsys, "--tape", dear, "--set", "base_quantity=0.001", "--json")[1])
+    assert stated["params"]["base_quantity"] == 0.001 and stated["statistics"]["n_rejects"] > 0
+
+
+def test_a_tape_without_a_book_is_said_to_be_the_reason(
+    tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "prints.csv").write_text(
+        "time,px,size,side\n"
+        + "".join(f"{1_750_000_000_000 + 1000 * k},{100 + k % 3},0.00{k % 9 + 1},buy\n" for k in range(300))
+    )
+    words = {"symbol": "BTC-USD", "columns": {"ts": "time", "price": "px", "qty": "size", "side": "side"}}
+    import_table([tmp_path / "prints.csv"], tmp_path / "prints", **words)
+    _, _, err = call(capsys, "--tape", tmp_path / "prints")
+    told = " ".join(err.split())
+    assert "the book was never whole, so nothing was decided; trades and bars need assumed quotes" in told
+    assert "1 window, 1 lane, no warm-up" in told
 
 
 def test_the_least_quantity_that_is_told_is_accepted_and_one_lot_less_is_not(
@@ -260,10 +318,11 @@ def test_a_damaged_tape_exits_2(
 def test_a_file_that_cannot_be_written_is_told_and_nothing_is_left(
     option: str, tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, _, err = call(capsys, "--tape", tape, option, tmp_path / "missing" / "x.parquet")
+    (tmp_path / "file").write_text("")
+    code, _, err = call(capsys, "--tape", tape, option, tmp_path / "file" / "x.parquet")
     assert code == 2
     assert "cannot write" in err and "Traceback" not in err
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_no_tape_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -322,3 +381,30 @@ def test_files_and_table_name_the_detail_of_the_tape(
     assert told["detail_level"] == "bars" and "four inferred prints a bar" in told["detail_fills"]
     assert "detail: bars (bars 1m" in " ".join(err.split())
     assert pl.read_parquet_metadata(fills)["tidewright.detail_level"] == "bars"
+
+
+@pytest.mark.parametrize("limits", [(), ("--limit", "max_position_share=0.5")])
+def test_instruments_of_a_portfolio_say_why_their_orders_were_refused(
+    dear: Path, pair: list[Path], limits: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where limits make the instruments decide together."""
+    words = ["--tape", dear, "--tape", pair[1], "--set", "base_quantity=0.001", "--cycle", "10s", "--json", *limits]
+    code, out, err = call(capsys, *words)
+    answer = json.loads(out)["instruments"]
+    assert code == 0 and answer["elsewhere:BTCUSDT"]["rejected"] is None
+    rejected, told = answer["binance:BTCUSDT"]["rejected"], answer["binance:BTCUSDT"]["notes"][0]
+    assert set(rejected["reasons"]) == {"worth"} and rejected["looked_at"] > 50
+    assert "an order must be worth at least 500 USDT" in told and "base_quantity 0.008" in told
+    assert "note: binance:BTCUSDT:" in err
+
+
+def test_a_policy_says_why_its_orders_were_refused_and_which_capital_is_enough(
+    dear: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--tape", dear, "--policy", "shipped", "--json"]
+    answer = json.loads(call(capsys, *words, "--capital", "10000")[1])
+    assert answer["rejected"]["reasons"].keys() == {"worth"}
+    told = re.search(r"a capital of (\d+) USDT is enough", answer["notes"][0])
+    assert told is not None
+    answer = json.loads(call(capsys, *words, "--capital", told[1])[1])
+    assert (answer["statistics"]["n_rejects"], answer["rejected"], answer["notes"]) == (0, None, [])

@@ -25,14 +25,14 @@ def call(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, s
 
 def test_json_is_the_last_line_and_a_page_is_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     synthesize(tmp_path / "tape", hours=2.5, seed=11)
-    code, out, err = call(capsys, "--tape", tmp_path / "tape", *FEW, "--json", "--html", tmp_path / "page.html")
+    code, out, err = call(capsys, "--tape", tmp_path / "tape", *FEW, "--json", "--html", tmp_path / "new" / "page.html")
     answer = json.loads(out.splitlines()[-1])
     assert code == 0
     assert [found["maker_bp"] for found in answer["comparisons"]] == [2.0]
     names = [row["name"] for row in answer["comparisons"][0]["contenders"]]
     assert names == ["traditional", "tuned A-S", "tuned GLFT", "optimizer", "RL", "RL + optimizer"]
     assert all(name in err for name in names)
-    page = (tmp_path / "page.html").read_text()
+    page = (tmp_path / "new" / "page.html").read_text()
     assert all(name in page for name in names) and "hoped for" in page
 
 
@@ -42,8 +42,6 @@ def test_json_is_the_last_line_and_a_page_is_written(capsys: pytest.CaptureFixtu
         (["--fees", "a"], "--fees takes basis points"),
         (["--contender", "x"], "a contender is"),
         (["--only"], "--only needs"),
-        (["--html", "nowhere/page.html"], "there is no folder"),
-        (["--html", "."], "it is a folder"),
         (["--policy", "base"], "the base rule competes as a contender"),
     ],
 )
@@ -68,6 +66,8 @@ def test_a_mistake_beside_a_tape_is_one_line_with_what_would_be_right(
         (("--window", "10h"), "a window must be 600 to 2220 s long (20 to 74 cycles) on tape, was 36000 s"),
         (("--window", "0s"), "a window must be 600 to 2220 s long"),
         (("--capital", "0"), "capital must be > 0"),
+        (("--html", "."), "cannot write the page to .: it is a folder"),
+        (("--html", tmp_path / "none.tw" / "page.html"), "cannot write the page to"),
     ):
         code, out, err = call(capsys, "--tape", tmp_path / "tape", *FEW, *words)
         assert (code, out) == (2, ""), words

@@ -11,9 +11,12 @@ from tests.agents.test_executor_seat import policy
 from tests.agents.test_learning_environment import SETTINGS
 from tests.engine.example import market
 from tidewright.agents.executor.environment_tape import Randomisation
+from tidewright.agents.executor.learned_on import record
 from tidewright.agents.executor.policy import Policy
 from tidewright.agents.executor.seating import reports
 from tidewright.cli.main import main
+from tidewright.cli.seat_option import shipped
+from tidewright.market.tape import Tape
 from tidewright.market.tape_writer import TapeWriter
 
 LEARNED = replace(SETTINGS, random=Randomisation((100_000,)))
@@ -69,3 +72,26 @@ def test_one_that_sees_what_no_session_knows_is_said_to_fit_none(tmp_path, capsy
     assert answer["no_session_seats_it"] == answer["reasons"][:1]
     for text in (said, page.read_text("utf-8")):
         assert "o session seats it, whatever is overridden: it looks at 12 numbers, a session knows 8" in text
+
+
+def test_the_shipped_policy_is_not_written_over(tmp_path, capsys):
+    before = shipped().read_bytes()
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", "--examine", "--tape", str(recorded(tmp_path / "tape", 8)), "--policy", "shipped"])
+    assert ended.value.code == 2 and "--out" in capsys.readouterr().err
+    assert shipped().read_bytes() == before
+
+
+def test_hours_it_learned_on_are_refused_in_other_rows_and_an_evaluation_says_so(tmp_path, capsys):
+    tape = Tape.open(recorded(tmp_path / "tape", 8))
+    cut = Tape(tape.path, tape.instrument, tape.meta, tape.data.rows(4, len(tape)))
+    mine = policy(LEARNED)
+    replace(mine, header={**mine.header, "data": [record(cut)]}).save(tmp_path / "mine.tw")
+    words = ["--tape", str(tape.path), "--policy", str(tmp_path / "mine.tw"), "--fees", "1"]
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", "--examine", *words])
+    assert ended.value.code == 2 and "the same market at the same time" in " ".join(capsys.readouterr().err.split())
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--json", *words])
+    told = capsys.readouterr()
+    assert json.loads(told.out)["learned_on_this_tape"] is True and "say nothing about another one" in told.err

@@ -47,7 +47,7 @@ def test_mistakes_get_one_line_and_an_exit_code(capsys: pytest.CaptureFixture[st
         (2, "unknown queue", (tape, "--queue", "tea")),
         (2, "lanes", (tape, "--lanes", "2")),
         (2, "duration", (tape, "--life", "soon")),
-        (2, "no folder", (tape, "--html", tmp_path / "none" / "page.html")),
+        (2, "cannot write the page", (tape, "--html", tape / "meta.json" / "page.html")),
     ]
     for code, word, words in cases:
         done = call(capsys, *words)

@@ -205,7 +205,7 @@ def test_filters_are_stated_by_exchange_info_or_said_to_be_assumed(run, tmp_path
     assumed = run(*words, *named, "--out", tmp_path / "u", "--json")
     assert assumed.code == 0, assumed.stderr
     notes = Tape.open(tmp_path / "u").meta["notes"]
-    words_for_it = "assumed: minimum notional 5 USDT, at most 200 orders at once, prices of 0.2 to 5 times the last"
+    words_for_it = "assumed: minimum notional 5 USDT, at most 200 orders at once, none relative to an average price"
     assert notes["filters"] == words_for_it
 
 

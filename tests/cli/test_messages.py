@@ -36,6 +36,13 @@ def test_a_line_file_is_checked_line_by_line(tmp_path: Path) -> None:
     assert json.loads(result.stdout.splitlines()[-1])["results"][1]["file"].endswith(":3")
 
 
+def test_a_journal_is_said_to_be_one(tmp_path: Path) -> None:
+    journal = tmp_path / "messages.jsonl"
+    journal.write_text('{"seq":1,"at_ns":1,"event":"sent","message":' + json.dumps(PROPOSAL) + "}\n")
+    result = RUNNER.invoke(app, ["validate", str(journal)])
+    assert result.exit_code == 2 and "`tidewright messages replay` checks a journal" in result.stderr
+
+
 def test_a_missing_file_is_not_found() -> None:
     result = RUNNER.invoke(app, ["validate", "nowhere.json"])
     assert isinstance(result.exception, NotFoundError)

@@ -72,6 +72,7 @@ def test_mistakes_get_one_line_and_leave_nothing(run, base, tmp_path):  # noqa: 
     out = ("--out", tmp_path / "t")
     cases = [
         (2, "--like", (*out, "--regimes", "calm")),
+        (2, "--rounds needs --like", (*out, "--rounds", "3")),
         (2, "--rate", (*out, "--like", base, "--rate", "3")),
         (2, "regimes must be", (*out, "--like", base, "--regimes", "odd")),
         (2, "scenario must be", (*out, "--scenario", "odd")),

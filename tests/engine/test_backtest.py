@@ -9,10 +9,11 @@ import pytest
 
 import tidewright as tw
 from tests.engine.example import SECOND, market
+from tests.engine.futures import future
 from tidewright.engine.backtest import BacktestResult
 from tidewright.market.codes import ASK, BID, FUNDING, PACKET_END, SNAPSHOT, TRADE_SELL
 from tidewright.market.errors import UsageError
-from tidewright.market.tape import Columns, Tape, columns
+from tidewright.market.tape import Tape, columns
 from tidewright.measure.definitions import DEFINITIONS
 from tidewright.risk.limits import Limits
 
@@ -104,18 +105,30 @@ def test_a_buys_fee_is_taken_in_base_and_a_sells_in_quote_truncated(result: Back
         assert row["fee"] == f"{value * 20_000 // 10**8 / 1e8:.8f}"
 
 
-def test_funding_on_the_tape_is_counted_and_said_not_to_be_applied(result: BacktestResult, tape: Tape) -> None:
+def test_a_future_is_charged_its_funding_and_the_assumptions_say_how(result: BacktestResult, tape: Tape) -> None:
     assert result.assumptions["funding"] == "none (spot)"
-    future = replace(tape.instrument, kind="linear")
-    bare = run(Tape(tape.path, future, tape.meta, tape.data))
-    assert bare.assumptions["funding"] == "not applied: nobody pays or receives any; rows of funding on the tape: 0"
-    at = [int(np.flatnonzero(tape.data.flags & PACKET_END)[k]) + 1 for k in (100, 200)]
-    rows = {"kind": FUNDING, "flags": PACKET_END, "price": 10_000, "qty": 0}
-    kept = {"ts": tape.data.ts[np.array(at) - 1], "ts_local": tape.data.ts_local[np.array(at) - 1]}
-    data = Columns(*(np.insert(column, at, {**rows, **kept}[name]) for name, column in tape.data._asdict().items()))
-    funded = run(Tape(tape.path, future, tape.meta, data))
-    assert funded.assumptions["funding"].endswith("rows of funding on the tape: 2")
-    assert (funded.metrics["equity_end"] == bare.metrics["equity_end"]).all()
+    linear = replace(tape.instrument, kind="linear")
+    bare = run(Tape(tape.path, linear, tape.meta, tape.data))
+    assert bare.assumptions["funding"] == "none: the tape has no row of funding"
+    assert (bare.metrics["funding"] == 0).all()
+    for marks, price in ((True, "the last mark price"), (False, "the mid, for the tape has no mark price")):
+        funded = run(future(marks=marks))
+        said = f"charged 4 times, for the position held at that instant, at {price}"
+        assert funded.assumptions["funding"] == said
+        assert (funded.metrics["funding"] != 0).all() and (
+            funded.metrics["funding"] == funded.statistics["funding"]
+        ).all()
+
+
+def test_what_funding_costs_is_what_the_equity_lacks() -> None:
+    tape = future()
+    rate = tape.data.kind == FUNDING
+    free = Tape(tape.path, tape.instrument, tape.meta, tape.data._replace(price=np.where(rate, 0, tape.data.price)))
+    paid, unpaid = run(tape), run(free)
+    lacking = unpaid.statistics["equity_end"] - paid.statistics["equity_end"]
+    assert np.allclose(lacking, paid.statistics["funding"], rtol=0, atol=1e-9)
+    for name in ("n_fills", "fees_value", "cash", "position_lots", "sum_closed"):
+        assert (paid.statistics[name] == unpaid.statistics[name]).all()
 
 
 def test_assumptions_name_everything_and_shares_sum_to_one(result: BacktestResult, tape: Tape) -> None:

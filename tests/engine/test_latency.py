@@ -118,3 +118,20 @@ def test_a_table_that_is_none_is_refused(tmp_path: Path) -> None:
         LatencyTable(np.array([[5, 1, 1], [5, 1, 1]]))
     with pytest.raises(UsageError, match="0 ns to an hour, row 0"):
         LatencyTable(np.array([[5, -1, 1]]))
+
+
+def test_a_cut_or_damaged_table_names_what_of_it_is_damaged(tmp_path: Path) -> None:
+    frame = pl.DataFrame({name: np.arange(1, 5001) for name in ("ts", "entry", "response")})
+    frame.write_parquet(tmp_path / "l.parquet")
+    np.savez(tmp_path / "l.npz", **{name: frame[name].to_numpy() for name in frame.columns})
+    whole = (tmp_path / "l.npz").read_bytes()
+    (tmp_path / "bad.npz").write_bytes(whole[:60_000] + b"\xff" * 8 + whole[60_008:])
+    (tmp_path / "cut.npz").write_bytes(whole[:-30])
+    (tmp_path / "cut.parquet").write_bytes((tmp_path / "l.parquet").read_bytes()[:-30])
+    for name, said in (
+        ("bad.npz", "array entry is damaged"),
+        ("cut.npz", "cut off, the directory at its end is missing"),
+        ("cut.parquet", "the directory at the end of the parquet file is missing"),
+    ):
+        with pytest.raises(DataError, match=said):
+            parse_latency(f"table:{tmp_path / name}")

@@ -13,6 +13,7 @@ import pytest
 
 import tidewright as tw
 from tests.engine.example import market
+from tests.engine.futures import future
 from tidewright.engine.backtest import BacktestResult
 from tidewright.engine.portfolio import PortfolioResult
 from tidewright.market.codes import UNIT
@@ -57,6 +58,22 @@ def test_a_portfolio_of_one_is_the_plain_backtest_to_the_last_bit(lockstep: bool
     assert all_of(plain) == all_of(found.instruments["BTCUSDT"])
     for lane in range(3):
         assert plain.fills(lane).equals(found.instruments["BTCUSDT"].fills(lane))
+
+
+@pytest.mark.parametrize("lockstep", [False, True])
+def test_funding_of_a_portfolio_is_that_of_its_futures(lockstep: bool) -> None:
+    plain = tw.backtest(future(), "grid", PARAMS, **OPTIONS)
+    assert (plain.statistics["funding_units"] != 0).all()
+    alone = tw.backtest([future()], "grid", PARAMS, lockstep=lockstep, **OPTIONS)
+    same = {name: value for name, value in all_of(alone).items() if name in all_of(plain)}
+    assert {name for name, value in same.items() if all_of(plain)[name] != value} == set()
+    found = tw.backtest([future(), other("ETHUSDT", "synthetic")], "grid", PARAMS, lockstep=lockstep, **OPTIONS)
+    assert found.metrics["funding"].tolist() == found.instruments["BTCUSDT"].metrics["funding"].tolist()
+    for lane in range(3):
+        sums = [(known.instrument.quote_units, known.statistics) for known in found.instruments.values()]
+        fills = sum(int(part["cash"][lane]) * money - int(part["fee_quote_units"][lane]) for money, part in sums)
+        funding = sum(int(part["funding_units"][lane]) for _, part in sums)
+        assert found.account(lane).cash["USDT"] == 10_000 * UNIT + fills - funding
 
 
 @pytest.mark.parametrize("lockstep", [False, True])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import tidewright as tw
 from tests.engine.example import SECOND, differences, market
+from tests.engine.futures import future
 from tidewright.engine import kernel
 from tidewright.engine.replay import Replay, ReplayConfig
 from tidewright.engine.sweep import (
@@ -135,8 +136,19 @@ def test_backtest_gives_the_same_with_any_number_of_threads(tape: Tape) -> None:
         assert sorted(set(fills["order"])) == list(range(1, fills["order"].n_unique() + 1))
 
 
+def test_funding_is_the_same_with_any_number_of_threads() -> None:
+    params = {"spread_percentage": [0.01, 0.02, 0.05], "levels": 3}
+    one, two = (tw.backtest(future(), "grid", params, cycle="10s", threads=count) for count in (1, 2))
+    assert (one.statistics["funding_units"] != 0).all()
+    for name in one.statistics:
+        assert one.statistics[name].tobytes() == two.statistics[name].tobytes(), name
+    assert one.equity.equals(two.equity)
+
+
 def test_lanes_are_dealt_out_evenly_and_only_where_it_is_worthwhile() -> None:
-    assert [cohort.tolist() for cohort in deal(7, 3)] == [[0, 3, 6], [1, 4], [2, 5]]
+    assert [cohort.tolist() for cohort in deal(7, 3)] == [[0, 5], [1, 3], [2, 4, 6]]
+    pairs = [each.reshape(-1, 16)[:, 0].tolist() for each in deal(256, 2)]  # the sequence of Thue and Morse, in blocks
+    assert pairs == [[0, 48, 80, 96, 144, 160, 192, 240], [16, 32, 64, 112, 128, 176, 208, 224]]
     assert [cohort.tolist() for cohort in deal(2, 5)] == [[0], [1]]
     few = LANES_A_COHORT
     assert [cohorts_for(lanes, 4) for lanes in (1, few, 2 * few - 1, 2 * few, 100 * few)] == [1, 1, 1, 2, 4]

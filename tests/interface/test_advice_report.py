@@ -3,18 +3,18 @@
 import orjson
 
 from tidewright.coordination.messages import encode, message
-from tidewright.interface.advice_report import regret, stages
+from tidewright.interface.advice_report import regret, regrets, stages
 from tidewright.market.clock import MINUTE, iso
 
 START = 1_767_225_600 * 10**9
 
 
-def answer(number: int, ours: float, **more: object) -> dict:
+def answer(number: int, ours: float, agent: str = "executor", **more: object) -> dict:
     until = START + number * 30 * MINUTE
     epoch = {"until": iso(until), "ours": ours, "incumbent": 1.0, "best": 9.0, "best_fixed": 5.0}
     told = {"epoch": epoch, "fixed_by_epoch": [5.0] * number, "best_fixed": {"params": {"levels": 2}, "earned": 5.0}}
     told |= more
-    item = message("status", until, "optimizer", "executor", {"state": "no_proposal", "regret": told})
+    item = message("status", until, "optimizer", agent, {"state": "no_proposal", "regret": told})
     return {"direction": "in", "message_type": "status", "body": encode(item).decode(), "ts": until, "why": ""}
 
 
@@ -33,6 +33,14 @@ def test_how_many_were_compared_and_what_was_better_in_hindsight_comes_from_the_
     found = regret(rows)
     assert found is not None and (found.compared, found.waiting) == (260, 1)
     assert found.account.dynamic.total == 15.0
+
+
+def test_of_several_agents_each_has_an_account_of_its_own() -> None:
+    rows = [answer(1, 2.0, "grid"), answer(1, 7.0, "glft"), answer(2, 3.0, "grid", obstacle="gone", waiting=1)]
+    found = regrets(rows)
+    assert {name: one.account.ours for name, one in found.items()} == {"glft": 7.0, "grid": 5.0}
+    assert (found["grid"].obstacle, found["glft"].obstacle) == ("gone", "")
+    assert regrets([]) == {}
 
 
 def test_a_lost_answer_or_none_at_all_is_survived() -> None:

@@ -34,6 +34,7 @@ def found() -> Comparison:
         "capital": "1000",
         "order_share": 0.01,
         "position_share": 0.1,
+        "sizes": "",
         "cycle_s": 30.0,
         "latency_ms": 50.0,
         "queue": "prob",

@@ -16,7 +16,14 @@ def spot(name: str = "BTCUSDT", base: str = "BTC", quote: str = "USDT", **more: 
         PRICES,
         LOTS,
         MARKET_LOTS,
-        {"filterType": "NOTIONAL", "minNotional": "7.50", "maxNotional": "9000000.00"},
+        {
+            "filterType": "NOTIONAL",
+            "minNotional": "7.50",
+            "applyMinToMarket": True,
+            "maxNotional": "9000000.00",
+            "applyMaxToMarket": False,
+            "avgPriceMins": 5,
+        },
         {
             "filterType": "PERCENT_PRICE_BY_SIDE",
             "bidMultiplierUp": "1.5",
@@ -26,6 +33,7 @@ def spot(name: str = "BTCUSDT", base: str = "BTC", quote: str = "USDT", **more: 
             "avgPriceMins": 5,
         },
         {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": 150},
+        {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": 7},
     ]
     return {"symbol": name, "status": "TRADING", "baseAsset": base, "quoteAsset": quote, "filters": filters, **more}
 

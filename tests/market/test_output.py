@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tidewright.market.errors import UsageError
-from tidewright.market.output import output_file
+from tidewright.market.output import output_file, write_whole
 
 
 def test_the_folder_of_a_file_is_made(tmp_path: Path) -> None:
@@ -21,3 +21,13 @@ def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match=r"cannot write the page to .*file/page.html"):
         output_file(tmp_path / "file" / "page.html", "the page")
+
+
+def test_a_text_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = write_whole(tmp_path / "new" / "page.html", "first")
+    with pytest.raises(UnicodeEncodeError):
+        write_whole(target, "broken \ud800")
+    assert target.read_text() == "first"
+    assert list(target.parent.iterdir()) == [target]
+    with pytest.raises(UsageError, match=r"cannot write the page to .*: it is a folder"):
+        write_whole(target.parent, "second")

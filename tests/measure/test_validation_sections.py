@@ -7,6 +7,7 @@ import orjson
 from rich.console import Console
 
 from tests.measure.example import CYCLE, START, example
+from tidewright.measure.agents_section import AgentAccount
 from tidewright.measure.regret import History, account
 from tidewright.measure.report import Stage, summarise, to_json
 from tidewright.measure.report_page import page
@@ -55,7 +56,7 @@ def test_what_is_not_known_is_left_out_or_says_so() -> None:
 
 
 def test_stages_and_regret_are_in_the_report_its_json_and_its_page() -> None:
-    data = replace(example(hours=2.0), stages=STAGES, regret=history(8))
+    data = replace(example(hours=2.0), stages=STAGES, regrets={"executor": history(8)})
     summary = summarise(data)
     shown = text_of(render(data, summary))
     for part in ("STAGES OF ACCEPTED PROPOSALS", "canary at small size", "rolled back", "REGRET", "Gain by changing"):
@@ -75,8 +76,22 @@ def test_stages_and_regret_are_in_the_report_its_json_and_its_page() -> None:
     )
 
 
+def test_of_several_agents_each_regret_is_shown_and_what_keeps_an_account_back() -> None:
+    held = replace(history(6), obstacle="the policy of then is gone")
+    whole = AgentAccount("grid", *(np.array([1.0]) for _ in range(4)), "0", 1)
+    agents = (whole, replace(whole, name="glft"))
+    data = replace(example(hours=2.0), agents=agents, regrets={"glft": held, "grid": history(8)})
+    summary = summarise(data)
+    shown, html = " ".join(text_of(render(data, summary)).replace("│", " ").split()), page(data, summary)
+    assert "REGRET OF glft" in shown and "REGRET OF grid" in shown and "the policy of then is gone" in shown
+    assert 'id="regret-glft"' in html and 'id="regret-grid"' in html and "the policy of then is gone" in html
+    told = orjson.loads(orjson.dumps(to_json(data, summary)))
+    assert told["regret"] is None and told["regrets"]["glft"]["obstacle"] == "the policy of then is gone"
+    assert told["regrets"]["grid"]["epochs"] == 8
+
+
 def test_few_epochs_carry_no_interval_and_none_no_section() -> None:
-    data = replace(example(hours=2.0), regret=history(3))
+    data = replace(example(hours=2.0), regrets={"executor": history(3)})
     assert "too few epochs" in text_of(render(data, summarise(data)))
     bare = example(hours=2.0)
     assert "REGRET" not in text_of(render(bare, summarise(bare)))

@@ -50,7 +50,7 @@ def lane_differences(case: Case, slow: Result, fast: Result) -> list[str]:
         if one != other:
             found.append(f"report {index}:\n  model  {one}\n  engine {other}")
             break
-    money = ["position", "cash", "fee_base", "fee_quote"]
+    money = ["position", "cash", "fee_base", "fee_quote", "funding"]
     if case.strategy is None:
         money += ["base_locked", "quote_locked"]
     for name in money:

@@ -176,6 +176,7 @@ class Result(NamedTuple):
     quote_locked: int
     equity: list[tuple[int, int]]  # (ts, equity in 1e-8 quote units, rounded)
     statistics: dict[str, float]  # of strategy lanes
+    funding: int = 0
 
 
 def lane_count(case: Case) -> int:
@@ -237,6 +238,7 @@ def run_model(case: Case) -> list[Result]:
                 math.ceil(quote_locked),
                 [(sample.ts, round(lane.equity(sample))) for sample in lane.samples],
                 slow_statistics(lane) if case.strategy is not None and lane.samples else {},
+                lane.funding(None),
             )
         )
     return results

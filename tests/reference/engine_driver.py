@@ -146,4 +146,5 @@ def result_of(case: Case, replay: Replay, lane: int, told: list[dict[str, int]],
         account.quote_locked,
         [(int(ts), round(float(value) * UNIT)) for ts, value in zip(times, equity[:, lane], strict=True)],
         statistics,
+        account.funding,
     )

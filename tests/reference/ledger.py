@@ -34,6 +34,7 @@ class Ledger:
 
     def __post_init__(self) -> None:
         self.fills: list[Fill] = []
+        self.payments: list[tuple[int, int]] = []  # when funding is known, and how much was paid
         self.reports: list[Report] = []
         self.samples: list[Sample] = []
 
@@ -108,6 +109,15 @@ class Ledger:
             fee_quote += fill.fee_quote
         return position, cash, fee_base, fee_quote
 
+    def pay_funding(self, rate: int, price: Fraction, known: int) -> None:
+        """ "position times price times rate, truncated towards zero: a long position pays at a positive rate" """
+        position, *_ = self.money(None)
+        self.payments.append((known, truncated(position * price * self.instrument.quote_units * rate / UNIT)))
+
+    def funding(self, known_at: int | None) -> int:
+        """Funding paid less received; of what is known at a time, or the truth."""
+        return sum(paid for known, paid in self.payments if known_at is None or known <= known_at)
+
     def equity(self, sample: Sample) -> Fraction:
         """Quote balance plus base balance at the mid, 1e-8 quote units; "before the first mid: the capital", which is
         what the lane starts with, at the first mid that a sample has.
@@ -119,6 +129,7 @@ class Ledger:
             return Fraction(self.quote_start)
         base = self.base_start + sample.position * self.instrument.lot_units - sample.fee_base
         quote = self.quote_start + sample.cash * self.instrument.quote_units - self.fee_value(sample.fee_quote)
+        quote -= sample.funding
         return quote + base * Fraction(mid2, 2) * self.instrument.tick
 
     def fee_value(self, fee_quote: int) -> Fraction:

@@ -1,9 +1,10 @@
 """Matching of one lane in the slow model: packets, arrivals, fills. ENGINE.md, "Arrival and matching of a lane"."""
 
+import math
 from fractions import Fraction
 
 from tests.reference.book import SIDE_OF_KIND, Book, Change, Packet, Row
-from tests.reference.impact import Tally
+from tests.reference.impact import MINUTE_NS, Tally
 from tests.reference.ledger import Ledger
 from tests.reference.queues import QUEUES, Queue
 from tests.reference.records import Message, Order
@@ -18,14 +19,18 @@ from tidewright.market.codes import (
     EXPIRED,
     FILTER_LOT,
     FILTER_MAX_ORDERS,
+    FILTER_MAX_STOPS,
     FILTER_NOTIONAL,
+    FILTER_PERCENT_PRICE,
     FILTER_PRICE,
     FOK,
     FOK_UNFILLED,
+    FUNDING,
     GAP,
     INSUFFICIENT_BALANCE,
     IOC,
     LIMIT,
+    MARK,
     MARKET,
     NO_LIQUIDITY,
     NO_REASON,
@@ -41,6 +46,7 @@ from tidewright.market.codes import (
     TRADE_SELL,
     TRADE_UNKNOWN,
     TRIGGERED,
+    UNIT,
     UNKNOWN_ORDER,
     WOULD_TAKE,
     WOULD_TRIGGER,
@@ -59,6 +65,8 @@ class Matching(Ledger):
         self.orders: list[Order] = []
         self.arrivals = 0
         self.last_price = 0  # of the newest print
+        self.priced: list[tuple[int, int, int]] = []  # time, ticks, lots of what the reference price is made of
+        self.mark: int | None = None
         self.tally = Tally()
         self.taken: tuple[dict[int, int], dict[int, int]] = ({}, {})  # by book side and price
         self.updated: set[tuple[int, int]] = set()  # levels set to > 0 since the last whole, unlocked packet end
@@ -116,6 +124,12 @@ class Matching(Ledger):
                 if aggressor is not None and not self.book.gap:  # "In a gap trades neither fill nor move queues"
                     self.trade(aggressor, row, known)
                 self.printed(row)
+            if row.kind == MARK:
+                self.mark = row.price
+                if self.instrument.kind != "spot":
+                    self.priced.append((row.ts, row.price, 1))
+            if row.kind == FUNDING and self.instrument.kind == "linear":
+                self.pay_funding(row.price, Fraction(self.mark or Fraction(self.book.last_mid2 or 0, 2)), known)
             changes = self.book.apply(row)
             if row.kind in (RESET, GAP):
                 self.taken[BUY].clear()  # "a reset or gap clears it"
@@ -292,16 +306,12 @@ class Matching(Ledger):
         if order is None or order.state in ("sent", "dead"):
             self.report(AMEND_REJECTED, message.number, 0, now, 0, 0, 0, 0, reason=UNKNOWN_ORDER)
             return
-        filters = self.instrument.filters
         executed = order.qty - order.leaves
         reason = NO_REASON
         if not executed < message.qty < order.qty:
             reason = AMEND_QUANTITY
-        elif message.qty < filters.min_qty_lots:
-            reason = FILTER_LOT
-        elif order.kind == LIMIT:
-            if order.price * message.qty * self.instrument.quote_units < filters.min_notional:
-                reason = FILTER_NOTIONAL
+        else:
+            reason = self.size_refusal(order.kind, order.price, message.qty, now)
         if reason == NO_REASON:
             order.qty, order.leaves = message.qty, message.qty - executed
         what = AMENDED if reason == NO_REASON else AMEND_REJECTED
@@ -312,6 +322,8 @@ class Matching(Ledger):
         or of the gap, are through.
         """
         self.last_price = row.price
+        if self.instrument.kind == "spot":
+            self.priced.append((row.ts, row.price, row.qty))
         self.tally.printed(row.ts, row.qty)
         for order in sorted((o for o in self.orders if o.state == "stopped"), key=lambda o: o.arrived):
             if self.sets_off(order):
@@ -384,16 +396,18 @@ class Matching(Ledger):
                 return FILTER_PRICE
             if 0 < filters.max_price_ticks < order.price:
                 return FILTER_PRICE
-        if order.qty <= 0 or order.qty < filters.min_qty_lots or 0 < filters.max_qty_lots < order.qty:
-            return FILTER_LOT
-        if order.kind == MARKET and 0 < filters.market_max_qty_lots < order.qty:
-            return FILTER_LOT
-        if order.kind == LIMIT:
-            notional = order.price * order.qty * self.instrument.quote_units
-            if notional < filters.min_notional or 0 < filters.max_notional < notional:
-                return FILTER_NOTIONAL
+            if not self.near_reference(order, now):
+                return FILTER_PERCENT_PRICE
+        if (reason := self.size_refusal(order.kind, order.price, order.qty, now)) != NO_REASON:
+            return reason
+        if order.way != NO_STOP:
+            if order.stop < filters.min_price_ticks or 0 < filters.max_price_ticks < order.stop:
+                return FILTER_PRICE
         if len(self.open()) >= filters.max_num_orders > 0:
             return FILTER_MAX_ORDERS
+        asleep = [other for other in self.orders if other.state in ("stopped", "set off")]
+        if order.way != NO_STOP and len(asleep) >= filters.max_num_stop_orders > 0:
+            return FILTER_MAX_STOPS
         if order.kind == LIMIT and not self.book.inside(order.price):
             return OUTSIDE_WINDOW
         if self.check_balance and not self.affordable(order, now):
@@ -409,6 +423,47 @@ class Matching(Ledger):
         if order.way != NO_STOP and self.sets_off(order):
             return WOULD_TRIGGER
         return NO_REASON
+
+    def near_reference(self, order: Order, now: int) -> bool:
+        """ "a limit price within its side's shares of the reference price" """
+        filters, reference = self.instrument.filters, self.reference_units(now)
+        if not reference:
+            return True
+        low, high = filters.bid_multiplier_down, filters.bid_multiplier_up
+        if order.side == SELL:
+            low, high = filters.ask_multiplier_down, filters.ask_multiplier_up
+        price = order.price * self.instrument.tick * UNIT
+        return reference * Fraction(low) <= price <= reference * Fraction(high)
+
+    def size_refusal(self, kind: int, price: int, qty: int, now: int) -> int:
+        filters = self.instrument.filters
+        if qty <= 0 or qty < filters.min_qty_lots or 0 < filters.max_qty_lots < qty:
+            return FILTER_LOT
+        if kind == MARKET:
+            if qty < filters.market_min_qty_lots or 0 < filters.market_max_qty_lots < qty:
+                return FILTER_LOT
+            if qty % max(1, filters.market_step_lots):
+                return FILTER_LOT
+            worth = self.reference_units(now) * qty * self.instrument.lot
+            if not worth:
+                return NO_REASON
+            least = filters.min_notional if filters.min_notional_to_market else 0
+            most = filters.max_notional if filters.max_notional_to_market else 0
+        else:
+            worth = price * qty * self.instrument.quote_units
+            least, most = filters.min_notional, filters.max_notional
+        return FILTER_NOTIONAL if worth < least or 0 < most < worth else NO_REASON
+
+    def reference_units(self, now: int) -> int:
+        """ "the volume-weighted average price of the last minutes", 1e-8 quote units, rounded down; 0: there is none"""
+        minutes = self.instrument.filters.reference_minutes
+        if minutes is None or not self.priced:
+            return 0
+        price = Fraction(self.priced[-1][1])
+        recent = [(ticks, lots) for ts, ticks, lots in self.priced if ts >= now - minutes * MINUTE_NS]
+        if minutes and sum(lots for _, lots in recent):
+            price = Fraction(sum(ticks * lots for ticks, lots in recent), sum(lots for _, lots in recent))
+        return math.floor(price * self.instrument.tick * UNIT)
 
     def walk_prices(self, order: Order) -> list[int]:
         """Prices the order may take at, best first: tape levels and own orders."""
@@ -479,6 +534,7 @@ class Matching(Ledger):
         quote = self.quote_start + cash * self.instrument.quote_units
         if not self.settings.fee_asset_price:  # else they come out of another balance
             quote -= fee_quote
+        quote -= self.funding(None)
         base_locked = sum(o.leaves for o in self.open() if o.side == SELL) * self.instrument.lot_units
         quote_locked = sum(o.leaves * o.price for o in self.open() if o.side == BUY) * self.instrument.quote_units
         return base, quote, base_locked, Fraction(quote_locked)

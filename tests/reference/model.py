@@ -82,7 +82,9 @@ class Lane(Matching):
             return
         end = max(self.tape[-1].ts, self.now)
         self.advance(end)
-        final = Sample(end, *self.money(None), self.book.last_mid2)  # "the end reports the true state"
+        final = Sample(
+            end, *self.money(None), self.book.last_mid2, self.funding(None)
+        )  # "the end reports the true state"
         if self.samples and self.samples[-1].ts == end:
             self.samples.pop()
         self.samples.append(final)
@@ -111,7 +113,7 @@ class Lane(Matching):
             self.view.read(self.tape[self.viewed].rows)
             self.viewed += 1
         # "Decisions and reported equity use the known state and the view's mid"
-        sample = Sample(now, *self.money(now), self.view.last_mid2)
+        sample = Sample(now, *self.money(now), self.view.last_mid2, self.funding(now))
         self.samples.append(sample)
         if self.day_start is None or now // DAY_NS != self.day_start.ts // DAY_NS:  # "day = UTC of market time"
             self.day_start = sample

@@ -113,3 +113,4 @@ class Sample:
     fee_base: int
     fee_quote: int
     mid2: int | None
+    funding: int = 0

@@ -71,6 +71,7 @@ def activity(lane: Lane) -> dict[str, Fraction]:
             ),
             Fraction(0),
         ),
+        "funding": Fraction(lane.funding(None), UNIT),
         "position_lots": Fraction(position),
         "max_abs_position_lots": Fraction(most),
     }

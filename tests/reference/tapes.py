@@ -172,7 +172,8 @@ class Market:
             rows = [self.level(), (RESET, 0, 0), *self.book()]
             return rows, SNAPSHOT
         if what == 27:
-            return [(self.choose.several(MARK, FUNDING), self.mid, 0)], 0
+            rate = (10_000_000, -3_333_333, 777)[self.mid % 3]
+            return [(*self.choose.several((MARK, self.mid), (FUNDING, rate)), 0)], 0
         if what == 28:  # a side crosses or locks, the other follows later
             side = self.choose.several(BUY, SELL)
             price = self.price(1 - side, self.choose.between(0, 2))
@@ -293,8 +294,8 @@ def random_actions(choose: Chooser, rows: list[Row], lanes: int) -> list[Action]
     return actions
 
 
-def random_filters(choose: Chooser) -> Filters:
-    if choose.between(0, 3) < 3:
+def random_filters(choose: Chooser, always: bool = False) -> Filters:
+    if not always and choose.between(0, 3) < 3:
         return Filters(max_num_orders=0)
     return Filters(
         min_price_ticks=choose.several(0, 37),
@@ -305,6 +306,16 @@ def random_filters(choose: Chooser) -> Filters:
         min_notional=choose.several(0, 80 * 1000),
         max_notional=choose.several(0, 300 * 1000),
         max_num_orders=choose.several(0, 2, 5),
+        bid_multiplier_down=choose.several("0.2", "0.95", "0.975", "1"),
+        bid_multiplier_up=choose.several("5", "1.05", "1.025"),
+        ask_multiplier_down=choose.several("0.2", "0.95", "0.97"),
+        ask_multiplier_up=choose.several("5", "1.05", "1.0333", "1"),
+        market_min_qty_lots=choose.several(0, 2),
+        market_step_lots=choose.several(0, 1, 2, 3),
+        min_notional_to_market=choose.several(False, True),
+        max_notional_to_market=choose.several(False, True),
+        max_num_stop_orders=choose.several(0, 1, 3),
+        reference_minutes=choose.several(None, 5, 0, 1),
     )
 
 
@@ -357,6 +368,40 @@ def driven(choose: Chooser, window: int, calm: bool) -> Case:
         restore_at=choose.several(None, rows[len(rows) // 2].ts),
         slice_packets=choose.several(0, 1, 3),
     )
+
+
+def futures_case(choose: Chooser) -> Case:
+    """Lanes of a strategy in a perpetual future with much funding."""
+    case = strategy_case(choose)
+    rows = list(case.rows)
+    for row in case.rows:
+        if row.flags & PACKET_END and choose.between(0, 5) == 0:
+            kind = choose.several(FUNDING, MARK)
+            price = choose.several(10_000_000, -3_333_333, 777_777) if kind == FUNDING else row.price or 40
+            place = rows.index(row) + 1
+            rows.insert(place, Row(row.ts, row.ts_local, kind, PACKET_END, price, 0))
+    return replace(case, rows=rows, kind="linear", tick_size=choose.several("0.01", "0.25"), base_units=0)
+
+
+def filters_case(choose: Chooser) -> Case:
+    """Lanes driven from outside under filters, on a tape of minutes: averages forget what was before."""
+    case = replace(driven(choose, WIDE, choose.several(False, True)), filters=random_filters(choose, always=True))
+    scale = choose.several(1, 10**9, 3 * 10**8)
+    settings, kept = case.settings, [_slower(row, scale) for row in case.rows]
+    times = {name: getattr(settings, name) * scale for name in ("cycle_ns", "entry_ns", "response_ns", "feed_ns")}
+    start = None if settings.start_ns is None else settings.start_ns * scale
+    return replace(
+        case,
+        rows=kept,
+        actions=tuple(action._replace(at=action.at * scale, delay=action.delay * scale) for action in case.actions),
+        settings=replace(settings, start_ns=start, latency=None, **times),
+        cuts=tuple(cut * scale for cut in case.cuts),
+        restore_at=None if case.restore_at is None else case.restore_at * scale,
+    )
+
+
+def _slower(row: Row, scale: int) -> Row:
+    return row._replace(ts=row.ts * scale, ts_local=row.ts_local * scale)
 
 
 def random_cuts(choose: Chooser, rows: list[Row]) -> tuple[int, ...]:
@@ -508,6 +553,18 @@ def leaving_case(choose: Chooser) -> Case:
 def leaving_cases(draw: st.DrawFn) -> Case:
     """Cases of :func:`leaving_case`."""
     return leaving_case(Drawn(draw))
+
+
+@st.composite
+def futures_cases(draw: st.DrawFn) -> Case:
+    """Cases of :func:`futures_case`."""
+    return futures_case(Drawn(draw))
+
+
+@st.composite
+def filters_cases(draw: st.DrawFn) -> Case:
+    """Cases of :func:`filters_case`."""
+    return filters_case(Drawn(draw))
 
 
 @st.composite

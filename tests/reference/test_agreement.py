@@ -6,6 +6,7 @@ cases the slow run takes, and from where.
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -17,6 +18,10 @@ from tests.reference.reduce import reduced
 from tests.reference.tapes import (
     Chooser,
     Rolled,
+    filters_case,
+    filters_cases,
+    futures_case,
+    futures_cases,
     leaving_case,
     leaving_cases,
     outside_case,
@@ -25,12 +30,13 @@ from tests.reference.tapes import (
     queue_cases,
     quotes_case,
     quotes_cases,
+    random_filters,
     strategy_case,
     strategy_cases,
     window_case,
     window_cases,
 )
-from tidewright.market.codes import FILL
+from tidewright.market.codes import FILL, FILTER_PERCENT_PRICE
 
 everyday = settings(
     max_examples=20,
@@ -40,7 +46,7 @@ everyday = settings(
     phases=(Phase.explicit, Phase.generate, Phase.shrink),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
-MAKERS = [queue_case, outside_case, window_case, quotes_case, strategy_case, leaving_case]
+MAKERS = [queue_case, outside_case, filters_case, window_case, quotes_case, strategy_case, futures_case, leaving_case]
 
 
 def agree(case: Case) -> None:
@@ -57,6 +63,12 @@ def test_queues_shorten_alike(case: Case) -> None:
 @everyday
 @given(outside_cases())
 def test_orders_from_outside_meet_the_same_fate(case: Case) -> None:
+    agree(case)
+
+
+@everyday
+@given(filters_cases())
+def test_filters_refuse_the_same_orders(case: Case) -> None:
     agree(case)
 
 
@@ -79,6 +91,12 @@ def test_strategy_lanes_live_the_same_life(case: Case) -> None:
 
 
 @everyday
+@given(futures_cases())
+def test_positions_pay_and_receive_the_same_funding(case: Case) -> None:
+    agree(case)
+
+
+@everyday
 @given(leaving_cases())
 def test_lanes_that_have_to_leave_do_so_alike(case: Case) -> None:
     agree(case)
@@ -95,6 +113,19 @@ def test_what_is_recorded_changes_nothing_of_how_lanes_leave() -> None:
             takers += sum(not fill.maker for fill in fills)
             assert numbered(fills) == numbered(other.reports) and one.equity == other.equity
     assert takers > 5
+
+
+def test_what_is_recorded_changes_nothing_of_what_filters_refuse() -> None:
+    rejects = 0
+    for seed in range(60):
+        choose = Rolled(seed)
+        case = replace(strategy_case(choose), filters=random_filters(choose, always=True))
+        for one, other in zip(run_engine(case), drive(case, record_fills=1), strict=True):
+            fills = [report for report in one.reports if report.what == FILL]
+            assert numbered(fills) == numbered(other.reports) and one.equity == other.equity
+            assert one.statistics["n_rejects"] == other.statistics["n_rejects"]
+            rejects += sum(report.reason == FILTER_PERCENT_PRICE for report in one.reports)
+    assert rejects > 100
 
 
 def agree_on(make: Callable[[Chooser], Case], first: int, count: int) -> None:

@@ -89,6 +89,24 @@ def test_the_request_says_what_the_session_is_like():
     asyncio.run(scenario())
 
 
+def test_the_request_speaks_of_sizes_that_were_set_since_a_screen_first_asked():
+    """Sizes are set once there is a price, before the first request; a screen asks for the stage in the warm-up."""
+
+    async def scenario():
+        desk = Desk()
+        desk.advice.stage(desk.executor)
+        sized = {**GRID, "base_quantity": 0.004, "max_position": 0.012}
+        desk.executor.use(sized)
+        await desk.ask()
+        assert desk.line.sent[0].data.incumbent.values() == sized
+        desk.propose(optimized_params={**sized, "spread_percentage": 0.3})
+        await desk.answer(10)
+        await desk.advice.use(START + 10 * CYCLE, desk.executor, 12_000_000)
+        assert desk.executor.params == {**sized, "spread_percentage": 0.3, "base_quantity": 0.001}
+
+    asyncio.run(scenario())
+
+
 def test_an_answer_takes_effect_at_its_cycle_and_not_before():
     async def scenario():
         desk = Desk()

@@ -1,13 +1,14 @@
 import asyncio
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tests.trading.fake_session import CYCLE, START, Stage
-from tests.trading.fake_venue import FakeVenue
-from tidewright.market.codes import GAP
+from tests.trading.fake_venue import INSTRUMENT, FakeVenue
+from tidewright.market.codes import GAP, UNIT
 from tidewright.market.errors import TidewrightError
 from tidewright.market.tape import Tape
 from tidewright.store import schema
@@ -324,3 +325,22 @@ def test_a_session_broken_off_goes_on_with_its_name_numbers_and_grid(tmp_path):
     assert session.session_name == "s"
     assert len(second.database.sessions()) == 1
     assert GAP in Tape.open(tmp_path / "tape").data.kind  # what was missed in between is marked
+
+
+def test_default_sizes_that_the_venue_would_refuse_are_raised_and_said(tmp_path, caplog):
+    filters = replace(INSTRUMENT.filters, min_notional=500 * UNIT)
+    dear = FakeVenue(instrument=replace(INSTRUMENT, filters=filters))
+    stage = Stage(tmp_path, cycles=3, venue=dear, params={"spread_percentage": 0.2, "levels": 1})
+    stage.run()
+    orders = stage.database.rows(schema.orders, "s")
+    assert orders and all(order["qty_lots"] * order["price_ticks"] * 1e-7 >= 500 for order in orders)
+    assert "base_quantity" in caplog.text and "min_notional" in caplog.text
+
+
+def test_a_size_that_was_stated_stays_though_the_venue_refuses_it(tmp_path, caplog):
+    filters = replace(INSTRUMENT.filters, min_notional=500 * UNIT)
+    dear = FakeVenue(instrument=replace(INSTRUMENT, filters=filters))
+    stage = Stage(tmp_path, cycles=3, venue=dear, params={"base_quantity": 0.001})
+    session = stage.run()
+    assert session.now.params["base_quantity"] == 0.001
+    assert stage.database.rows(schema.orders, "s") == [] and "sizes:" not in caplog.text

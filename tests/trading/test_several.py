@@ -295,3 +295,13 @@ def test_a_policy_that_may_not_sit_is_no_agent_either(tmp_path):
     learned = StrategyAgent("shaped", {}, seated.path)
     with pytest.raises(UsageError, match="may not sit"):
         stage(tmp_path, 10, market(5), agents={"learned": learned, "grid": AGENTS["grid"]}).run()
+
+
+def test_default_sizes_of_agents_are_raised_where_the_venue_would_refuse_them_and_stated_ones_stay(tmp_path, caplog):
+    agents = {"grid": StrategyAgent("grid", {"levels": 1}), "glft": StrategyAgent("glft", {**SIZES, "levels": 1})}
+    made = stage(tmp_path, 4, agents=agents)
+    known = made.venue.instrument
+    made.venue.instrument = replace(known, filters=replace(known.filters, min_notional=500 * 10**8))
+    params = made.run().now.params
+    assert params["grid.base_quantity"] * 60_000 > 500 and params["glft.base_quantity"] == SIZES["base_quantity"]
+    assert "sizes: grid: base_quantity" in caplog.text and "glft:" not in caplog.text

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tidewright.cli.fee_option import TIER_HELP, chosen_fees
 from tidewright.cli.figures_table import figures_table
-from tidewright.cli.idle_lanes import idle_lanes, least_quantity, rejected
+from tidewright.cli.idle_lanes import least_quantity, notes, rejected
 from tidewright.cli.limit_option import limits_of
 from tidewright.cli.portfolio import amounts, params_by_name, portfolio_answer, rates_of, show_portfolio
 from tidewright.cli.queue_option import Queue, QueuePower, power_of
@@ -24,6 +24,7 @@ from tidewright.engine.latency_text import FORMS
 from tidewright.engine.portfolio import PortfolioResult, backtest_portfolio
 from tidewright.engine.portfolio_plan import by_name
 from tidewright.market.errors import UsageError
+from tidewright.market.output import output_file
 from tidewright.market.tape import Tape
 from tidewright.strategies import registry
 
@@ -50,7 +51,7 @@ def run(
     ] = None,
     policy: Annotated[
         Path | None,
-        typer.Option("--policy", help="A learned policy instead of a strategy; what is not given is as it learned."),
+        typer.Option("--policy", help="A policy's file, or `shipped`, instead of a strategy; the rest as it learned."),
     ] = None,
     cycle: Annotated[str, typer.Option("--cycle", help="Market time between decisions.")] = "30s",
     maker_fee: Annotated[
@@ -98,9 +99,9 @@ def run(
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
         console = Console(stderr=True, highlight=False, width=160)  # nobody's window: lines need not be short
-    for path in (fills, equity):
-        if path is not None and not path.absolute().parent.is_dir():
-            raise UsageError(f"cannot write {path}: there is no folder {path.absolute().parent}")
+    for path, what in ((fills, "the fills"), (equity, "the equity curve")):
+        if path is not None:
+            output_file(path, what)
     announce(console, ray)
     options: dict[str, Any] = {
         "cycle": cycle,
@@ -188,6 +189,7 @@ def _steered(context: typer.Context, tape: Tape, file: Path, options: dict[str, 
     """Run a learned policy, with what it learned with where nothing else was asked for."""
     from tidewright.agents.executor.policy import Policy
     from tidewright.agents.executor.policy_run import backtest_policy
+    from tidewright.cli.seat_option import file_of
 
     def given(name: str) -> bool:
         source = context.get_parameter_source(name)
@@ -199,7 +201,7 @@ def _steered(context: typer.Context, tape: Tape, file: Path, options: dict[str, 
     own = ("cycle", "latency", "queue", "limits", "capital")
     told = {name for name in own if given(name)} | ({"limits"} if given("limit") else set())
     asked = {name: value for name, value in options.items() if name not in own or name in told}
-    return backtest_policy(tape, Policy.load(file), **asked)
+    return backtest_policy(tape, Policy.load(file_of(file)), **asked)
 
 
 def _params(words: list[str]) -> dict[str, list[float]]:
@@ -251,7 +253,7 @@ def _answer(result: BacktestResult) -> dict[str, Any]:
         "metrics": {name: plain(values) for name, values in result.metrics.items()},
         "statistics": {name: plain(values) for name, values in result.statistics.items()},
         "shares": result.shares,
-        "notes": idle_lanes(result),
+        "notes": notes(result),
         "rejected": rejected(result),
         "least_quantity": least_quantity(result),
         "assumptions": result.assumptions,
@@ -262,6 +264,8 @@ def _answer(result: BacktestResult) -> dict[str, Any]:
 def _show(console: Console, result: BacktestResult) -> None:
     varied = [name for name, values in result.params.items() if len(set(values.tolist())) > 1]
     shown = [name for name in SHOWN if name in result.metrics or name in result.statistics]
+    if result.metrics["funding"].any():
+        shown.append("funding")
     table = figures_table(
         f"{registry.strategy(result.strategy).title} on {result.instrument.symbol}", [*(varied or ["lane"]), *shown]
     )
@@ -275,14 +279,14 @@ def _show(console: Console, result: BacktestResult) -> None:
     console.print(table)
     if result.lanes > 20:
         console.print(f"... and {result.lanes - 20} lanes more (--json has them all)")
-    for sentence in idle_lanes(result):
+    for sentence in notes(result):
         console.print(f"note: {sentence}")
     facts = result.assumptions
     late = f"; rows without a receipt known {facts['feed_latency_ms']:g} ms late" if facts["feed_latency_ms"] else ""
     console.print(
         f"assumed: fees {facts['maker_fee']:.4%} maker, {facts['taker_fee']:.4%} taker ({facts['fee_schedule']}), in "
         f"{facts['fee_asset']}; latency {facts['latency']}{late}; queue {facts['queue']}; {facts['cohorts']}; "
-        f"market impact: {facts['market_impact']}"
+        f"market impact: {facts['market_impact']}; funding: {facts['funding']}"
     )
     console.print(
         f"detail: {facts['tape']['detail_level']} ({facts['tape']['detail']}): {facts['tape']['detail_fills']}"

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from tidewright.market.clock import parse_duration
 from tidewright.market.errors import UsageError
+from tidewright.market.output import output_file, write_whole
 from tidewright.market.tape import Tape
 
 
@@ -35,8 +36,13 @@ def compare(
         str, typer.Option(help="Place in the queue: risk_averse, prob, prob_log or front.")
     ] = "risk_averse",
     capital: Annotated[str, typer.Option(help="What everybody has at the start of a window, quote.")] = "10000",
-    order_share: Annotated[float, typer.Option(help="Size of an order over the capital.")] = 0.0025,
-    position_share: Annotated[float, typer.Option(help="Largest position over the capital.")] = 0.02,
+    order_share: Annotated[
+        float | None,
+        typer.Option(help="Size of an order over the capital. [default: 0.0025, or what the smallest order asks for]"),
+    ] = None,
+    position_share: Annotated[
+        float | None, typer.Option(help="Largest position over the capital. [default: 0.02, or eight orders]")
+    ] = None,
     candidates: Annotated[int, typer.Option(min=2, help="Parameter sets a generation of a search.")] = 256,
     generations: Annotated[int, typer.Option(min=1, help="Generations of a search.")] = 3,
     learning: Annotated[int, typer.Option(min=1, help="Generations of evolving the policy.")] = 40,
@@ -61,7 +67,6 @@ def compare(
     from tidewright.agents.executor.seat import BASE
     from tidewright.cli.seat_option import found as found_policy
     from tidewright.interface.comparison_report import page, render, to_json
-    from tidewright.measure.report_page import write_whole
 
     given = contender or []
     if only and not given:
@@ -76,11 +81,9 @@ def compare(
 
     contenders()
     levels = _levels(fees)
-    if html is not None and not html.absolute().parent.is_dir():
-        raise UsageError(f"cannot write {html}: there is no folder {html.absolute().parent}")
-    if html is not None and html.is_dir():
-        raise UsageError(f"cannot write {html}: it is a folder")
     tapes = [Tape.open(path) for path in tape]
+    if html is not None:
+        output_file(html, "the page")
     console = Console(stderr=True, highlight=False)
     columns = (TextColumn("comparing"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=console, transient=True)
@@ -114,10 +117,7 @@ def compare(
         shown = Console(stderr=as_json, highlight=False, width=170)  # a table cut to a narrow pipe says nothing
     shown.print(render(found))
     if html is not None:
-        try:
-            console.print(f"page: {write_whole(html, page(found))}", soft_wrap=True)
-        except OSError as error:
-            raise UsageError(f"cannot write {html}: {error.strerror or error}") from None
+        console.print(f"page: {write_whole(html, page(found))}", soft_wrap=True)
     if as_json:
         print(orjson.dumps(to_json(found)).decode())
 

@@ -188,8 +188,9 @@ def synth(
         typer.Option(help="A crash in it: flash-crash, liquidity-drain, ..., or NAME:drop=0.2,duration=30m,at=0.25."),
     ] = None,
     rounds: Annotated[
-        int, typer.Option(help="With --like: simulations by which the rates are corrected.", min=0, max=100)
-    ] = 10,
+        int | None,
+        typer.Option(help="With --like: simulations by which the rates are corrected; 10.", min=0, max=100),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write a synthetic market: a BTCUSDT near 60,000 in regimes that change, or one like a given tape."""

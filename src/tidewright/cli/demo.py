@@ -16,17 +16,20 @@ import typer
 from rich.console import Console
 
 from tidewright import bootstrap
+from tidewright.agents.executor.learned_on import Hours, shared
 from tidewright.agents.executor.seat import Sitter
 from tidewright.agents.executor.seat_fit import sizes as learned_sizes
 from tidewright.cli import agents_option, paper_process, seat_option
 from tidewright.cli.session_run import run_session
 from tidewright.cli.waiting import waiting
 from tidewright.market.clock import HOUR, MINUTE, SECOND, parse_duration
+from tidewright.market.detail import detail_of
 from tidewright.market.errors import DataError, UsageError
 from tidewright.market.tape import Tape
 from tidewright.measure.report_table import render
 from tidewright.risk.limits import Limits
 from tidewright.strategies import registry
+from tidewright.strategies.sizes import Sizes
 from tidewright.trading import state_file
 from tidewright.trading.book import Book
 from tidewright.trading.chair import load, refuse
@@ -263,6 +266,11 @@ def _market(
         opened = Tape.open(tape)
     else:
         opened = Tape.open(tape)
+        if (detail := detail_of(opened.meta)).touch_only:
+            raise UsageError(
+                f"{tape} tells only the best quotes ({detail.text}), and a session follows the depth of the book: a "
+                "demo needs a tape with one; backtest and optimize take this one"
+            )
         length = opened.end_ns - opened.start_ns
         warmup = min(WARMUP_NS, length // 4 // MINUTE * MINUTE)
         left = (length - warmup) / HOUR
@@ -277,11 +285,15 @@ def _market(
     def lots_worth(amount: Decimal) -> Decimal:
         return max(lot, (amount / price) // lot * lot)
 
+    worth = float(QUOTE_BALANCE + BASE_WORTH)
     sizes = {"base_quantity": float(lots_worth(QUOTE_SIZE)), "max_position": float(lots_worth(POSITION_SIZE))}
     sitter = load(settings.seat.policy) if settings.seat.policy else Sitter()
     if sitter.policy is not None:  # in the proportions it learned with
-        equity, share = float(QUOTE_BALANCE + BASE_WORTH), settings.limits.max_position_share
-        sizes = dict(zip(sizes, learned_sizes(sitter, equity, float(price), float(lot), share), strict=True))
+        share = settings.limits.max_position_share
+        sizes = dict(zip(sizes, learned_sizes(sitter, worth, float(price), float(lot), share), strict=True))
+    sizes, sized = Sizes(instrument, float(price)).tradable(sizes, (), worth)
+    if sized:
+        console.print(f"sizes: {sized}", markup=False)
     names = registry.strategy(strategy).names  # of which a user's own need not have max_position
     params = {**POOR.get(strategy, {}), **{name: value for name, value in sizes.items() if name in names}}
     base_amount = f"{lots_worth(BASE_WORTH).quantize(Decimal('1e-8')).normalize():f}"
@@ -368,7 +380,7 @@ def _notes(market: Market, settings: SessionSettings) -> tuple[str, ...]:
     params = ", ".join(f"{name} {value:g}" for name, value in settings.params.items())
     title = registry.strategy(settings.strategy).title
     sitter = load(settings.seat.policy) if settings.seat.policy else None
-    seated = () if sitter is None else (_seated(sitter),)
+    seated = () if sitter is None else (_seated(sitter), *_learned_here(sitter, market.tape))
     if settings.agents.strategies:
         return (
             f"{len(settings.agents.strategies)} agents on one account: {', '.join(settings.agents.strategies)}; "
@@ -391,6 +403,13 @@ def _account_notes(market: Market) -> tuple[str, ...]:
         f"account: {market.base_amount} {market.base} and {QUOTE_BALANCE} {market.quote}; "
         f"warm-up {market.warmup_ns / HOUR:g} h, then {market.hours:g} h of trading",
     )
+
+
+def _learned_here(sitter: Sitter, tape: Path) -> tuple[str, ...]:
+    """That the policy learned on these hours, if it is known to."""
+    if sitter.policy is None or (learned := shared(sitter.policy.header, Hours.of(Tape.open(tape)))) is None:
+        return ()
+    return (f"it learned on this market, {learned.words()}: what it earns in these hours says nothing about others",)
 
 
 def _seated(sitter: Sitter) -> str:

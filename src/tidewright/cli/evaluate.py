@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from tidewright.cli.seat_option import file_of
 from tidewright.market.errors import UsageError
 from tidewright.market.tape import Tape
 
@@ -20,7 +21,7 @@ def evaluate(
     tape: Annotated[
         list[Path], typer.Option("--tape", help="A tape the policy did not learn on; several with --examine.")
     ],
-    policy: Annotated[Path, typer.Option("--policy", help="The policy's file.")],
+    policy: Annotated[Path, typer.Option("--policy", help="The policy's file, or `shipped`.")],
     fees: Annotated[str, typer.Option(help="Maker fees, basis points, separated by commas.")] = "0,1,2,4,8",
     examine: Annotated[
         bool, typer.Option("--examine", help="Examine it: may it be seated? The results go into its file.")
@@ -40,12 +41,15 @@ def evaluate(
         console = Console(stderr=True, highlight=False, width=140)
     if not examine and (len(tape) > 1 or html or out or date or train_leak):
         raise UsageError("several --tape, --html, --out, --date and --train-leak go with --examine")
+    file = file_of(policy)
+    if examine and file != policy and out is None:
+        raise UsageError("the policy that is shipped is not written over: name the file of the examined one, --out")
     if examine:
         from tidewright.cli import examination
 
-        answer = examination.examine(console, tape, policy, _levels(fees), date, out, html, train_leak)
+        answer = examination.examine(console, tape, file, _levels(fees), date, out, html, train_leak)
     else:
-        answer = _evaluate(console, tape[0], policy, _levels(fees))
+        answer = _evaluate(console, tape[0], file, _levels(fees))
     if as_json:
         print(orjson.dumps(_plain(answer)).decode())
 
@@ -73,14 +77,14 @@ def _evaluate(console: Console, tape: Path, policy: Path, levels: list[float]) -
             f"{row.pnl:,.2f}",
             f"{row.low:,.2f} .. {row.high:,.2f}",
             f"{row.pnl_per_volume_bp:.2f}",
-            f"{row.figures['sqn']:.2f}",
+            "n/a" if math.isnan(row.figures["sqn"]) else f"{row.figures['sqn']:.2f}",
             f"{row.figures['max_drawdown']:.3%}",
             f"{row.fills:,}",
             "" if math.isnan(row.aside) else f"{row.aside:.0%}",
         )
     console.print(table)
     if seen_before:
-        console.print("this tape is one the policy learned on: the figures say nothing about another one")
+        console.print("the policy learned on this market at this time: the figures say nothing about another one")
     _show_behaviour(console, found.behaviour)
     return {"learned_on_this_tape": seen_before, **asdict(found)}
 
@@ -96,10 +100,12 @@ def _levels(text: str) -> list[float]:
 
 
 def _seen_before(header: Any, tape: Tape) -> bool:
-    """Whether the policy learned on these very rows."""
+    """Whether the policy is known to have learned on these rows, or on these hours of the market in others."""
+    from tidewright.agents.executor.learned_on import Hours, shared
     from tidewright.agents.executor.policy_run import tape_hash
 
-    return tape_hash(tape) in {one["sha256"] for one in header.get("data", ())}
+    known = {one["sha256"] for one in header.get("data", ())}
+    return tape_hash(tape) in known or shared(header, Hours.of(tape)) is not None
 
 
 def _show_behaviour(console: Console, behaviour: dict[str, list[dict[str, float]]]) -> None:

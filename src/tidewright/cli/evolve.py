@@ -4,7 +4,6 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import orjson
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -15,29 +14,30 @@ from tidewright.cli.learning import (
     REGIMES_HELP,
     SET_HELP,
     STRATEGY_HELP,
-    check_paths,
+    check_markets,
     conditions,
+    hand_out,
     option_words,
     origin,
+    prepared,
     source_words,
     steered,
     steered_words,
 )
-from tidewright.cli.training_markets import training_markets
-from tidewright.cli.waiting import waiting
 from tidewright.market.clock import parse_duration
 from tidewright.market.tape import Tape
 
 if TYPE_CHECKING:
     from tidewright.agents.executor.environment_tape import TapeSettings
     from tidewright.agents.executor.learning.evolution import EvolutionSettings, Generation
+    from tidewright.agents.executor.policy import Policy
 
 
 def evolve(
     out: Annotated[Path, typer.Option("--out", help="The policy's file, NAME.tw.")],
     tape: Annotated[list[Path] | None, typer.Option("--tape", help="A tape to learn on; may be repeated.")] = None,
     synthetic: Annotated[bool, typer.Option("--synthetic", help="Learn on synthetic markets instead.")] = False,
-    like: Annotated[Path | None, typer.Option(help=LIKE_HELP)] = None,
+    like: Annotated[Path | None, typer.Option(metavar="TAPE", help=LIKE_HELP)] = None,
     regimes: Annotated[str | None, typer.Option(help=REGIMES_HELP)] = None,
     hours: Annotated[float, typer.Option(help="Length of each synthetic market.")] = 12.0,
     markets: Annotated[int, typer.Option(min=1, help="How many synthetic markets.")] = 8,
@@ -77,7 +77,7 @@ def evolve(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")] = False,
 ) -> None:
     """Learn a policy that steers a strategy by evolution strategies; a second call goes on with a stopped one."""
-    check_paths(tape, synthetic, like, regimes, out)
+    check_markets(tape, synthetic, like, regimes)
     from tidewright.agents.executor.environment_tape import TapeSettings
     from tidewright.agents.executor.learning.evolution import EvolutionSettings
     from tidewright.agents.executor.reward import Reward
@@ -105,13 +105,11 @@ def evolve(
     rest = [*option_words(words), *steered_words(strategy, setting or [])]
     command = shlex.join(["tidewright", "evolve", "--out", out.name, *source, *rest])
     console = Console(stderr=True, highlight=False)
-    with waiting("the markets", console):
-        tapes = [Tape.open(path) for path in tape] if tape else training_markets(markets, hours, like, regimes)
-    numbers = list(range(seed, seed + seeds))
-    answer = _evolve(console, tapes, trading, settings, numbers, command, work or Path(f"{out}.training"), out)
-    console.print(f"written: {out}")
-    if as_json:
-        print(orjson.dumps(answer).decode())
+    tapes = prepared(console, out, tape, markets, hours, like, regimes)
+    header, folder = origin(command, trading, tapes), work or Path(f"{out}.training")
+    policy, newest = _evolve(console, tapes, trading, settings, list(range(seed, seed + seeds)), folder, header)
+    told = {number: done._asdict() for number, done in newest.items()}
+    hand_out(console, policy, out, folder, header, told, as_json)
 
 
 def _evolve(
@@ -120,10 +118,9 @@ def _evolve(
     trading: "TapeSettings",
     settings: "EvolutionSettings",
     seeds: list[int],
-    command: str,
     folder: Path,
-    out: Path,
-) -> dict[str, Any]:
+    header: dict[str, Any],
+) -> tuple["Policy", dict[int, "Generation"]]:
     from tidewright.agents.executor.learning.evolution import Evolution
     from tidewright.agents.executor.learning.evolving import EVERY, train
 
@@ -142,13 +139,4 @@ def _evolve(
                 figures = f"reward {done.reward:+.4f}, base rule {done.base:+.4f}"
                 console.print(f"seed {seed}: generation {done.number}: {figures}")
 
-        header = origin(command, trading, tapes)
-        policy = train(lambda seed: Evolution(tapes, trading, settings, seed), seeds, folder, header, tell)
-    policy.save(out)
-    return {
-        "policy": str(out),
-        "work": str(folder),
-        "command": command,
-        "data": header["data"],
-        "seeds": {str(seed): done._asdict() for seed, done in newest.items()},
-    }
+        return train(lambda seed: Evolution(tapes, trading, settings, seed), seeds, folder, header, tell), newest

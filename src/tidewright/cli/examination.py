@@ -12,8 +12,8 @@ from rich.table import Table
 
 from tidewright import __version__
 from tidewright.market.errors import UsageError
+from tidewright.market.output import output_file, write_whole
 from tidewright.market.tape import Tape
-from tidewright.measure.report_page import write_whole
 
 if TYPE_CHECKING:
     from tidewright.agents.executor.examination import Examined
@@ -49,10 +49,10 @@ def examine(
     from tidewright.agents.executor.seating import doubts, may_be_seated, reports
 
     target = out or policy
-    for path in (target, *([html] if html is not None else [])):
-        if not path.absolute().parent.is_dir():
-            raise UsageError(f"cannot write {path}: there is no folder {path.absolute().parent}")
     learned, sources = Policy.load(policy), [Tape.open(path) for path in tapes]
+    output_file(target, "the examined policy")
+    if html is not None:
+        output_file(html, "the page")
     there = [Policy.load(target)] if target.is_file() else []
     columns = (TextColumn("examining"), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -17,8 +17,10 @@ from tidewright.cli.queue_option import Queue, QueuePower, power_of
 from tidewright.cli.waiting import waiting
 from tidewright.engine.latency_text import FORMS, parse_latency
 from tidewright.market.clock import parse_duration
+from tidewright.market.detail import detail_of
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import Instrument, text_units
+from tidewright.market.output import output_file
 from tidewright.market.tape import Tape
 from tidewright.venues.paper.credentials import StateFile
 from tidewright.venues.paper.pacing import parse_pace
@@ -66,14 +68,17 @@ def exchange(
     rate = parse_pace(pace)
     latencies = parse_latency(entry_latency, response_latency)
     feed_ns = parse_duration(feed_latency)
-    file = StateFile(state) if state is not None else None
+    file = None if state is None else StateFile(output_file(state, "the state file"))
     key = file.load() if file is not None else None
     require_free(host, port)  # the engine may have to be compiled: what is known to fail should fail first
-    if state is not None and not state.parent.is_dir():
-        raise UsageError(f"the folder of the state file does not exist: {state.parent}")
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with waiting("the synthetic market (its first making compiles its kernels)", console):
         market = _market(tape, synthetic, seed, hours)
+    if detail_of(market.meta).touch_only:
+        console.print(
+            "note: the tape tells only the best quotes: they come as bookTicker and depth stays empty, so sessions of "
+            "`tidewright trade`, which follow depth, cannot begin here"
+        )
     options = ExchangeOptions(
         host=host,
         port=port,

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tidewright.market.clock import parse_duration
-from tidewright.market.errors import UsageError
+from tidewright.market.output import output_file, write_whole
 from tidewright.market.tape import Tape
 
 
@@ -41,7 +41,6 @@ def facts(
     from tidewright.measure.fill_facts_page import page
     from tidewright.measure.fill_facts_report import to_json
     from tidewright.measure.fill_facts_table import render
-    from tidewright.measure.report_page import write_whole
 
     source = Tape.open(tape)
     settings = FactsSettings(
@@ -55,8 +54,8 @@ def facts(
         cycle_ns=parse_duration(cycle),
         lanes=lanes,
     )
-    if html is not None and not html.absolute().parent.is_dir():
-        raise UsageError(f"cannot write {html}: there is no folder {html.absolute().parent}")
+    if html is not None:
+        output_file(html, "the page")
     console = Console(stderr=True, highlight=False)
     bar = Progress(TextColumn("measuring"), BarColumn(), TimeElapsedColumn(), console=console, transient=True)
     job = bar.add_task("measuring", total=1.0)
@@ -73,10 +72,7 @@ def facts(
     shown = console if as_json else Console(highlight=False)
     shown.print(render(report, shown.width))
     if html is not None:
-        try:
-            console.print(f"page: {write_whole(html, page(report))}", soft_wrap=True)
-        except OSError as error:
-            raise UsageError(f"cannot write {html}: {error.strerror or error}") from None
+        console.print(f"page: {write_whole(html, page(report))}", soft_wrap=True)
     if as_json:
         print(orjson.dumps(to_json(report)).decode())
     if strict and report.count(NOT_EXPECTED):

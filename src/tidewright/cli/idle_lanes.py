@@ -1,5 +1,7 @@
 """Why lanes of a backtest did not trade: a table of zeros does not say."""
 
+import math
+from decimal import Decimal
 from typing import Any, Final
 
 import numpy as np
@@ -8,7 +10,9 @@ from tidewright.engine.backtest import BacktestResult
 from tidewright.engine.refused import refused_lanes
 from tidewright.market.instrument import Instrument, units_text
 from tidewright.market.order_size import least_lots
+from tidewright.strategies.sizes import AS_GIVEN, BY_CAPITAL
 
+_MARGIN: Final = 1.01  # sizes of a policy are in proportion to the capital but for whole lots
 _WORDS: Final = {
     "price": "the price must be within the venue's limits",
     "quantity": "the quantity must be within the venue's limits",
@@ -17,7 +21,14 @@ _WORDS: Final = {
     "would_take": "post-only, they would have traded at once on arrival",
     "outside_window": "the price must be within the book's window",
     "far_from_market": "the price must be nearer to the market",
+    "stop_orders": "too many stop orders slept at once",
 }
+
+
+def notes(result: BacktestResult) -> list[str]:
+    """Default sizes that were raised, and what kept lanes from trading; a sentence each."""
+    sizes = result.assumptions["sizes"]
+    return [*([] if sizes in (AS_GIVEN, BY_CAPITAL) else [sizes]), *idle_lanes(result)]
 
 
 def idle_lanes(result: BacktestResult) -> list[str]:
@@ -42,7 +53,12 @@ def idle_lanes(result: BacktestResult) -> list[str]:
             f"{instrument.base}, was {most:g}, so the strategy was not called; {_enough(result)}"
         )
     idle = (orders == 0) & (lots >= 1)
-    if idle.any():
+    if idle.any() and not result.shares["whole"]:
+        told.append(
+            f"{_count(idle)} sent no order: the book was never whole, so nothing was decided; trades and bars need "
+            "assumed quotes (data import --quotes 1)"
+        )
+    elif idle.any():
         told.append(f"{_count(idle)} sent no order: nothing was quoted while the book was whole, or limits forbade it")
     refused = refused_lanes(result.statistics)
     if refused.any():
@@ -75,7 +91,12 @@ def _why(result: BacktestResult) -> str:
 
 
 def _enough(result: BacktestResult) -> str:
-    return f"base_quantity {least_quantity(result).rstrip('0').rstrip('.')} is enough"
+    least = Decimal(least_quantity(result))
+    quoted = float(result.params["base_quantity"].max()) if "base_quantity" in result.params else 0.0
+    if result.assumptions["sizes"] == BY_CAPITAL and quoted > 0.0:
+        capital = math.ceil(float(result.assumptions["capital"]) * float(least) / quoted * _MARGIN)
+        return f"a capital of {capital} {result.instrument.quote} is enough"
+    return f"base_quantity {least.normalize():f} is enough"
 
 
 def _worth(instrument: Instrument) -> str:

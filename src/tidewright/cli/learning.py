@@ -5,15 +5,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import orjson
+from rich.console import Console
+
 from tidewright import __version__
-from tidewright.cli.training_markets import REGIMES
+from tidewright.cli.training_markets import REGIMES, training_markets
+from tidewright.cli.waiting import waiting
 from tidewright.market.clock import parse_duration
 from tidewright.market.codes import UNIT
 from tidewright.market.errors import UsageError
+from tidewright.market.output import output_file
 from tidewright.market.tape import Tape
 
 if TYPE_CHECKING:
     from tidewright.agents.executor.environment_tape import TapeSettings
+    from tidewright.agents.executor.policy import Policy
 
 STRATEGY_HELP = "What it steers: shaped, or a strategy of your own, FILE.py[:NAME] (docs/strategies.md)."
 LIKE_HELP = "With --synthetic: markets like this tape."
@@ -21,13 +27,13 @@ REGIMES_HELP = "With --like: regimes taken in turn: calm, trending, volatile, me
 CURRICULUM_HELP = "Share of the training over which tapes, fees, latencies and queues are taken in, in order."
 SET_HELP = "Of the strategy; of shaped: base_rule, gamma, kappa, intensity, horizon_s."
 BP = UNIT // 10_000  # a basis point as a rate of 1e-8
+Paths = Sequence[Path] | None
+Told = Mapping[str, Any]
 Drawn = TypeVar("Drawn", int, str)
 
 
-def check_paths(
-    tape: Sequence[Path] | None, synthetic: bool, like: Path | None, regimes: str | None, out: Path
-) -> None:
-    """Refuse to begin without one kind of market, or where the result could not be written.
+def check_markets(tape: Sequence[Path] | None, synthetic: bool, like: Path | None, regimes: str | None) -> None:
+    """Refuse to begin without one kind of market.
 
     Raises
     ------
@@ -38,8 +44,6 @@ def check_paths(
         raise UsageError("give either --tape (one or more) or --synthetic")
     if tape and (like is not None or regimes is not None):
         raise UsageError("--like and --regimes go with --synthetic")
-    if not out.absolute().parent.is_dir():
-        raise UsageError(f"cannot write {out}: there is no folder {out.absolute().parent}")
 
 
 def conditions(latency: str, queues: str, fees: str) -> dict[str, Any]:
@@ -95,9 +99,7 @@ def steered_words(strategy: str, pairs: Sequence[str]) -> list[str]:
     return words + [word for pair in pairs for word in ("--set", pair)]
 
 
-def source_words(
-    tape: Sequence[Path] | None, hours: float, markets: int, like: Path | None, regimes: str | None
-) -> list[str]:
+def source_words(tape: Paths, hours: float, markets: int, like: Path | None, regimes: str | None) -> list[str]:
     """Words of the command that name the markets: the tapes, or that many synthetic ones."""
     if tape:
         return [word for path in tape for word in ("--tape", str(path))]
@@ -112,10 +114,30 @@ def option_words(options: Mapping[str, Any]) -> list[str]:
 
 def origin(command: str, trading: "TapeSettings", tapes: Sequence[Tape]) -> dict[str, Any]:
     """What a policy's file says of how it was made, whoever made it."""
-    from tidewright.agents.executor.policy_run import tape_hash
+    from tidewright.agents.executor.learned_on import record
 
-    data = [{"source": one.meta["source"], "rows": len(one), "sha256": tape_hash(one)} for one in tapes]
+    data = [record(one) for one in tapes]
     return {"version": __version__, "command": command, "environment": trading.to_json(), "data": data}
+
+
+def prepared(
+    console: Console, out: Path, tape: Paths, markets: int, hours: float, like: Path | None, regimes: str | None
+) -> list[Tape]:
+    """The markets to learn on, once it is known that the policy's file can be written."""
+    output_file(out, "the policy")
+    with waiting("the markets", console):
+        return [Tape.open(path) for path in tape] if tape else training_markets(markets, hours, like, regimes)
+
+
+def hand_out(
+    console: Console, policy: "Policy", out: Path, folder: Path, header: Told, seeds: Mapping[int, Told], as_json: bool
+) -> None:
+    """Write the policy's file, and say what came of each seed that learned now."""
+    policy.save(out)
+    console.print(f"written: {out}")
+    if as_json:
+        told = {"policy": str(out), "work": str(folder), "command": header["command"], "data": header["data"]}
+        print(orjson.dumps({**told, "seeds": {str(seed): done for seed, done in seeds.items()}}).decode())
 
 
 def _rates(text: str) -> tuple[int, ...]:

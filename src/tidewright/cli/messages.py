@@ -4,7 +4,7 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import orjson
 import typer
@@ -14,6 +14,8 @@ from tidewright.coordination.messages import json_schema, to_object, validate
 from tidewright.coordination.signing import create
 from tidewright.market.errors import DataError, NotFoundError
 from tidewright.trading import state_file
+
+_ENTRY: Final = b'{"seq":'  # as the journal begins a line
 
 app = typer.Typer(
     add_completion=False,
@@ -143,5 +145,6 @@ def _result(name: str, raw: bytes) -> dict[str, object]:
     try:
         item = validate(raw)
     except DataError as error:
-        return {"file": name, "valid": False, "error": str(error)}
+        hint = "; a line of a journal has its message inside: `tidewright messages replay` checks a journal"
+        return {"file": name, "valid": False, "error": f"{error}{hint if raw.startswith(_ENTRY) else ''}"}
     return {"file": name, "valid": True, "message_type": item.message_type, "schema_version": item.schema_version}

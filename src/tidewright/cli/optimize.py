@@ -32,7 +32,7 @@ from tidewright.cli.waiting import waiting
 from tidewright.market.clock import SECOND, iso, parse_duration
 from tidewright.market.errors import UsageError
 from tidewright.market.instrument import text_units
-from tidewright.market.output import output_file
+from tidewright.market.output import output_file, write_whole
 from tidewright.market.tape import Tape
 from tidewright.measure.validation_sections import validation_table
 from tidewright.risk.limits import Limits
@@ -191,12 +191,8 @@ def optimize(
     console.print(f"judged in: {done.ran}")
     if html is not None:
         from tidewright.agents.optimizer.front_page import page
-        from tidewright.measure.report_page import write_whole
 
-        try:
-            console.print(f"page: {write_whole(html, page(done, tape.name))}", soft_wrap=True)
-        except OSError as error:
-            raise UsageError(f"cannot write the page to {html}: {error.strerror or error}") from None
+        console.print(f"page: {write_whole(html, page(done, tape.name))}", soft_wrap=True)
     if as_json:
         print(orjson.dumps(_answer(done)).decode())
 

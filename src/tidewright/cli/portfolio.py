@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tidewright.cli.figures_table import figures_table
-from tidewright.cli.idle_lanes import idle_lanes
+from tidewright.cli.idle_lanes import notes
 from tidewright.engine.backtest import BacktestResult
 from tidewright.engine.portfolio import PortfolioResult
 from tidewright.market.errors import UsageError
@@ -102,7 +102,7 @@ def show_portfolio(
     for title, key in (("cash", "cash"), ("positions", "positions"), ("net of base assets", "net_base")):
         console.print(f"{title} (lane 0): {', '.join(f'{text} {asset}' for asset, text in held[key].items())}")
     for name, found in result.instruments.items():
-        for sentence in idle_lanes(found):
+        for sentence in notes(found):
             console.print(f"note: {name}: {sentence}")
     facts = result.assumptions
     console.print(

@@ -48,6 +48,11 @@ def found(told: str, beside: Path | None = None) -> str:
     return str(path.resolve())
 
 
+def file_of(policy: Path) -> Path:
+    """A policy's file where no seat is meant: ``shipped``, or the path as it stands."""
+    return shipped() if str(policy) == SHIPPED else policy
+
+
 def strategy(policy: str) -> str:
     """What the policy of a file steers; of nobody's, and of the base rule, ``shaped``.
 

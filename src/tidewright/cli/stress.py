@@ -12,6 +12,7 @@ from tidewright.cli.limit_option import limits_of
 from tidewright.cli.waiting import waiting
 from tidewright.market.clock import parse_duration
 from tidewright.market.errors import NotFoundError, UsageError
+from tidewright.market.output import output_file, write_whole
 
 
 def stress(
@@ -52,11 +53,8 @@ def stress(
     With --tape also whole tapes through the engine: loss, time to be flat, which limit fired when, slippage with cause.
     """
     from tidewright.interface import stress_book, stress_page
-    from tidewright.measure.report_page import write_whole
     from tidewright.risk.stress import describe, read_scenarios, revalue
 
-    if html is not None and not html.absolute().parent.is_dir():
-        raise UsageError(f"cannot write {html}: there is no folder {html.absolute().parent}")
     if overlay and tape is None:
         raise UsageError("--overlay needs --tape: a scenario is laid over recorded or synthetic rows")
     console = Console(stderr=True, highlight=False)
@@ -64,6 +62,8 @@ def stress(
     own = read_scenarios({"scenario": told["scenario"]}) if "scenario" in told else []
     shocks = _chosen(own, scenario)
     limits = limits_of(limit or [], strict=True)
+    if html is not None:
+        output_file(html, "the page")
     present: stress_book.Present | None = None
     if "holding" in told:
         present = stress_book.of_holdings(told, limits)
@@ -72,18 +72,19 @@ def stress(
     outcomes = []
     if present is not None:
         outcomes = [revalue(shock, present.positions, present.equity, present.limits) for shock in shocks]
-    runs = []
+    runs: list[Any] = []
     if tape is not None:
         with waiting("the tapes to be traded (the first run compiles the engine)", console):
-            runs = _runs(tape, overlay or [], strategy, set_ or [], equity, parse_duration(cycle), limits)
+            runs, sized = _runs(tape, overlay or [], strategy, set_ or [], equity, parse_duration(cycle), limits)
+        if sized:
+            console.print(f"note: {sized}", markup=False)
     shown = console if as_json else Console(highlight=False)
+    if not shown.is_terminal:
+        shown = Console(stderr=as_json, highlight=False, width=140)  # a table cut to a narrow pipe says nothing
     shown.print(stress_page.render(present, outcomes, runs, shown.width))
     if html is not None:
-        try:
-            write_whole(html, stress_page.page(present, shocks, outcomes, runs))
-        except OSError as error:
-            raise UsageError(f"cannot write {html}: {error.strerror or error}") from None
-        console.print(f"page: {html}", soft_wrap=True)
+        made = write_whole(html, stress_page.page(present, shocks, outcomes, runs))
+        console.print(f"page: {made}", soft_wrap=True)
     if as_json:
         answer: dict[str, Any] = {
             "source": None if present is None else present.source,
@@ -120,10 +121,12 @@ def _chosen(own: list[Any], names: list[str] | None) -> list[Any]:
 
 def _runs(
     path: Path, overlays: list[str], strategy: str, words: list[str], equity: float, cycle_ns: int, limits: Any
-) -> list[Any]:
+) -> tuple[list[Any], str]:
     from tidewright.engine import stress as engine
     from tidewright.market.scenarios import overlay, parse_scenario
     from tidewright.market.tape import Tape, concatenate
+    from tidewright.strategies import registry
+    from tidewright.strategies.sizes import Sizes
 
     params: dict[str, float] = {}
     for word in words:
@@ -137,9 +140,13 @@ def _runs(
     source = Tape.open(path)
     if not equity > 0:
         raise UsageError(f"--equity must be > 0, was {equity}")
+    sizes, sized = Sizes.of(source), ""
+    if sizes is not None:
+        raised, sized = sizes.defaults(registry.strategy(strategy), params, equity)
+        params |= raised
     setup = engine.Setup(strategy, params, limits, cycle_ns, equity=equity)
     runs = [engine.run(path.name, source.instrument, source.data, setup)]
     for text in overlays:
         laid = concatenate(overlay([source.data], parse_scenario(text), source.start_ns, source.end_ns))
         runs.append(engine.run(f"{path.name} + {text}", source.instrument, laid, setup))
-    return runs
+    return runs, sized

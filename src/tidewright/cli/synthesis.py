@@ -24,7 +24,7 @@ def synthesise(
     like: Path | None,
     regimes: str | None,
     scenario: str | None,
-    rounds: int,
+    rounds: int | None,
     progress: Progress,
 ) -> tuple[Tape, dict[str, Any] | None]:
     """Write the market that was asked for, and compare it with the tape it is like.
@@ -43,6 +43,8 @@ def synthesise(
     if like is None:
         if regimes is not None:
             raise UsageError("--regimes needs --like TAPE; the plain market changes its regimes by itself")
+        if rounds is not None:
+            raise UsageError("--rounds needs --like TAPE: only its rates are corrected by simulations")
         pace = DEFAULT_RATE if rate is None else rate
         if event is None:
             return synthesize(out, hours, seed, pace, progress=progress), None
@@ -51,11 +53,12 @@ def synthesise(
         return write_plain(out, event, hours, seed, pace, progress), None
     if rate is not None:
         raise UsageError("--rate does not go with --like: the tape says how often things happen")
+    from tidewright.market.calibration_fit import ROUNDS
     from tidewright.market.synthetic_market import measure_market, regimes_of, write_like
 
     tape = Tape.open(like)
     chosen = regimes_of(regimes or "none", tape.data)
-    profile = measure_market(tape.data, seed, rounds, lambda share: progress(0.7 * share))
+    profile = measure_market(tape.data, seed, ROUNDS if rounds is None else rounds, lambda share: progress(0.7 * share))
     made = write_like(
         out,
         profile,

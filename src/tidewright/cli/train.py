@@ -4,7 +4,6 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import orjson
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -15,15 +14,16 @@ from tidewright.cli.learning import (
     REGIMES_HELP,
     SET_HELP,
     STRATEGY_HELP,
-    check_paths,
+    check_markets,
     conditions,
+    hand_out,
     option_words,
     origin,
+    prepared,
     source_words,
     steered,
     steered_words,
 )
-from tidewright.cli.training_markets import training_markets
 from tidewright.cli.waiting import waiting
 from tidewright.market.clock import parse_duration
 from tidewright.market.tape import Tape
@@ -31,13 +31,14 @@ from tidewright.market.tape import Tape
 if TYPE_CHECKING:
     from tidewright.agents.executor.environment_tape import TapeSettings
     from tidewright.agents.executor.learning.ppo import Round, Settings
+    from tidewright.agents.executor.policy import Policy
 
 
 def train(
     out: Annotated[Path, typer.Option("--out", help="The policy's file, NAME.tw.")],
     tape: Annotated[list[Path] | None, typer.Option("--tape", help="A tape to learn on; may be repeated.")] = None,
     synthetic: Annotated[bool, typer.Option("--synthetic", help="Learn on synthetic markets instead.")] = False,
-    like: Annotated[Path | None, typer.Option(help=LIKE_HELP)] = None,
+    like: Annotated[Path | None, typer.Option(metavar="TAPE", help=LIKE_HELP)] = None,
     regimes: Annotated[str | None, typer.Option(help=REGIMES_HELP)] = None,
     hours: Annotated[float, typer.Option(help="Length of each synthetic market.")] = 8.0,
     markets: Annotated[int, typer.Option(min=1, help="How many synthetic markets.")] = 4,
@@ -67,7 +68,7 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")] = False,
 ) -> None:
     """Learn a policy that steers a strategy by reinforcement; a second call goes on with one that was stopped."""
-    check_paths(tape, synthetic, like, regimes, out)
+    check_markets(tape, synthetic, like, regimes)
     from tidewright.agents.executor.environment_tape import TapeSettings
     from tidewright.agents.executor.learning.ppo import Settings, device_of
 
@@ -91,34 +92,25 @@ def train(
         frames=frames,
         curriculum=curriculum,
     )
-    options = {"lanes": lanes, "cohorts": cohorts, "seeds": list(range(seed, seed + seeds)), "device": device}
-    command = _command(
-        out, tape, synthetic, hours, markets, iterations, lanes, cohorts, episode, seeds, seed, cycle, latency, fees,
-        queues, capital, extended, frames, like, regimes, curriculum, steered_words(strategy, setting or []),
-    )  # fmt: skip
-    console = Console(stderr=True, highlight=False)
-    with waiting("the markets", console):
-        tapes = [Tape.open(path) for path in tape] if tape else training_markets(markets, hours, like, regimes)
-    answer = _train(console, tapes, trading, settings, options, command, work or Path(f"{out}.training"), out, threads)
-    console.print(f"written: {out}")
-    if as_json:
-        print(orjson.dumps(answer).decode())
-
-
-def _command(
-    out: Path, tape: list[Path] | None, synthetic: bool, hours: float, markets: int, iterations: int, lanes: int,
-    cohorts: int, episode: int, seeds: int, seed: int, cycle: str, latency: str, fees: str, queues: str, capital: float,
-    extended: bool, frames: int, like: Path | None, regimes: str | None, curriculum: float, steering: list[str],
-) -> str:  # fmt: skip
-    """The command that makes the same policy again."""
-    source = source_words(tape, hours, markets, like, regimes)
     words = {
         "--iterations": iterations, "--lanes": lanes, "--cohorts": cohorts, "--episode": episode, "--seeds": seeds,
         "--seed": seed, "--cycle": cycle, "--latency": latency, "--fees": fees, "--queues": queues,
         "--capital": f"{capital:.12g}", "--frames": frames, "--curriculum": f"{curriculum:.12g}",
     }  # fmt: skip
-    rest = [*option_words(words), *steering, *(["--extended"] if extended else [])]
-    return shlex.join(["tidewright", "train", "--out", str(out), *source, *rest])
+    source = source_words(tape, hours, markets, like, regimes)
+    rest = [*option_words(words), *steered_words(strategy, setting or []), *(["--extended"] if extended else [])]
+    command = shlex.join(["tidewright", "train", "--out", str(out), *source, *rest])
+    console = Console(stderr=True, highlight=False)
+    tapes = prepared(console, out, tape, markets, hours, like, regimes)
+    header, folder = origin(command, trading, tapes), work or Path(f"{out}.training")
+    header |= {"lanes": lanes, "cohorts": cohorts}
+    numbers = list(range(seed, seed + seeds))
+    policy, newest = _train(console, tapes, trading, settings, numbers, device, folder, header, threads)
+    told = {
+        number: {"rounds": done.iteration, "steps": done.steps, "reward": done.reward, "terms": done.terms}
+        for number, done in newest.items()
+    }
+    hand_out(console, policy, out, folder, header, told, as_json)
 
 
 def _train(
@@ -126,31 +118,29 @@ def _train(
     tapes: list[Tape],
     trading: "TapeSettings",
     settings: "Settings",
-    options: dict[str, Any],
-    command: str,
+    seeds: list[int],
+    device: str,
     folder: Path,
-    out: Path,
+    header: dict[str, Any],
     threads: int,
-) -> dict[str, Any]:
+) -> tuple["Policy", dict[int, "Round"]]:
     import torch
 
     from tidewright.agents.executor.environment_tape import HOLD, TapeEnvironment
     from tidewright.agents.executor.learning.training import train as learn
 
     torch.set_num_threads(threads)
-    header = {**origin(command, trading, tapes), **{name: options[name] for name in ("lanes", "cohorts")}}
     columns = (
         TextColumn("seed {task.fields[seed]}"), BarColumn(), MofNCompleteColumn(), TextColumn("rounds"),
         TextColumn("reward {task.fields[reward]:+.3f}"), TimeElapsedColumn(), TimeRemainingColumn(),
     )  # fmt: skip
-    seeds = options["seeds"]
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     job = bar.add_task("", total=settings.iterations * len(seeds), seed=seeds[0], reward=0.0)
     newest: dict[int, Round] = {}
     with waiting("the engine (its first run compiles its kernels)", console) as started:
 
         def make(seed: int) -> TapeEnvironment:
-            return TapeEnvironment(tapes, options["lanes"], options["cohorts"], trading, seed)
+            return TapeEnvironment(tapes, header["lanes"], header["cohorts"], trading, seed)
 
         def tell(seed: int, done: "Round") -> None:
             started()
@@ -162,18 +152,7 @@ def _train(
                 console.print(f"seed {seed}: round {done.iteration}, {done.steps:,} steps, reward {done.reward:+.4f}")
 
         try:
-            policy = learn(make, settings, seeds, folder, header, (trading.levels, HOLD), options["device"], tell)
+            return learn(make, settings, seeds, folder, header, (trading.levels, HOLD), device, tell), newest
         finally:
             if bar.live.is_started:
                 bar.stop()
-    policy.save(out)
-    return {
-        "policy": str(out),
-        "work": str(folder),
-        "command": command,
-        "data": header["data"],
-        "seeds": {
-            str(seed): {"rounds": done.iteration, "steps": done.steps, "reward": done.reward, "terms": done.terms}
-            for seed, done in newest.items()
-        },
-    }

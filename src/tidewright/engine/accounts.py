@@ -13,6 +13,8 @@ from tidewright.engine.layout import (
     CFG_FEE_IN_BASE,
     CFG_FEE_NUM,
     CFG_FEE_OTHER,
+    CFG_FULL_WORTH,
+    CFG_FUNDING,
     CFG_LOT_UNITS,
     CFG_MAKER,
     CFG_QUOTE_DEN,
@@ -57,6 +59,8 @@ from tidewright.engine.layout import (
     L_SINCE,
     L_WINS,
     O_NUMBER,
+    PAID,
+    PAID_KNOWN,
     START,
     State,
 )
@@ -103,8 +107,8 @@ def worth(state: State, lane: int, first: int, mid2: int) -> float:
     """Equity in quote currency at twice a mid: of the true state (``first`` = 0) or the known one (L_KNOWN)."""
     cfg = state.cfg
     row = state.lane[lane]
-    if cfg[CFG_FEE_OTHER] == 1:
-        return worth_less_other(state, lane, first, mid2)
+    if cfg[CFG_FULL_WORTH] == 1:
+        return full_worth(state, lane, first, mid2)
     lots, cash = row[uint64(first)], row[uint64(first + 1)]
     base = row[L_BASE_START] + lots * cfg[CFG_LOT_UNITS] - row[uint64(first + 2)]
     quote_start = row[L_QUOTE_START] - row[uint64(first + 3)]
@@ -117,13 +121,22 @@ def worth(state: State, lane: int, first: int, mid2: int) -> float:
 
 
 @inner
-def worth_less_other(state: State, lane: int, first: int, mid2: int) -> float:
-    """The same where fees are paid in a third asset: less their value at its stated price."""
+def full_worth(state: State, lane: int, first: int, mid2: int) -> float:
+    """The same less funding, and where fees are paid in a third asset less their value at its stated price."""
     cfg = state.cfg
     row = state.lane[lane]
+    quote_start = row[L_QUOTE_START]
+    if cfg[CFG_FUNDING] == 1:
+        quote_start -= state.funding[lane, PAID_KNOWN if first == L_KNOWN else PAID]
     base = np.float64(row[L_BASE_START] + row[first] * cfg[CFG_LOT_UNITS])
-    cash = np.float64(row[first + 1] * cfg[CFG_QUOTE_NUM]) / np.float64(cfg[CFG_QUOTE_DEN])
-    quote = np.float64(row[L_QUOTE_START]) + cash - np.float64(row[first + 3]) * state.cfg_f[CFG_F_FEE_PRICE]
+    money = row[first + 1] * cfg[CFG_QUOTE_NUM]
+    if cfg[CFG_FEE_OTHER] == 1:
+        cash = np.float64(money) / np.float64(cfg[CFG_QUOTE_DEN])
+        quote = np.float64(quote_start) + cash - np.float64(row[first + 3]) * state.cfg_f[CFG_F_FEE_PRICE]
+    elif cfg[CFG_QUOTE_DEN] == 1:
+        quote = np.float64(quote_start - row[first + 3] + money)
+    else:
+        quote = np.float64(quote_start - row[first + 3]) + np.float64(money) / np.float64(cfg[CFG_QUOTE_DEN])
     return (quote + base * (np.float64(mid2) * (0.5 * state.cfg_f[CFG_F_TICK]))) / 1e8
 
 
@@ -201,7 +214,10 @@ def know_death(state: State, slot: int) -> None:
 
 @inlined
 def know(state: State, lane: int, slot: int, qty: int, price: int, fee_base: int, fee_quote: int) -> None:
-    """Enter a fill (``qty`` signed, 0: none) and a death (``slot``, -1: none) into what a lane knows."""
+    """Enter a fill (``qty`` signed, 0: none) and a death (``slot``, -1: none) into what a lane knows.
+
+    A fee without a fill is funding.
+    """
     row = state.lane[lane]
     if qty != 0:
         before = row[L_KNOWN]
@@ -216,6 +232,8 @@ def know(state: State, lane: int, slot: int, qty: int, price: int, fee_base: int
             sums[F_KNOWN_VALUE] -= sums[F_KNOWN_VALUE] * np.float64(abs(qty)) / np.float64(abs(before))
         else:
             sums[F_KNOWN_VALUE] = np.float64(abs(qty) - abs(before)) * np.float64(price)
+    elif fee_quote != 0:
+        state.funding[lane, PAID_KNOWN] += fee_quote
     if slot >= 0:
         know_death(state, slot)
 
@@ -248,7 +266,7 @@ def catch_up_knowledge(state: State, lane: int, now: int) -> None:
 
 @inner
 def tell(state: State, lane: int, time: int, slot: int, qty: int, price: int, fee_base: int, fee_quote: int) -> None:
-    """Let a lane know of a fill (signed ``qty``, 0: none) or a death (``slot``, -1: none) at a time."""
+    """Let a lane know of a fill (signed ``qty``, 0: none), a death (``slot``, -1: none) or funding at a time."""
     if state.cfg[CFG_STRATEGY] < 0:
         if slot >= 0:
             release(state, slot)

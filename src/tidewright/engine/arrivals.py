@@ -39,6 +39,7 @@ from tidewright.engine.layout import (
     RESTING,
     SENT,
     SET_OFF,
+    STOP_PRICE,
     STOP_WAY,
     T_OWNER,
     T_QTY,
@@ -77,8 +78,9 @@ def arrive(state: State, slot: int, now: int) -> None:
     tif = tif_of(state, slot)
     price, qty = state.order[slot, O_PRICE], state.order[slot, O_QTY]
     index = index_of(Ladder(state.qty, state.reg), side, price)
-    reason = refusal(state, lane, side, kind_of(state, slot), tif, price, qty, index, now)
     stop = state.cfg[CFG_STRATEGY] < 0 and state.tag[slot, STOP_WAY] != NO_STOP
+    stop_price = state.tag[slot, STOP_PRICE] if stop else int64(0)
+    reason = refusal(state, lane, side, kind_of(state, slot), tif, price, qty, stop_price, index, now)
     if stop and reason == NO_REASON and set_off_by(state, slot, state.reg[LAST_TRADE]):
         reason = int64(WOULD_TRIGGER)
     if reason != NO_REASON:

@@ -15,7 +15,7 @@ from tidewright.engine.latency_text import LatencyLike, parse_latency
 from tidewright.engine.refused import Refused, why_refused
 from tidewright.engine.sweep import Job, Result, Rows, Runner, chunks, runner
 from tidewright.market.clock import iso, parse_duration
-from tidewright.market.codes import FUNDING, PACKET_END, SELL, UNIT
+from tidewright.market.codes import FUNDING, MARK, PACKET_END, SELL, UNIT
 from tidewright.market.detail import detail_of
 from tidewright.market.errors import UsageError
 from tidewright.market.fees import Fees, as_fees
@@ -26,6 +26,7 @@ from tidewright.measure.figures import from_statistics
 from tidewright.risk.limits import Limits
 from tidewright.strategies import registry
 from tidewright.strategies.declaration import Declaration
+from tidewright.strategies.sizes import AS_GIVEN, Sizes
 
 if TYPE_CHECKING:
     import polars as pl
@@ -183,7 +184,8 @@ def backtest(
     strategy
         Name of a built-in, or a user's own: ``"FILE.py:NAME"``, or what ``@tw.strategy`` made of a function.
     params
-        Strategy parameters by name, scalars or arrays over lanes; what is absent takes its default.
+        Strategy parameters by name, scalars or arrays over lanes; what is absent takes its default. A default size that
+        the venue would refuse on this tape is raised to one that it lets pass; ``assumptions["sizes"]`` says so.
     cycle
         Time between decisions, a duration ("30s", "100ms") or seconds.
     fees
@@ -271,6 +273,8 @@ class Prepared:
         As they were given, for people.
     latency, fees
         In words; what is paid.
+    sizes
+        Default sizes that were raised, and why; empty: none.
     """
 
     tape: Tape
@@ -281,6 +285,7 @@ class Prepared:
     base_inventory: Rate
     latency: str = ""
     fees: Fees | None = None
+    sizes: str = ""
 
     def result(self, found: Result) -> BacktestResult:
         """What the lanes did, from what the sweep gave."""
@@ -293,7 +298,11 @@ class Prepared:
             statistics=found.statistics,
             shares=found.shares,
             assumptions=_assumptions(self.tape, self.job, found, self.capital, self.base_inventory)
-            | {"latency": self.latency, "fee_schedule": self.fees.origin if self.fees is not None else ""},
+            | {
+                "latency": self.latency,
+                "fee_schedule": self.fees.origin if self.fees is not None else "",
+                "sizes": self.sizes or AS_GIVEN,
+            },
             equity_ts=found.equity_ts if config.record_equity else None,
             equity_values=found.equity if config.record_equity else None,
             _fills=found.reports if config.record_fills else None,
@@ -340,7 +349,8 @@ def prepare(
     paid = as_fees(fees, tape.instrument.maker_fee, tape.instrument.taker_fee)
     instrument = replace(tape.instrument, maker_fee=paid.maker, taker_fee=paid.taker)
     latencies = parse_latency(latency, response)
-    table = registry.rows(name, params or {}, lanes)
+    given, sized = _sized(tape, name, params or {}, capital)
+    table = registry.rows(name, given, lanes)
     few = len(table) <= RECORDED_LANES
     keep_fills = few if record_fills is None else record_fills
     keep_equity = few if record_equity is None else record_equity
@@ -366,13 +376,13 @@ def prepare(
         instrument,
         config,
         name,
-        dict(params or {}),
+        given,
         len(table),
         base_units=_units(base_inventory, "base_inventory"),
         quote_units=_units(capital, "capital"),
         check_balance=check_balance,
     )
-    return Prepared(tape, Rows(data, tape.path), job, table, capital, base_inventory, latencies.said, paid)
+    return Prepared(tape, Rows(data, tape.path), job, table, capital, base_inventory, latencies.said, paid, sized)
 
 
 def _span(tape: Tape, end: int | None) -> Columns:
@@ -390,6 +400,15 @@ def _span(tape: Tape, end: int | None) -> Columns:
     return data.rows(0, stop)
 
 
+def _sized(tape: Tape, name: str, params: Params, capital: Rate) -> tuple[dict[str, npt.ArrayLike], str]:
+    """Parameters with sizes that can be traded where nobody gave a quantity, and which were raised."""
+    sizes = None if "base_quantity" in params else Sizes.of(tape)
+    if sizes is None:
+        return dict(params), ""
+    raised, told = sizes.defaults(registry.strategy(name), params, _units(capital, "capital") / UNIT)
+    return {**params, **raised}, told
+
+
 def _units(amount: Rate, what: str) -> int:
     units = text_units(str(amount), what)
     if units < 0:
@@ -401,6 +420,7 @@ def _assumptions(tape: Tape, job: Job, result: Result, capital: Rate, base_inven
     """All that a reader must know to believe, or doubt, the figures."""
     config, instrument, counts = job.config, job.instrument, result.counts
     limits, detail = config.limits, detail_of(tape.meta)
+    lanes = "1 lane" if job.lanes == 1 else f"{job.lanes} lanes"
     return {
         "tape": {
             "path": str(tape.path),
@@ -428,16 +448,21 @@ def _assumptions(tape: Tape, job: Job, result: Result, capital: Rate, base_inven
         "base_inventory": str(base_inventory),
         "market_impact": "none: own orders never move the tape" if config.impact is None else config.impact.describe(),
         "funding": _funding(tape, instrument),
-        "cohorts": f"1 window, {job.lanes} lanes, no warm-up, decisions every {config.cycle_ns / 1e9:g} s",
+        "cohorts": f"1 window, {lanes}, no warm-up, decisions every {config.cycle_ns / 1e9:g} s",
     }
 
 
 def _funding(tape: Tape, instrument: Instrument) -> str:
-    # A piece at a time: of a tape that streams through, the memory stays bounded.
-    rows = sum(int(np.count_nonzero(part.kind == FUNDING)) for part in chunks(tape.data))
-    if instrument.kind == "spot" and not rows:
+    if instrument.kind == "spot":
         return "none (spot)"
-    return f"not applied: nobody pays or receives any; rows of funding on the tape: {rows}"
+    times = marks = 0
+    for part in chunks(tape.data):  # a piece at a time: of a tape that streams through, the memory stays bounded
+        times += int(np.count_nonzero(part.kind == FUNDING))
+        marks += int(np.count_nonzero(part.kind == MARK))
+    if not times:
+        return "none: the tape has no row of funding"
+    price = "the last mark price" if marks else "the mid, for the tape has no mark price"
+    return f"charged {times} times, for the position held at that instant, at {price}"
 
 
 def _fee_asset(config: ReplayConfig) -> str:

@@ -2,22 +2,29 @@
 
 from numba import int64
 
+from tidewright.engine.bounds import find_bounds
 from tidewright.engine.impact import impact_ticks
 from tidewright.engine.layout import (
+    BOUNDS_AT,
     CFG_CHECK_BALANCE,
     CFG_FEE_OTHER,
+    CFG_FUNDING,
     CFG_LOT_UNITS,
     CFG_MARKET_MAX_QTY,
+    CFG_MARKET_MIN_QTY,
+    CFG_MARKET_STEP,
     CFG_MAX_NOTIONAL,
     CFG_MAX_ORDERS,
     CFG_MAX_PRICE,
     CFG_MAX_QTY,
+    CFG_MAX_STOPS,
     CFG_MIN_NOTIONAL,
     CFG_MIN_PRICE,
     CFG_MIN_QTY,
     CFG_PARITY,
     CFG_QUOTE_DEN,
     CFG_QUOTE_NUM,
+    CFG_REFERENCE,
     CFG_SLOTS,
     L_BASE_START,
     L_BOUND,
@@ -29,19 +36,29 @@ from tidewright.engine.layout import (
     L_QUOTE_START,
     L_RESTING,
     L_TAKEN,
+    LEAST_AT_MARKET,
+    LEAST_PRICE,
+    MOST_AT_MARKET,
+    MOST_PRICE,
     NEVER,
     O_LEAVES,
     O_PRICE,
+    PAID,
+    REFERENCE_NONE,
+    SET_OFF,
     SLOTS,
+    STOPPED,
     WHOLE,
     State,
 )
-from tidewright.engine.slots import holds_funds, rests
+from tidewright.engine.slots import holds_funds, lane_of, rests, state_of
 from tidewright.engine.taken import taken_of
 from tidewright.market.codes import (
     FILTER_LOT,
     FILTER_MAX_ORDERS,
+    FILTER_MAX_STOPS,
     FILTER_NOTIONAL,
+    FILTER_PERCENT_PRICE,
     FILTER_PRICE,
     INSUFFICIENT_BALANCE,
     MARKET,
@@ -55,21 +72,32 @@ from tidewright.market.ladder import BEST, PLACED, WIDTH, Ladder, next_level, pr
 
 
 @inlined
-def refusal(state: State, lane: int, side: int, kind: int, tif: int, price: int, qty: int, index: int, now: int) -> int:
-    """Why the venue refuses an arriving order: NO_REASON if it does not. Filters, balance, post-only."""
+def refusal(
+    state: State, lane: int, side: int, kind: int, tif: int, price: int, qty: int, stop: int, index: int, now: int
+) -> int:
+    """Why the venue refuses an arriving order: NO_REASON if it does not. Filters, balance, post-only.
+
+    ``stop`` is the price of a stop order, 0 of any other.
+    """
     cfg = state.cfg
     market = kind == MARKET
-    if not market and (price <= 0 or price < cfg[CFG_MIN_PRICE] or price > cfg[CFG_MAX_PRICE]):
+    if not market:
+        if price <= 0 or price < cfg[CFG_MIN_PRICE] or price > cfg[CFG_MAX_PRICE]:
+            return int64(FILTER_PRICE)
+        if cfg[CFG_REFERENCE] != REFERENCE_NONE:
+            if state.reg[BOUNDS_AT] != now:
+                find_bounds(state, now)
+            if price < state.reg[LEAST_PRICE + side] or price > state.reg[MOST_PRICE + side]:
+                return int64(FILTER_PERCENT_PRICE)
+    reason = size_refusal(state, market, price, qty, now)
+    if reason != NO_REASON:
+        return reason
+    if stop > 0 and (stop < cfg[CFG_MIN_PRICE] or stop > cfg[CFG_MAX_PRICE]):
         return int64(FILTER_PRICE)
-    if qty <= 0 or qty < cfg[CFG_MIN_QTY] or qty > cfg[CFG_MAX_QTY]:
-        return int64(FILTER_LOT)
-    if market:
-        if qty > cfg[CFG_MARKET_MAX_QTY]:
-            return int64(FILTER_LOT)
-    elif price * qty < cfg[CFG_MIN_NOTIONAL] or price * qty > cfg[CFG_MAX_NOTIONAL]:
-        return int64(FILTER_NOTIONAL)
     if state.lane[lane, L_RESTING] >= cfg[CFG_MAX_ORDERS]:
         return int64(FILTER_MAX_ORDERS)
+    if stop > 0 and cfg[CFG_MAX_STOPS] != NEVER and stops_of(state, lane) >= cfg[CFG_MAX_STOPS]:
+        return int64(FILTER_MAX_STOPS)
     if not market and (index < 0 or index >= state.reg[WIDTH] or state.reg[PLACED] == 0):
         return int64(OUTSIDE_WINDOW)
     if cfg[CFG_CHECK_BALANCE] == 1 and not affordable(state, lane, side, market, price, qty, now):
@@ -77,6 +105,36 @@ def refusal(state: State, lane: int, side: int, kind: int, tif: int, price: int,
     if tif == POST_ONLY and would_take(state, lane, side, price, index):
         return int64(WOULD_TAKE)
     return int64(NO_REASON)
+
+
+@inner
+def size_refusal(state: State, market: bool, price: int, qty: int, now: int) -> int:
+    """Why the quantity of an order, or what it is worth, does not pass the filters: NO_REASON if it does."""
+    cfg = state.cfg
+    if qty <= 0 or qty < cfg[CFG_MIN_QTY] or qty > cfg[CFG_MAX_QTY]:
+        return int64(FILTER_LOT)
+    if not market:
+        passes = cfg[CFG_MIN_NOTIONAL] <= price * qty <= cfg[CFG_MAX_NOTIONAL]
+        return int64(NO_REASON if passes else FILTER_NOTIONAL)
+    if qty < cfg[CFG_MARKET_MIN_QTY] or qty > cfg[CFG_MARKET_MAX_QTY] or qty % cfg[CFG_MARKET_STEP] != 0:
+        return int64(FILTER_LOT)
+    if cfg[CFG_REFERENCE] != REFERENCE_NONE:
+        if state.reg[BOUNDS_AT] != now:
+            find_bounds(state, now)
+        if qty < state.reg[LEAST_AT_MARKET] or qty > state.reg[MOST_AT_MARKET]:
+            return int64(FILTER_NOTIONAL)
+    return int64(NO_REASON)
+
+
+@inner
+def stops_of(state: State, lane: int) -> int:
+    """How many stop orders of a lane have not become orders like any other."""
+    count = int64(0)
+    first, last = slots_of(state, lane)
+    for slot in range(first, last):
+        how = state_of(state, int64(slot))
+        count += int64((how == STOPPED or how == SET_OFF) and lane_of(state, int64(slot)) == lane)
+    return count
 
 
 @inlined
@@ -140,6 +198,8 @@ def affordable(state: State, lane: int, side: int, market: bool, price: int, qty
     cost = walk_cost(state, lane, qty, now) if market else price * qty
     spent = (row[L_CASH] - locked(state, lane, int64(0)) - cost) * cfg[CFG_QUOTE_NUM]
     fees = row[L_FEE_QUOTE] if cfg[CFG_FEE_OTHER] == 0 else int64(0)
+    if cfg[CFG_FUNDING] == 1:
+        fees += state.funding[lane, PAID]
     return (row[L_QUOTE_START] - fees) * cfg[CFG_QUOTE_DEN] + spent >= 0
 
 

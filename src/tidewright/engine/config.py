@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from tidewright.engine import layout as at
+from tidewright.engine.bounds import reference_values
 from tidewright.engine.impact import Impact
 from tidewright.engine.latency import Latency, LatencyTable, SampledLatency, latency_from_json
 from tidewright.market.clock import MINUTE
@@ -222,6 +223,12 @@ def integers(
         at.CFG_TOUCH_ONLY: int(config.touch_only),
         at.CFG_IMPACT: at.IMPACT_NONE,
         at.CFG_RECENT: recent_entries(config),
+        at.CFG_MARKET_MIN_QTY: filters.market_min_qty_lots,
+        at.CFG_MARKET_STEP: max(1, filters.market_step_lots),
+        at.CFG_MAX_STOPS: filters.max_num_stop_orders or NO_BOUND,
+        at.CFG_FUNDING: int(instrument.kind == "linear"),
+        at.CFG_FULL_WORTH: int(instrument.kind == "linear" or bool(config.fee_asset)),
+        **reference_values(instrument),
     }
     if config.impact is not None:
         values[at.CFG_IMPACT] = at.IMPACT_MEASURED if config.impact.measured else at.IMPACT_GIVEN

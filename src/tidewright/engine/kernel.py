@@ -1,7 +1,6 @@
 """The replay itself: rows of the tape in order, and everything that is due between them."""
 
 import numpy as np
-from numba import njit
 
 from tidewright.engine.accounts import worth
 from tidewright.engine.arrivals import deliver_calls, deliver_messages, room_for
@@ -17,6 +16,7 @@ from tidewright.engine.book import (
     window_after_packet,
 )
 from tidewright.engine.decide import capture_views, decide
+from tidewright.engine.funding import charge
 from tidewright.engine.latency import response_at
 from tidewright.engine.layout import (
     ACT_AT,
@@ -33,6 +33,7 @@ from tidewright.engine.layout import (
     CFG_CURVE,
     CFG_CYCLE,
     CFG_FEED,
+    CFG_FUNDING,
     CFG_IMPACT,
     CFG_PARITY,
     CFG_STRATEGY,
@@ -53,6 +54,7 @@ from tidewright.engine.layout import (
     KNOWN_MID2,
     L_POSITION,
     LANES,
+    LAST_MARK,
     LAST_TRADE,
     LAST_TS,
     LOOK,
@@ -89,18 +91,20 @@ from tidewright.market.codes import (
     BEST_ASK,
     BEST_BID,
     GAP,
+    MARK,
     PACKET_END,
     RESET,
     SNAPSHOT,
     TRADE_BUY,
     TRADE_UNKNOWN,
 )
+from tidewright.market.entry import entry
 from tidewright.market.inner import inlined, inner
 from tidewright.market.ladder import BEST, LOW, WIDTH, Ladder, index_of
 from tidewright.market.tape import I64, U8
 
 
-@njit(cache=True, _nrt=False, nogil=True)  # type: ignore[misc]
+@entry
 def run(
     address: int, ts: I64, ts_local: I64, kind: U8, flags: U8, price: I64, qty: I64, start: int, until: int
 ) -> tuple[int, int]:
@@ -319,6 +323,10 @@ def apply_row(state: State, code: int, flag: int, price: int, qty: int) -> int:
     if flag & SNAPSHOT:
         reg[SNAPSHOT_SEEN] = 1
     if code > TRADE_UNKNOWN:
+        if code == MARK:
+            reg[LAST_MARK] = price
+        elif state.cfg[CFG_FUNDING] == 1:
+            return charge(state, price, known_at(state))
         return DONE
     if reg[IN_GAP] == 0:
         status = apply_print(state, code, price, qty)
@@ -353,14 +361,19 @@ def apply_print(state: State, code: int, price: int, qty: int) -> int:
     status = room_for(state, reg[RESTING], np.int64(0))
     if status != DONE:
         return status
-    known = reg[PACKET_TS] + response_at(state, reg[PACKET_TS])
-    if state.cfg[CFG_PARITY] == 0:
-        known = max(known, reg[RECEIPT])
-    on_print(state, side, index, qty, reg[PACKET_TS], known)
+    on_print(state, side, index, qty, reg[PACKET_TS], known_at(state))
     return DONE
 
 
-@njit(cache=True, _nrt=False, nogil=True)  # type: ignore[misc]
+@inlined
+def known_at(state: State) -> int:
+    """When lanes know what the current packet does to them."""
+    reg = state.reg
+    known = reg[PACKET_TS] + response_at(state, reg[PACKET_TS])
+    return known if state.cfg[CFG_PARITY] == 1 else max(known, reg[RECEIPT])
+
+
+@entry
 def finish(address: int) -> int:
     """One final equity point takes the true state, replacing a decision's at the same time; DONE or GROW_CURVE."""
     state = state_at(address)

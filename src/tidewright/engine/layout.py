@@ -97,7 +97,15 @@ TAKERS: Final = _R + 86  # 1: a lane has sent an order that takes, so messages n
 EMPTIED: Final = _R + 87  # nodes in the buffer that lanes have left while they act, see nodes.leave_later
 TAKEN_TOP: Final = _R + 88  # entries of the pool of what was taken that were ever used
 ACTED_MID2: Final = _R + 89  # mid at the newest decision that lanes acted on, 0: at the next one all think anew
-REG_COUNT: Final = _R + 96
+PRICED: Final = _R + 90  # entries of the pool of prices that the reference price is made of
+PRICED_ROWS: Final = _R + 91  # rows looked at for them
+BOUNDS_AT: Final = _R + 92  # instant of the bounds that follow
+LEAST_PRICE: Final = _R + 93  # 2: of a limit order of a side
+MOST_PRICE: Final = _R + 95  # 2
+LEAST_AT_MARKET: Final = _R + 97  # lots of a market order
+MOST_AT_MARKET: Final = _R + 98
+LAST_MARK: Final = _R + 99  # the newest mark price, 0: none
+REG_COUNT: Final = _R + 104
 
 # Market states, whose time is shared out.
 STATE_WHOLE: Final = 0
@@ -143,7 +151,21 @@ CFG_FEE_NUM: Final = 32
 CFG_FEE_DEN: Final = 33
 CFG_IMPACT: Final = 34  # IMPACT_NONE, ...
 CFG_RECENT: Final = 35  # decisions of the last minute with new orders that a lane can remember, 0: it need not
-CFG_COUNT: Final = 40
+CFG_MARKET_MIN_QTY: Final = 36
+CFG_MARKET_STEP: Final = 37
+CFG_MAX_STOPS: Final = 38
+CFG_REFERENCE: Final = 39  # REFERENCE_NONE, ...
+CFG_REFERENCE_NS: Final = 40  # length of the average, 0: the last price
+CFG_TICK_NUM: Final = 41  # 1e-8 quote units of a tick, as a ratio
+CFG_TICK_DEN: Final = 42
+CFG_SHARES: Final = 43  # 8: ticks of the lowest and highest bid, then ask, for a unit of the reference price, as ratios
+CFG_WORTH_MIN: Final = 51  # of a market order, 1e-8 quote units, 0: no bound
+CFG_WORTH_MAX: Final = 52
+CFG_LOT_NUM: Final = 53  # a lot, base, as a ratio
+CFG_LOT_DEN: Final = 54
+CFG_FUNDING: Final = 55  # 1: positions pay and receive funding
+CFG_FULL_WORTH: Final = 56  # 1: equity is more than what fills and commissions in base and quote left
+CFG_COUNT: Final = 64
 CFG_F_POWER: Final = 0
 CFG_F_TICK: Final = 1
 CFG_F_LOT: Final = 2
@@ -162,6 +184,10 @@ LATENCY_CONSTANT: Final = 0
 LATENCY_TABLE: Final = 1
 LATENCY_SAMPLED: Final = 2
 
+REFERENCE_NONE: Final = 0  # no filter is relative to a reference price
+REFERENCE_PRINTS: Final = 1
+REFERENCE_MARKS: Final = 2
+
 IMPACT_NONE: Final = 0
 IMPACT_GIVEN: Final = 1
 IMPACT_MEASURED: Final = 2  # volume, volatility or both
@@ -179,7 +205,7 @@ NODE_FIELDS: Final = 16  # a line of the processor's cache
 TAIL_COLUMN: Final = 28  # (array `tail`, int64, by position) youngest node + 1; from this bit on the column that its
 TAIL_OPEN: Final = 32  # next order takes; whether one may join, which a last column's order ends by carry; its packet
 Q_AHEAD: Final = 0  # (array `node_q`, float64) lots ahead
-Q_TRADED: Final = 1  # prints at the price since the level's last row
+Q_TRADED: Final = 1  # prints at the price since the level's last row, where the queue model asks for it
 Q_TURN: Final = 2  # 2 * number of the node among all there ever were + side; whole, and exact up to 2**53
 Q_PRICE: Final = 3  # ticks, of one whose price is outside the window
 NODE_Q_FIELDS: Final = 4
@@ -319,6 +345,18 @@ STOP_SLOT: Final = 0
 STOP_NUMBER: Final = 1
 STOP_FIELDS: Final = 2
 
+# -- prices that the reference price is made of: prints, or mark prices of one lot (int64) -----------------------------
+PRICED_TS: Final = 0
+PRICED_PRICE: Final = 1
+PRICED_LOTS: Final = 2  # sums up to and with this one, modulo 2**64: their differences are exact
+PRICED_CASH: Final = 3  # tick*lots
+PRICED_FIELDS: Final = 4
+
+# -- funding a lane has paid, less what it received (int64, 1e-8 quote units), where there is any ----------------------
+PAID_KNOWN: Final = 0  # as far as the lane knows
+PAID: Final = 1
+PAID_FIELDS: Final = 2
+
 # -- recorded latencies (int64) ---------------------------------------------------------------------------------------
 LATENCY_TS: Final = 0
 LATENCY_ENTRY: Final = 1
@@ -380,6 +418,10 @@ class State(NamedTuple):
         Stop orders; recorded latencies; sums that impact is measured by.
     recent
         When lanes sent new orders, where their rate is limited.
+    priced
+        What the reference price of filters is made of.
+    funding
+        What lanes have paid, where there is funding.
     known, taken, capture, log, curve_ts, curve
         Pools and logs.
     target
@@ -421,3 +463,5 @@ class State(NamedTuple):
     latency: I64
     tally: F64
     recent: I64
+    priced: I64
+    funding: I64

@@ -57,10 +57,10 @@ class World:
         return int(reg[at.MID2])  # no packet that is known later has been read
 
     def known(self, now: int) -> I64:
-        """Position, cash and commissions as the lanes know them at a time, (lanes, 4)."""
+        """Position, cash, commissions in base, those in quote with funding, as lanes know them at a time: columns."""
         state = self.replay._state
         lane, pool = state.lane, state.known
-        money = lane[:, at.L_KNOWN : at.L_KNOWN + 4].copy()
+        money = self._money(at.L_KNOWN, at.PAID_KNOWN)
         entry = lane[:, at.L_KNOWN_FIRST].copy()
         who = np.flatnonzero(entry >= 0)
         while len(who):
@@ -73,6 +73,13 @@ class World:
             money[who, 3] += rows[:, at.K_FEE_QUOTE]
             entry[who] = rows[:, at.K_NEXT]
             who = who[entry[who] >= 0]
+        return money
+
+    def _money(self, first: int, paid: int) -> I64:
+        state = self.replay._state
+        money = state.lane[:, first : first + 4].copy()
+        if len(state.funding):
+            money[:, 3] += state.funding[:, paid]
         return money
 
     def worth(self, money: I64, mid2: int) -> F64:
@@ -126,7 +133,7 @@ class World:
         state = self.replay._state
         mid2 = int(state.reg[at.MID2])
         if mid2 > 0:
-            value = self.worth(state.lane[:, at.L_POSITION : at.L_POSITION + 4], mid2)
+            value = self.worth(self._money(at.L_POSITION, at.PAID), mid2)
             self._first_mid(mid2)
         else:
             value = self.start

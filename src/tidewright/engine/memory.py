@@ -73,6 +73,8 @@ def new_state(config: ReplayConfig, cfg: I64, cfg_f: F64, params: F64, width: in
         latency=latency_rows(config.latency),
         tally=np.zeros(at.TALLY_FIELDS, np.float64),
         recent=zeros((lanes if cfg[at.CFG_RECENT] else 0, at.RECENT_ENTRY + 2 * int(cfg[at.CFG_RECENT])), np.int64),
+        priced=np.zeros((0, at.PRICED_FIELDS), np.int64),
+        funding=zeros((lanes if cfg[at.CFG_FUNDING] else 0, at.PAID_FIELDS), np.int64),
     )
     _set_registers(state)
     state = _grow_orders(state, lanes * slots)
@@ -150,6 +152,7 @@ def _set_registers(state: State) -> None:
         at.LAST_ARRIVAL: -at.NEVER,
         at.LANES: len(lane),
         at.DAY: -at.NEVER,
+        at.BOUNDS_AT: -at.NEVER,
     }.items():
         reg[index] = value
     reg[at.OWN : at.OWN + 2] = -1

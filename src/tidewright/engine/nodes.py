@@ -7,10 +7,12 @@ best index with a node is kept for each side, so that most rows need one compari
 
 from typing import Final
 
+import numpy as np
 from numba import int64, uint64
 
 from tidewright.engine.layout import (
     CFG_F_POWER,
+    CFG_PARITY,
     CFG_QUEUE,
     EMPTIED,
     N_FIRST,
@@ -25,6 +27,8 @@ from tidewright.engine.layout import (
     Q_AHEAD,
     Q_TRADED,
     Q_TURN,
+    QUEUE_FRONT,
+    QUEUE_RISK_AVERSE,
     RESTING_STATE,
     STRAY,
     TAIL_COLUMN,
@@ -226,8 +230,14 @@ def requeue(state: State, position: int, old: int, new: int) -> None:
     """Apply a level's row to the nodes of its price."""
     node_q = state.node_q
     model = state.cfg[CFG_QUEUE]
-    power = state.cfg_f[CFG_F_POWER]
     each = youngest(state, position)
+    plain = model == QUEUE_RISK_AVERSE or model == QUEUE_FRONT
+    if plain and state.cfg[CFG_PARITY] == 0:  # every queue hears of all rows, so an older node never has more ahead
+        while each >= 0 and node_q[each, Q_AHEAD] > np.float64(new):
+            node_q[each, Q_AHEAD] = 0.0 if model == QUEUE_FRONT else np.float64(new)
+            each = int64(state.node[each, N_OLDER])
+        return
+    power = state.cfg_f[CFG_F_POWER]
     while each >= 0:
         node_q[each, Q_AHEAD] = ahead_after_level(model, power, node_q[each, Q_AHEAD], node_q[each, Q_TRADED], old, new)
         node_q[each, Q_TRADED] = 0.0

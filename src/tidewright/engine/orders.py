@@ -3,12 +3,11 @@
 from numba import int64
 
 from tidewright.engine.accounts import book_fill, commission, tell
+from tidewright.engine.checks import size_refusal
 from tidewright.engine.latency import response_at
 from tidewright.engine.layout import (
     CFG_FEE_IN_BASE,
     CFG_FEE_OTHER,
-    CFG_MIN_NOTIONAL,
-    CFG_MIN_QTY,
     CFG_RECORD,
     DEAD,
     L_BOUND,
@@ -37,9 +36,7 @@ from tidewright.market.codes import (
     CANCELLED,
     FEE_OTHER,
     FILL,
-    FILTER_LOT,
-    FILTER_NOTIONAL,
-    LIMIT,
+    MARKET,
     NO_REASON,
     REJECTED,
     UNKNOWN_ORDER,
@@ -180,16 +177,13 @@ def amend(state: State, slot: int, qty: int, now: int) -> None:
 
     It must be less than before and more than what has filled, and pass the filters of quantity and value.
     """
-    cfg = state.cfg
     order = state.order[slot]
     known = now + response_at(state, now)
     reason = int64(NO_REASON)
     if not order[O_QTY] - order[O_LEAVES] < qty < order[O_QTY]:
         reason = int64(AMEND_QUANTITY)
-    elif qty < cfg[CFG_MIN_QTY]:
-        reason = int64(FILTER_LOT)
-    elif kind_of(state, slot) == LIMIT and order[O_PRICE] * qty < cfg[CFG_MIN_NOTIONAL]:
-        reason = int64(FILTER_NOTIONAL)
+    else:
+        reason = size_refusal(state, kind_of(state, slot) == MARKET, order[O_PRICE], qty, now)
     if reason != NO_REASON:
         write_message(state, int64(AMEND_REJECTED), slot, now, known, order[O_PRICE], order[O_QTY], reason)
         return

@@ -11,6 +11,7 @@ from fractions import Fraction
 from math import floor
 from typing import TYPE_CHECKING, Any, overload
 
+import numpy as np
 import numpy.typing as npt
 
 from tidewright.engine.backtest import BacktestResult, Params, Prepared, Rate, prepare
@@ -19,6 +20,7 @@ from tidewright.engine.latency_text import LatencyLike
 from tidewright.engine.lockstep import World, run_lockstep
 from tidewright.engine.portfolio_equity import Part, portfolio_statistics, together
 from tidewright.engine.portfolio_plan import Money, by_name, common_span, each, params_each
+from tidewright.engine.refused import Refused, alone, why_refused, why_refused_by
 from tidewright.engine.sweep import Result, Runner, cohorts_for, deal, gather, runner
 from tidewright.market.clock import iso
 from tidewright.market.codes import UNIT
@@ -139,7 +141,8 @@ class PortfolioResult:
         for name, found in self.instruments.items():
             known, sums = found.instrument, found.statistics
             positions[name] = int(sums["position_lots"][lane])
-            cash[known.quote] += int(sums["cash"][lane]) * known.quote_units - int(sums["fee_quote_units"][lane])
+            paid = int(sums["fee_quote_units"][lane]) + int(sums["funding_units"][lane])
+            cash[known.quote] += int(sums["cash"][lane]) * known.quote_units - paid
             held = positions[name] * known.lot_units - int(sums["fee_base_units"][lane])
             base[known.base] = base.get(known.base, 0) + self._base[name] + held
         return PortfolioAccount(cash, positions, base)
@@ -259,9 +262,13 @@ def backtest_portfolio(
             raise UsageError("instruments that decide together run on this machine: give threads instead of ray")
         seen = _observed(observe or {}, names, next(iter(plans.values())).job.strategy)
         found = _coupled(plans, money, span, seen, threads, progress)
+        refused = _why_coupled(plans, found, money, span, seen)
     else:
         found = _apart(plans, runner(threads, ray), progress)
-    return _result(plans, found, money, span, coupled, dict(observe or {}))
+        refused = [
+            why_refused(plan.rows, plan.job, one.statistics) for plan, one in zip(plans.values(), found, strict=True)
+        ]
+    return _result(plans, found, refused, money, span, coupled, dict(observe or {}))
 
 
 def _cash(capital: Rate | Mapping[str, Rate], quotes: Sequence[str]) -> dict[str, Rate]:
@@ -326,6 +333,26 @@ def _coupled(
     return [replace(gather([part[number] for part in parts], cohorts), ran=ran) for number in range(len(plans))]
 
 
+def _why_coupled(
+    plans: Mapping[str, Prepared],
+    found: Sequence[Result],
+    money: Money,
+    span: tuple[int, int],
+    observed: Mapping[int, int],
+) -> list[Refused | None]:
+    """Why orders were rejected, by instrument: the lane decides together with its other instruments again."""
+
+    def asking(number: int) -> Callable[[int, float], npt.NDArray[np.void]]:
+        def ask(lane: int, share: float) -> npt.NDArray[np.void]:
+            until = span[0] + round(share * (span[1] - span[0]))
+            worlds = [World(alone(plan.job, [lane]), plan.rows.data, _part(plan)) for plan in plans.values()]
+            return run_lockstep(worlds, money, (span[0], until), observed)[number].reports
+
+        return ask
+
+    return [why_refused_by(one.statistics, asking(number)) for number, one in enumerate(found)]
+
+
 def _part(plan: Prepared) -> Part:
     return Part(plan.job.instrument, plan.job.quote_units / UNIT)
 
@@ -333,6 +360,7 @@ def _part(plan: Prepared) -> Part:
 def _result(
     plans: Mapping[str, Prepared],
     found: Sequence[Result],
+    refused: Sequence[Refused | None],
     money: Money,
     span: tuple[int, int],
     coupled: bool,
@@ -359,7 +387,10 @@ def _result(
         "detail": {name: plan.tape.meta["detail"] for name, plan in plans.items()},
     }
     return PortfolioResult(
-        instruments={name: plan.result(one) for (name, plan), one in zip(plans.items(), found, strict=True)},
+        instruments={
+            name: replace(plan.result(one), refused=why)
+            for (name, plan), one, why in zip(plans.items(), found, refused, strict=True)
+        },
         metrics=from_statistics(sums, cycle_ns),
         statistics=sums,
         assumptions=assumptions,

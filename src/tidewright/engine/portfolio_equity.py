@@ -25,7 +25,7 @@ _COUNTS: Final = (
     "n_closed",
     "n_wins",
 )
-_MONEY: Final = ("volume_quote", "fees_quote", "fees_value", "sum_closed", "sum_win", "sum_loss")
+_MONEY: Final = ("volume_quote", "fees_quote", "fees_value", "funding", "sum_closed", "sum_win", "sum_loss")
 _OF_ONE: Final = ("max_abs_position_lots", "time_in_position_ns", "position_lots", "fees_base", "fees_other")
 
 

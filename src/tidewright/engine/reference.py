@@ -59,12 +59,14 @@ _ARRAYS: Final[dict[str, tuple[Any, int, tuple[int, ...]]]] = {
     "latency": (types.int64, 2, (at.LATENCY_FIELDS,)),
     "tally": (types.float64, 1, ()),
     "recent": (types.int64, 2, ()),
+    "priced": (types.int64, 2, (at.PRICED_FIELDS,)),
+    "funding": (types.int64, 2, (at.PAID_FIELDS,)),
 }
 # Arrays of which no kernel asks the length: their first dimension is said to be 0, and numba's care for indices that
 # count from the end, which nothing here uses, folds away. (Elsewhere an index of type uint64 does the same.)
 _UNSIZED: Final = frozenset(
     "qty mark tail taken_head epoch reg cfg cfg_f features node node_q resting listed order place "
-    "lane lane_f tag alive params target tally recent".split()
+    "lane lane_f tag alive params target tally recent priced funding".split()
 )
 _PLACES: Final = {name: index for index, name in enumerate(_ARRAYS)}
 assert tuple(_ARRAYS) == State._fields

@@ -6,7 +6,10 @@ import numpy as np
 from numba import int64, uint64
 
 from tidewright.engine.arrivals import arrive_or_wait, push
+from tidewright.engine.bounds import find_bounds
 from tidewright.engine.layout import (
+    ACT_AT,
+    BOUNDS_AT,
     CFG_CHECK_BALANCE,
     CFG_MAX_NOTIONAL,
     CFG_MAX_ORDERS,
@@ -15,6 +18,7 @@ from tidewright.engine.layout import (
     CFG_MIN_NOTIONAL,
     CFG_MIN_PRICE,
     CFG_MIN_QTY,
+    CFG_REFERENCE,
     EMPTIED,
     FREE,
     IN_GAP,
@@ -26,6 +30,8 @@ from tidewright.engine.layout import (
     L_ORDERS,
     L_RESTING,
     L_SLOT_FREE,
+    LEAST_PRICE,
+    MOST_PRICE,
     NEVER,
     NUMBER,
     O_PRICE,
@@ -33,6 +39,7 @@ from tidewright.engine.layout import (
     P_NEXT,
     P_WHOSE,
     PACKET,
+    REFERENCE_NONE,
     REST_FIRST,
     REST_LAST,
     RESTING,
@@ -64,6 +71,12 @@ def find_room(state: State) -> None:
     reg[REST_LAST] = min(high, cfg[CFG_MAX_PRICE])
     reg[REST_FIRST + 1] = reg[REST_FIRST]
     reg[REST_LAST + 1] = reg[REST_LAST]
+    if cfg[CFG_REFERENCE] != REFERENCE_NONE:
+        if reg[BOUNDS_AT] != reg[ACT_AT]:
+            find_bounds(state, reg[ACT_AT])
+        for side in range(2):
+            reg[REST_FIRST + side] = max(reg[REST_FIRST + side], reg[LEAST_PRICE + side])
+            reg[REST_LAST + side] = min(reg[REST_LAST + side], reg[MOST_PRICE + side])
     if reg[BEST + 1] >= 0:
         reg[REST_LAST] = min(reg[REST_LAST], high - reg[BEST + 1] - 1)
     if reg[BEST] >= 0:
@@ -111,9 +124,12 @@ def replace(state: State, lane: int, bids: int, asks: int, arrived: int, at: int
     arrived, at
         See :func:`tidewright.engine.requote.act`.
     """
-    if arrived == 1 and swap(state, lane, bids, asks):
+    if arrived == 1 and exchange(state, lane, bids, asks):
         return
+    written = bids + asks
     bids, asks = merge(state, lane, int64(0), bids), merge(state, lane, int64(1), asks)
+    if arrived == 1 and bids + asks < written and exchange(state, lane, bids, asks):
+        return
     bids_there, bid_slots = keep_wanted(state, lane, int64(0), bids, arrived, at)
     asks_there, ask_slots = keep_wanted(state, lane, int64(1), asks, arrived, at)
     if bid_slots > 0 or bids_there != (int64(1) << bids) - 1:
@@ -123,8 +139,8 @@ def replace(state: State, lane: int, bids: int, asks: int, arrived: int, at: int
 
 
 @inner
-def swap(state: State, lane: int, bids: int, asks: int) -> bool:
-    """Replace all orders of a lane at once if none of them is wanted and all new ones may rest, as is most usual.
+def exchange(state: State, lane: int, bids: int, asks: int) -> bool:
+    """Replace a lane's unwanted orders at once if all of its orders rest and all new ones may, as is most usual.
 
     Every step that this leaves out would change nothing. False: it cannot, and nothing has happened.
     """
@@ -132,22 +148,21 @@ def swap(state: State, lane: int, bids: int, asks: int) -> bool:
     row = state.lane[lane]
     fetch_targets(state, int64(0), bids)
     fetch_targets(state, int64(1), asks)
-    if wanted(state, lane, int64(0), bids) | wanted(state, lane, int64(1), asks) != 0:
+    bids_kept, bids_there = match(state, lane, int64(0), bids)
+    asks_kept, asks_there = match(state, lane, int64(1), asks)
+    if bids_kept | asks_kept < 0:
         return False
-    old = row[L_ALIVE] + row[L_ALIVE + 1]
-    more = bids + asks - old
+    more = bids + asks - row[L_ALIVE] - row[L_ALIVE + 1]
     bid = best_passing(state, int64(0), bids)
     ask = best_passing(state, int64(1), asks)
     if bid >= -ask or row[L_RESTING] + more > state.cfg[CFG_MAX_ORDERS]:
         return False
     row[L_BOUND] = bid
     row[L_BOUND + 1] = ask
-    row[L_CANCELS] += old
-    row[L_ORDERS] += bids + asks
     row[L_RESTING] += more
     reg[RESTING] += more
-    swap_side(state, lane, int64(0), bids)
-    swap_side(state, lane, int64(1), asks)
+    exchange_side(state, lane, int64(0), bids, bids_kept, bids_there)
+    exchange_side(state, lane, int64(1), asks, asks_kept, asks_there)
     return True
 
 
@@ -176,8 +191,11 @@ def best_passing(state: State, side: int, count: int) -> int:
 
 
 @inlined
-def wanted(state: State, lane: int, side: int, count: int) -> int:
-    """0 if all orders of a side that a lane believes alive rest, and none is at the price of a target."""
+def match(state: State, lane: int, side: int, count: int) -> tuple[int, int]:
+    """Which orders of a side that a lane believes alive are wanted, and which of its targets are there, as masks.
+
+    The first is -1 if one of the orders does not rest, or rests at the price of a target with another quantity.
+    """
     price = state.target[2 * side]
     alive = state.alive[2 * lane + side]
     old = state.lane[lane, L_ALIVE + side]
@@ -186,29 +204,59 @@ def wanted(state: State, lane: int, side: int, count: int) -> int:
         few()
         price[uint64(j)] = 0  # no order's
     odd = int64(0)
+    met = int64(0)
     most = max(old, count)  # a number that can be foreseen, unlike how many are left of the old
     for i in range(most):
         few()
         odd |= (state.place[alive[uint64(i)], P_WHOSE] ^ resting) & -int64(i < old)
     for j in range(0, count, 4):  # once, most often
         for i in range(most):
-            there = state.order[alive[uint64(i)], O_PRICE]
-            odd |= among_four(state.target, 2 * side, int64(j), there) & -int64(i < old)
-    return odd
+            few()
+            met |= among_four(state.target, 2 * side, int64(j), state.order[alive[uint64(i)], O_PRICE]) & -int64(
+                i < old
+            )
+    if odd != 0:
+        return int64(-1), int64(0)
+    if met == 0:
+        return int64(0), int64(0)
+    kept = int64(0)
+    there = int64(0)
+    for j in range(0, count, 4):
+        for i in range(old):
+            few()
+            slot = int64(alive[uint64(i)])
+            same = among_four(state.target, 2 * side, int64(j), state.order[slot, O_PRICE])
+            odd |= same & ~among_four(state.target, 2 * side + 1, int64(j), state.order[slot, O_QTY])
+            odd |= there & (same << j)  # two orders of one price
+            there |= same << j
+            kept |= int64(same != 0) << i
+    return int64(-1) if odd != 0 else kept, there
 
 
 @inlined
-def swap_side(state: State, lane: int, side: int, count: int) -> None:
-    """Let the resting orders of a lane's side leave, and new ones join."""
+def exchange_side(state: State, lane: int, side: int, count: int, kept: int, there: int) -> None:
+    """Let the unwanted resting orders of a lane's side leave, and new ones join for the targets that are not there."""
     reg = state.reg
     row = state.lane[lane]
     alive = state.alive[2 * lane + side]
     old = row[L_ALIVE + side]
     emptied = reg[EMPTIED]
+    held = int64(0)
     for i in range(max(old, count)):
         few()
-        emptied = leave_later(state, int64(alive[uint64(i)]), emptied, int64(i < old))
+        emptied = leave_later(state, int64(alive[uint64(i)]), emptied, int64(i < old) & ~(kept >> i))
     reg[EMPTIED] = emptied
+    if kept != 0:  # they come first, in their order
+        for i in range(old):
+            few()
+            stays = (kept >> i) & 1
+            slot, other = int64(alive[uint64(i)]), int64(alive[uint64(held)])
+            either = (slot ^ other) & -stays
+            alive[uint64(i)] = slot ^ either
+            alive[uint64(held)] = other ^ either
+            held += stays
+    row[L_CANCELS] += old - held
+    row[L_ORDERS] += count - held
     for i in range(count, old):
         few()
         state.place[int64(alive[uint64(i)]), P_WHOSE] = whose(lane, FREE, side, LIMIT, POST_ONLY)
@@ -216,7 +264,7 @@ def swap_side(state: State, lane: int, side: int, count: int) -> None:
     for i in range(old, count):
         few()
         state.place[int64(alive[uint64(i)]), P_WHOSE] = whose(lane, RESTING_STATE, side, LIMIT, POST_ONLY)
-    rest_missing(state, lane, side, count, int64(0), int64(0))
+    rest_missing(state, lane, side, count, there, held)
 
 
 @inlined
@@ -378,7 +426,7 @@ def first_price(state: State, side: int) -> int:
 def rest_missing(state: State, lane: int, side: int, count: int, there: int, held: int) -> None:
     """Put new orders into the queues of the targets that are not there.
 
-    The lane's slots from ``held`` on take them, and say so already.
+    The lane's slots from ``held`` on take them, and say so already. The buffer of targets holds only those then.
     """
     reg = state.reg
     price_of = state.target[2 * side]
@@ -388,10 +436,16 @@ def rest_missing(state: State, lane: int, side: int, count: int, there: int, hel
     start = first_price(state, side)
     opened = open_tail(reg[PACKET])
     number = reg[NUMBER]
-    for i in range(count):
+    missing = count
+    if there != 0:  # they come first: how many there are can be foreseen, unlike which
+        missing = int64(0)
+        for i in range(count):
+            few()
+            price_of[uint64(missing)] = price_of[uint64(i)]
+            qty_of[uint64(missing)] = qty_of[uint64(i)]
+            missing += 1 - ((there >> i) & 1)
+    for i in range(missing):
         few()
-        if (there >> i) & 1 == 1:
-            continue
         price = price_of[uint64(i)]
         slot = int64(alive[uint64(held)])
         held += 1

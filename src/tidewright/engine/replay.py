@@ -10,8 +10,8 @@ from typing import Any, Final, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from tidewright.engine import bounds, kernel, memory, reference, snapshot, window
 from tidewright.engine import config as rules
-from tidewright.engine import kernel, memory, reference, snapshot, window
 from tidewright.engine import layout as at
 from tidewright.engine.config import ReplayConfig
 from tidewright.engine.layout import State
@@ -83,6 +83,7 @@ class Account(NamedTuple):
     base_locked: int
     quote_locked: int  # rounded up
     fee_other: int = 0  # commission in a third asset
+    funding: int = 0  # paid less received, quote
 
 
 class Replay:
@@ -240,6 +241,7 @@ class Replay:
     ) -> tuple[int, bool]:
         if data is not self._read:
             self._read, self._arrays = data, [_read_only(column) for column in data]
+            self._state = bounds.remember(self._state, data, first)
         row = first
         while True:
             if status is None:
@@ -423,6 +425,7 @@ class Replay:
         sells = self._state.order[np.isin(whose - 1, locking)]
         other = bool(self._state.cfg[at.CFG_FEE_OTHER])
         fee_quote, fee_other = (0, row[at.L_FEE_QUOTE]) if other else (row[at.L_FEE_QUOTE], 0)
+        funding = int(self._state.funding[lane, at.PAID]) if len(self._state.funding) else 0
         locked_buy = sum(int(price) * int(lots) for price, lots in buys[:, [at.O_PRICE, at.O_LEAVES]])
         money, lot = self.instrument.quote_units, self.instrument.lot_units
         return Account(
@@ -431,10 +434,11 @@ class Replay:
             fee_base=row[at.L_FEE_BASE],
             fee_quote=fee_quote,
             base_units=row[at.L_BASE_START] + row[at.L_POSITION] * lot - row[at.L_FEE_BASE],
-            quote_units=row[at.L_QUOTE_START] + (row[at.L_CASH] * money).__floor__() - fee_quote,
+            quote_units=row[at.L_QUOTE_START] + (row[at.L_CASH] * money).__floor__() - fee_quote - funding,
             base_locked=int(sells[:, at.O_LEAVES].sum()) * lot,
             quote_locked=-((-locked_buy * money).__floor__()),
             fee_other=fee_other,
+            funding=funding,
         )
 
     def limits_at(self, lane: int) -> dict[str, float]:

@@ -10,7 +10,7 @@ import orjson
 from tidewright.engine.layout import State
 from tidewright.market.errors import DataError
 
-MAGIC: Final = b"tidewright-engine-10\n"
+MAGIC: Final = b"tidewright-engine-11\n"
 
 
 def dump(head: dict[str, Any], state: State) -> bytes:

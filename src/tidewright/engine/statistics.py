@@ -20,6 +20,7 @@ fees_base                 f64    commission taken in base, base units
 fees_quote                f64    commission taken in quote
 fees_other                f64    commission taken in a third asset, its units
 fees_value                f64    all of it in quote: base at the price of its fill, a third asset at its stated price
+funding                   f64    funding paid less received, quote; not among the fees
 n_closed                  int64  fills, or parts of fills, that reduced the position
 sum_closed, sum_closed_sq f64    their profit against the average entry cost, both net of commission, and its square
 n_wins                    int64  those with a profit > 0
@@ -31,6 +32,7 @@ position_lots             int64  true position
 cash                      int64  what its fills left in cash, tick*lot, commissions aside
 fee_base_units            int64  commission taken in base, 1e-8
 fee_quote_units           int64  commission taken in quote, 1e-8
+funding_units             int64  funding paid less received, 1e-8 quote
 ========================= ====== ====================================================================================
 """
 
@@ -51,6 +53,7 @@ def statistics(state: State) -> dict[str, npt.NDArray[np.int64] | npt.NDArray[np
     open_now = lane[:, at.L_POSITION] != 0
     held[open_now] += now - lane[open_now, at.L_SINCE]
     cycle = int(state.cfg[at.CFG_CYCLE])
+    funding = state.funding[:, at.PAID].copy() if len(state.funding) else np.zeros(len(lane), np.int64)
     other = bool(state.cfg[at.CFG_FEE_OTHER])  # then the column of fees in quote holds those in the third asset
     last = now if reg[at.FINISHED] else int(reg[at.START]) + int(reg[at.DECISIONS]) * cycle
     span = max(0, last - int(reg[at.START])) if reg[at.START] != at.NEVER else 0
@@ -75,6 +78,7 @@ def statistics(state: State) -> dict[str, npt.NDArray[np.int64] | npt.NDArray[np
         "fees_quote": np.zeros(len(lane)) if other else lane[:, at.L_FEE_QUOTE] / 1e8,
         "fees_other": lane[:, at.L_FEE_QUOTE] / 1e8 if other else np.zeros(len(lane)),
         "fees_value": sums[:, at.F_FEES_VALUE],
+        "funding": funding / 1e8,
         "n_closed": lane[:, at.L_CLOSED].copy(),
         "sum_closed": sums[:, at.F_CLOSED],
         "sum_closed_sq": sums[:, at.F_CLOSED_SQ],
@@ -88,6 +92,7 @@ def statistics(state: State) -> dict[str, npt.NDArray[np.int64] | npt.NDArray[np
         "cash": lane[:, at.L_CASH].copy(),
         "fee_base_units": lane[:, at.L_FEE_BASE].copy(),
         "fee_quote_units": lane[:, at.L_FEE_QUOTE].copy(),
+        "funding_units": funding,
     }
 
 

@@ -25,6 +25,7 @@ from tidewright.market.tape import F64, I64, U8, Columns
 
 CHUNK: Final = 1 << 18  # rows fed at once: bounds memory, paces the progress bar, and says how soon an interrupt acts
 LOOK: Final = 4096  # rows looked at at a time for the end of a packet
+NEIGHBOURS: Final = 16  # lanes in a row that are dealt to a cohort together
 LANES_A_COHORT: Final = 32  # from so many lanes each on, cohorts of their own are worthwhile
 
 Tell = Callable[[int, int], None]
@@ -190,9 +191,21 @@ def cohorts_for(lanes: int, places: int) -> int:
 
 
 def deal(lanes: int, cohorts: int) -> list[I64]:
-    """Lanes of each cohort, dealt out one by one: neighbours in a sweep cost about the same."""
+    """Lanes of each cohort: blocks of neighbours, who in a sweep quote the same prices, so their orders share queues.
+
+    Block k goes to the cohort that the digits of k, to the base of how many there are, add up to (for two the sequence
+    of Thue and Morse), so that none has the cheaper ones throughout where costs rise or fall along the lanes.
+    """
     cohorts = min(cohorts, lanes)
-    return [np.arange(first, lanes, cohorts, dtype=np.int64) for first in range(cohorts)]
+    if cohorts == 1:
+        return [np.arange(lanes, dtype=np.int64)]
+    block = max(1, min(NEIGHBOURS, lanes // (8 * cohorts)))
+    left = np.arange(lanes, dtype=np.int64) // block
+    turn = np.zeros_like(left)
+    while left.any():
+        turn += left % cohorts
+        left //= cohorts
+    return [np.flatnonzero(turn % cohorts == cohort) for cohort in range(cohorts)]
 
 
 def run_cohort(data: Columns, job: Job, tell: Callable[[int], None] | None = None) -> Result:

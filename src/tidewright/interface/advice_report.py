@@ -25,8 +25,18 @@ def stages(rows: list[Row]) -> tuple[Stage, ...]:
     return tuple(found)
 
 
+def regrets(rows: list[Row]) -> dict[str, History]:
+    """The account of regret of each agent that the optimizer's messages are for, once its first epoch is over."""
+    heard: dict[str, list[Row]] = {}
+    for row in rows:
+        if row["direction"] == "in" and _data(row).get("regret"):
+            heard.setdefault(str(orjson.loads(row["body"]).get("target_agent", "")), []).append(row)
+    found = {agent: regret(own) for agent, own in sorted(heard.items())}
+    return {agent: history for agent, history in found.items() if history is not None}
+
+
 def regret(rows: list[Row]) -> History | None:
-    """The account of regret put together from the optimizer's messages; ``None`` before the first epoch is over."""
+    """One account put together from the optimizer's messages; ``None`` before the first epoch is over."""
     epochs: dict[int, Mapping[str, Any]] = {}
     newest: Mapping[str, Any] = {}
     for row in rows:
@@ -49,7 +59,8 @@ def regret(rows: list[Row]) -> History | None:
     params = newest.get("best_fixed", {}).get("params", {})
     text = ", ".join(f"{name} {value:.4g}" for name, value in params.items() if isinstance(value, int | float))
     compared, waiting = (int(newest.get(name, 0)) for name in ("compared", "waiting"))
-    return History(np.array(times, np.int64), account(ours, incumbent, fixed, best), text, compared, waiting)
+    found = account(ours, incumbent, fixed, best)
+    return History(np.array(times, np.int64), found, text, compared, waiting, str(newest.get("obstacle") or ""))
 
 
 def ahead(content: Mapping[str, Any]) -> tuple[float, float, float] | None:

@@ -254,9 +254,10 @@ def _beside(heat: Heat) -> Figure:
 
 def _assumed(found: Comparison) -> str:
     a = found.assumptions
+    sized = f" ({a['sizes']})" if a["sizes"] else ""
     return (
-        f"Capital {a['capital']} a window, orders of {100 * a['order_share']:g} % and positions up to "
-        f"{100 * a['position_share']:g} % of it, cycles of {a['cycle_s']:g} s, latency {a['latency_ms']:g} ms, queue "
-        f"{a['queue']}, {a['candidates']} × {a['generations']} candidates a search (seed {a['seed']}), training share "
-        f"{a['train']:g}. {a['windows'][0].upper()}{a['windows'][1:]}. {a['policy']}"
+        f"Capital {a['capital']} a window, orders of {100 * a['order_share']:.4g} % and positions up to "
+        f"{100 * a['position_share']:.4g} % of it{sized}, cycles of {a['cycle_s']:g} s, latency {a['latency_ms']:g} "
+        f"ms, queue {a['queue']}, {a['candidates']} × {a['generations']} candidates a search (seed {a['seed']}), "
+        f"training share {a['train']:g}. {a['windows'][0].upper()}{a['windows'][1:]}. {a['policy']}"
     ).rstrip()

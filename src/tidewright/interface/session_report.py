@@ -177,7 +177,7 @@ def load_session(path: Path, session: str | None = None) -> ReportData:
         untouched=untouched,
         reliability=None if agents else _reliability(tables["messages"]),  # the optimizer keeps one an agent
         stages=advice_report.stages(tables["messages"]),
-        regret=None if agents else advice_report.regret(tables["messages"]),
+        regrets=advice_report.regrets(tables["messages"]),
         seat=seat_report.account(path.parent, tables["decisions"], tables["messages"]),
         agents=agents,
     )

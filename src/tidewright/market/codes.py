@@ -76,6 +76,7 @@ NO_SLOT: Final = 12
 FILTER_PERCENT_PRICE: Final = 13
 WOULD_TRIGGER: Final = 14  # a stop price that the last print has reached already
 AMEND_QUANTITY: Final = 15  # not less than before, or no more than what has filled
+FILTER_MAX_STOPS: Final = 16  # stop orders that sleep
 
 # What sets a stop order off: a print at or over its stop price, or at or under it.
 NO_STOP: Final = 0

@@ -6,6 +6,7 @@ What a filter does not state is not bounded. Futures word some filters in anothe
 
 from collections.abc import Mapping
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
@@ -122,7 +123,7 @@ def instrument(
         if Decimal(tick) <= 0 or Decimal(step) <= 0:
             raise DataError(f"tick and lot must be > 0, were {tick} and {step}")
         notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {}
-        count = filters.get("MAX_NUM_ORDERS") or {}
+        count, stops = (filters.get(name) or {} for name in ("MAX_NUM_ORDERS", "MAX_NUM_ALGO_ORDERS"))
         market = filters.get("MARKET_LOT_SIZE") or {}
         fees = {}
         if commission is not None:
@@ -147,6 +148,12 @@ def instrument(
                 int(Decimal(notional.get("maxNotional", "0")) * UNIT),
                 int(count.get("maxNumOrders", count.get("limit", 0))),
                 *_multipliers(filters, kind),
+                market_min_qty_lots=-_steps(market.get("minQty", "0"), step, -1),
+                market_step_lots=_common_step(market.get("stepSize", "0"), step),
+                min_notional_to_market=_at_market(notional, "applyMinToMarket", kind),
+                max_notional_to_market=bool(notional.get("applyMaxToMarket", False)),
+                max_num_stop_orders=int(stops.get("maxNumAlgoOrders", stops.get("limit", 0))),
+                reference_minutes=_reference_minutes(filters, kind),
             ),
             **fees,
         )
@@ -166,11 +173,39 @@ def _multipliers(filters: Mapping[str, Mapping[str, Any]], kind: Kind) -> tuple[
     """Bids' lowest and highest share of the reference price, then asks'."""
     if sides := filters.get("PERCENT_PRICE_BY_SIDE"):
         names = ("bidMultiplierDown", "bidMultiplierUp", "askMultiplierDown", "askMultiplierUp")
-        return str(sides[names[0]]), str(sides[names[1]]), str(sides[names[2]]), str(sides[names[3]])
+        return _share(sides[names[0]]), _share(sides[names[1]]), _share(sides[names[2]]), _share(sides[names[3]])
     if both := filters.get("PERCENT_PRICE"):
-        down, up = str(both["multiplierDown"]), str(both["multiplierUp"])
+        down, up = _share(both["multiplierDown"]), _share(both["multiplierUp"])
         return (down, up, down, up) if kind == "spot" else (_LOWEST, up, down, _HIGHEST)
     return _LOWEST, _HIGHEST, _LOWEST, _HIGHEST
+
+
+def _share(text: Any) -> str:
+    if not 0 <= Decimal(str(text)) < 10**9:
+        raise DataError(f"a multiplier must be >= 0 and less than a billion, was {text}")
+    return _plain(str(text))
+
+
+def _at_market(notional: Mapping[str, Any], name: str, kind: Kind) -> bool:
+    """Whether the least worth holds for market orders; of futures it always does, at the mark price."""
+    return bool(notional) and (kind != "spot" or bool(notional.get(name, notional.get("applyToMarket", False))))
+
+
+def _reference_minutes(filters: Mapping[str, Mapping[str, Any]], kind: Kind) -> int | None:
+    """Minutes of the average price that filters are relative to; ``None``: there is no such filter."""
+    names = ("PERCENT_PRICE_BY_SIDE", "PERCENT_PRICE", "NOTIONAL", "MIN_NOTIONAL")
+    stated = [filters[name] for name in names if name in filters]
+    if kind != "spot":
+        return 0 if stated else None  # the mark price
+    minutes = {int(one["avgPriceMins"]) for one in stated if "avgPriceMins" in one}
+    if len(minutes) > 1:
+        raise DataError(f"filters relative to averages of different lengths are not supported: {sorted(minutes)} min")
+    return minutes.pop() if minutes else None
+
+
+def _common_step(text: str, size: str) -> int:
+    """Steps of a size that a multiple of it and of another step has at least; 0: there is no other step."""
+    return Fraction(Fraction(_plain(text)), Fraction(size)).numerator if Decimal(text) else 0
 
 
 def _steps(text: str, size: str, sign: int = 1) -> int:

@@ -156,6 +156,9 @@ class _Remembering(typing.Context):  # type: ignore[misc]
         self.__dict__.update(context.__dict__)  # its tables are the same ones
         self.known: dict[tuple[Any, ...], Any] = {}
 
+    def refresh(self) -> None:
+        """Nothing: the context of the kernel that is compiled has been refreshed."""
+
     def resolve_function_type(self, func: Any, args: Any, kws: Any) -> Any:
         """Signature of a call."""
         if kws or (isinstance(func, types.Type) and not isinstance(func, types.Function)):
@@ -169,22 +172,33 @@ class _Remembering(typing.Context):  # type: ignore[misc]
 
 
 class _Target(CPUContext):  # type: ignore[misc]
-    """A target context that is asked once for code that it has not: numba looks through all its registries again."""
+    """A target context that is asked once for the code of an operation of some types, and for code that it has not.
+
+    numba looks through all its registries again for what it has not, and asks each time what has whether it wants to
+    know the place in the source.
+    """
 
     def __init__(self, context: Any) -> None:
         self.__dict__.update(context.__dict__)
+        self.known: dict[tuple[Any, ...], Any] = {}
         self.missing: set[tuple[Any, ...]] = set()
+
+    def refresh(self) -> None:
+        """Nothing: the context of the kernel that is compiled has been refreshed."""
 
     def get_function(self, fn: Any, sig: Any, _firstcall: bool = True) -> Any:
         """Code of an operation."""
-        key = fn, sig.args
-        if key in self.missing:
-            raise NotImplementedError(f"No definition for lowering {fn}{sig}")
-        try:
-            return super().get_function(fn, sig, _firstcall)
-        except NotImplementedError:
-            self.missing.add(key)
-            raise
+        key = fn, sig.args, sig.return_type, sig.recvr
+        found = self.known.get(key)
+        if found is None:
+            if key in self.missing:
+                raise NotImplementedError(f"No definition for lowering {fn}{sig}")
+            try:
+                found = self.known[key] = super().get_function(fn, sig, _firstcall)
+            except NotImplementedError:
+                self.missing.add(key)
+                raise
+        return found
 
 
 @cache

@@ -37,7 +37,20 @@ def decimal(value: str | int | Decimal, what: str = "value") -> Decimal:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """The venue's rules for orders, in ticks, lots and 1e-8 quote units; 0 switches a bound off."""
+    """The venue's rules for orders, in ticks, lots and 1e-8 quote units; 0 switches a bound off.
+
+    Attributes
+    ----------
+    bid_multiplier_down, bid_multiplier_up, ask_multiplier_down, ask_multiplier_up
+        Bounds of limit prices as shares of the reference price.
+    min_notional_to_market, max_notional_to_market
+        Whether these bounds hold for market orders, at the reference price.
+    max_num_stop_orders
+        Stop orders that may sleep at once.
+    reference_minutes
+        The reference price is the volume-weighted average price of the last minutes, or with 0 the last price; of
+        futures, always the last mark price. ``None``: the venue has not stated it, so nothing is relative to it.
+    """
 
     min_price_ticks: int = 0
     max_price_ticks: int = 0
@@ -51,6 +64,12 @@ class Filters:
     bid_multiplier_up: str = "5"
     ask_multiplier_down: str = "0.2"
     ask_multiplier_up: str = "5"
+    market_min_qty_lots: int = 0
+    market_step_lots: int = 0
+    min_notional_to_market: bool = False  # judged by the reference price
+    max_notional_to_market: bool = False
+    max_num_stop_orders: int = 0
+    reference_minutes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """Recorded latencies from a file: a table over time."""
 
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,11 +54,24 @@ def read_latencies(path: Path) -> I64:
     return np.ascontiguousarray(rows)
 
 
+def _arrays(path: Path) -> dict[str, Any]:
+    """Of an npz file; an array that cannot be unpacked is named."""
+    name = ""
+    try:
+        with open(path, "rb") as raw, np.load(raw) as file:
+            found = {}
+            for name in file.files:
+                found[name] = file[name]
+            return found
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        what = f"array {name} is damaged" if name else "cut off, the directory at its end is missing"
+        raise DataError(f"{path}: {what} ({error}); write or fetch it again") from None
+
+
 def _columns(path: Path) -> dict[str, Any]:
     end = path.suffix.lower()
     if end == ".npz":
-        with np.load(path) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = _arrays(path)
         record = arrays.get("data")
         if record is not None and record.dtype.names:
             return {name: record[name] for name in record.dtype.names}
@@ -65,9 +80,13 @@ def _columns(path: Path) -> dict[str, Any]:
         raise UsageError(f"a table of latencies is a .parquet, .csv or .npz file, was {path.name}")
     import polars as pl
 
+    from tidewright.market.typed_damage import typed_damage
+
     try:
         frame = pl.read_parquet(path) if end == ".parquet" else pl.read_csv(path)
     except pl.exceptions.PolarsError as error:
+        if end == ".parquet":
+            raise typed_damage(path, error) from None
         raise DataError(f"{path} cannot be read as a table of latencies: {error}") from None
     if frame.null_count().sum_horizontal().sum() > 0:
         raise DataError(f"{path} has rows with missing values")

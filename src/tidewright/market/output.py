@@ -1,4 +1,4 @@
-"""A file that will be written: checked before the work whose result it is to hold."""
+"""A file that will be written: checked before the work whose result it is to hold, then written whole."""
 
 import os
 from pathlib import Path
@@ -29,4 +29,29 @@ def output_file(path: str | os.PathLike[str], what: str) -> Path:
         raise UsageError(f"cannot write {what} to {target}: {error.strerror or error}") from None
     if not os.access(folder, os.W_OK):
         raise UsageError(f"cannot write {what} to {target}: {folder} cannot be written to")
+    return target
+
+
+def write_whole(path: str | os.PathLike[str], text: str, what: str = "the page") -> Path:
+    """Write a text file, whole or not at all, its folder made where it is missing.
+
+    Parameters
+    ----------
+    what
+        What is written, for people.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be written.
+    """
+    target = output_file(path, what)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.new")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(target)
+    except OSError as error:
+        raise UsageError(f"cannot write {what} to {target}: {error.strerror or error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
     return target

@@ -211,6 +211,14 @@ _TABLE: Final = (
         better="lower",
     ),
     Definition(
+        "funding",
+        "Funding",
+        "funding paid less received: at each funding time, position × mark price × rate; not among the fees",
+        "quote",
+        "fills",
+        better="lower",
+    ),
+    Definition(
         "max_abs_position_lots", "Max position", "largest net filled quantity, long or short, in lots", "lots", "fills"
     ),
     Definition(

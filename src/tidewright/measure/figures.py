@@ -91,7 +91,7 @@ def from_statistics(
         interval included; ``sum_downside_sq`` sums ``min(return, 0)**2``; ``max_drawdown`` is a fraction of the peak;
         ``sum_win`` > 0 and ``sum_loss`` (of either sign) sum the PnL of winning and losing closed trades. Optional:
         ``span_ns`` (default ``n_samples * cycle_ns``), ``fees_value`` (all fees in quote; without it ``fees`` is known
-        only where no fee was taken in base).
+        only where no fee was taken in base), ``funding`` (0 unless told).
     cycle_ns
         Length of one return interval, nanoseconds, > 0.
     minimums
@@ -180,6 +180,7 @@ def _of_activity(s: dict[str, F64], span_ns: F64) -> dict[str, F64]:
         "fees_base": s["fees_base"],
         "fees_quote": s["fees_quote"],
         "fees": fees,
+        "funding": s["funding"] if "funding" in s else np.zeros_like(s["n_fills"]),
         "max_abs_position_lots": s["max_abs_position_lots"],
         "time_in_position": _where(span_ns > 0, s["time_in_position_ns"] / span_ns),
     }

@@ -76,6 +76,8 @@ class History:
         The parameters that were best over all epochs, for people.
     compared, waiting
         Fixed sets that this is the best of, and sets not judged over all epochs yet; 0 where a message did not say.
+    obstacle
+        Why these wait still; empty: nothing keeps them.
     """
 
     ts: npt.NDArray[np.int64]
@@ -83,10 +85,12 @@ class History:
     best_fixed: str
     compared: int = 0
     waiting: int = 0
+    obstacle: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, without the curves."""
-        return {**self.account.to_json(), "compared": self.compared, "waiting": self.waiting}
+        told = {"compared": self.compared, "waiting": self.waiting, "obstacle": self.obstacle}
+        return {**self.account.to_json(), **told}
 
 
 def account(

@@ -143,8 +143,9 @@ class ReportData:
         of the proposals.
     stages
         What became of proposals step by step, oldest first.
-    regret
-        What the best parameters would have earned; ``None``: no epoch was judged.
+    regrets
+        What the best parameters would have earned, by agent that was advised: one, or of several strategies each; none
+        of whom no epoch was judged.
     seat
         Who steered, and what it did when; ``None``: nobody.
     agents
@@ -169,7 +170,7 @@ class ReportData:
     untouched: F64 | None = None
     reliability: Reliability | None = None
     stages: tuple[Stage, ...] = ()
-    regret: History | None = None
+    regrets: Mapping[str, History] = field(default_factory=dict)
     seat: SeatAccount | None = None
     agents: tuple[AgentAccount, ...] = ()
 
@@ -252,7 +253,7 @@ def summarise(data: ReportData, minimums: Minimums = DEFAULT_MINIMUMS) -> Summar
         "max_abs_position_lots": math.nan,  # lots mean nothing to a reader; the page shows the position in base
     }
     figures = from_equity(data.equity_ts, data.equity, closed, data.facts.cycle_ns, activity, minimums)
-    for hidden in ("max_abs_position_lots", "fees_base", "fees_quote"):
+    for hidden in ("max_abs_position_lots", "fees_base", "fees_quote", "funding"):  # sessions trade spot
         del figures[hidden]
     samples = Samples(
         len(data.equity) - 1, len(data.equity), len(closed.pnl), len(data.fills), round(figures["orders"]), span_ns
@@ -357,7 +358,8 @@ def to_json(data: ReportData, summary: Summary) -> dict[str, Any]:
             "reliability": asdict(summary.reliability) if summary.reliability is not None else None,
         },
         "stages": [{**asdict(item), "time": iso(item.ts)} for item in data.stages],
-        "regret": None if data.regret is None else data.regret.to_json(),
+        "regret": None if data.agents else next((one.to_json() for one in data.regrets.values()), None),
+        **({"regrets": {name: one.to_json() for name, one in data.regrets.items()}} if data.agents else {}),
         **({} if data.seat is None else {"seat": data.seat.to_json()}),
         "assumptions": dict(data.assumptions),
         "definitions": {name: DEFINITIONS[name].formula for name in summary.figures},

@@ -10,6 +10,7 @@ import orjson
 from plotly.offline import get_plotlyjs
 
 from tidewright.market.clock import SECOND, iso
+from tidewright.market.output import write_whole
 from tidewright.measure import charts
 from tidewright.measure.agents_section import agents_html
 from tidewright.measure.presentation import duration_text, number_text
@@ -26,7 +27,7 @@ from tidewright.measure.report_table import (
     verdict,
 )
 from tidewright.measure.seat_section import seat_html
-from tidewright.measure.validation_sections import regret_chart, regret_html, stages_html
+from tidewright.measure.validation_sections import regret_charts, regret_html, stages_html
 
 _CARDS: Final = ("total_return", "sharpe", "sqn", "max_drawdown", "win_rate", "fees", "fills", "average_trade_duration")
 _OUTCOMES: Final = {1.0: "came true", 0.0: "did not come true"}
@@ -88,7 +89,7 @@ def page(data: ReportData, summary: Summary) -> str:
         "confidence": charts.proposals_chart(data),
         "markouts": charts.markout_chart(summary),
         "reliability": charts.reliability_chart(summary),
-        "regret": regret_chart(data),
+        **regret_charts(data),
         "actions": charts.actions_chart(data),
         "agents": charts.agents_chart(data, "gain"),
         "capital": charts.agents_chart(data, "capital"),
@@ -119,7 +120,7 @@ def page(data: ReportData, summary: Summary) -> str:
         _proposals(data, summary, shown),
         stages_html(data.stages),
         seat_html(data.seat, _chart("actions", "What the policy does", shown)),
-        regret_html(data.regret, facts.quote),
+        regret_html(data),
         "<h2>Figures, what they mean and what they rest on</h2>",
         _figure_table(data, summary),
         "<h2>Assumptions</h2>",
@@ -135,19 +136,6 @@ def page(data: ReportData, summary: Summary) -> str:
 def write_page(path: str | os.PathLike[str], data: ReportData, summary: Summary) -> Path:
     """Write the page, whole or not at all."""
     return write_whole(path, page(data, summary))
-
-
-def write_whole(path: str | os.PathLike[str], text: str) -> Path:
-    """Write a text file, whole or not at all."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.new")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return target
 
 
 def document(title: str, body: str, shown: dict[str, charts.Figure]) -> str:

@@ -139,8 +139,8 @@ def render(data: ReportData, summary: Summary) -> RenderableType:
         parts += ["", _proposals(data, summary)]
     if any(item.stage != "refused" for item in data.stages):
         parts += ["", stages_table(data.stages)]
-    if data.regret is not None:
-        parts += ["", regret_table(data.regret, data.facts.quote)]
+    for agent, history in data.regrets.items():
+        parts += ["", regret_table(history, data.facts.quote, agent if data.agents else "")]
     parts += ["", _pairs("ASSUMPTIONS", grouped(data.assumptions))]
     return Group(*parts)
 

@@ -155,16 +155,23 @@ def _compared(history: History) -> str:
     """What the best fixed choice is the best of."""
     if not history.compared:
         return "against the fixed set that was best over all epochs, of those compared: a lower bound"
-    waiting = f" ({history.waiting:,} more have still to be judged over all epochs)" if history.waiting else ""
+    why = f"; the last look back failed: {history.obstacle}" if history.obstacle else ""
+    waiting = f" ({history.waiting:,} more have still to be judged over all epochs{why})" if history.waiting else ""
     return (
         f"against the best over all epochs of {history.compared:,} fixed sets, drawn, chosen or used{waiting}; others "
         "may be better: a lower bound"
     )
 
 
-def regret_table(history: History, quote: str) -> Table:
-    """For the terminal."""
-    table = Table(title="REGRET", title_justify="left", title_style="bold")
+def regret_table(history: History, quote: str, agent: str = "") -> Table:
+    """For the terminal.
+
+    Parameters
+    ----------
+    agent
+        Whose, where several trade.
+    """
+    table = Table(title=f"REGRET OF {agent}" if agent else "REGRET", title_justify="left", title_style="bold")
     table.add_column("", no_wrap=True)
     table.add_column("Value, 95 % interval", justify="right")
     table.add_column("Meaning", style="dim", overflow="fold")
@@ -173,27 +180,40 @@ def regret_table(history: History, quote: str) -> Table:
     return table
 
 
-def regret_html(history: History | None, quote: str) -> str:
-    """A section of a page with room for the curve ``regret``; empty before the first epoch is over."""
-    if history is None:
+def regret_html(data: ReportData) -> str:
+    """A section of a page with room for a curve each, named as in :func:`regret_charts`; empty without any account."""
+    if not data.regrets:
         return ""
+    return "<h2>Regret: what the best parameters would have earned</h2>" + "".join(
+        _regret_html(history, data.facts.quote, agent if data.agents else "") for agent, history in data.regrets.items()
+    )
+
+
+def _regret_html(history: History, quote: str, agent: str) -> str:
     rows = "".join(
         f'<tr><td>{escape(name)}</td><td class="num">{escape(value)}</td><td class="mean dim small">{escape(meaning)}'
         "</td></tr>"
         for name, value, meaning in regret_rows(history, quote)
     )
+    whose = f"{escape(agent)}: c" if agent else "C"
     return (
-        "<h2>Regret: what the best parameters would have earned</h2>"
-        '<div class="chart"><h3>Cumulative, quote: gain by changing, and regret</h3><div id="regret"></div></div>'
-        f'<table class="figures"><tbody>{rows}</tbody></table>'
+        f'<div class="chart"><h3>{whose}umulative, quote: gain by changing, and regret</h3>'
+        f'<div id="{escape(_place(agent))}"></div></div><table class="figures"><tbody>{rows}</tbody></table>'
     )
 
 
-def regret_chart(data: ReportData) -> charts.Figure | None:
-    """Cumulative gain and regret after each epoch; ``None`` before the first is over."""
-    history = data.regret
-    if history is None:
-        return None
+def _place(agent: str) -> str:
+    return f"regret-{agent}" if agent else "regret"
+
+
+def regret_charts(data: ReportData) -> dict[str, charts.Figure]:
+    """Cumulative gain and regret after each epoch, of each account, by their places on the page."""
+    return {
+        _place(agent if data.agents else ""): _regret_chart(history, data) for agent, history in data.regrets.items()
+    }
+
+
+def _regret_chart(history: History, data: ReportData) -> charts.Figure:
     names = {"gain": ("gain by changing", charts.GREEN), "static": ("regret, best fixed", charts.BLUE)}
     names["dynamic"] = ("regret, each epoch's best", charts.GREY)
     lines = [

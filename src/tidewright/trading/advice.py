@@ -279,18 +279,25 @@ class Advice:
 
         What somebody else has set meanwhile, such as an operator, stands and ends the stage.
         """
+        await self._heed(now_ns, executor)
         rollout = self.staged(executor)
-        if self._handed is not None and executor.params != self._handed:
-            set_now = {name: v for name, v in executor.params.items() if self._handed.get(name) != v}
-            step = rollout.replace(set_now, now_ns)
-            if step is not None:
-                await self._announce(now_ns, step)
         params = rollout.trading(self._instrument, mid2 * 0.5 * float(self._instrument.tick), executor.share)
         if {**executor.params, **params} != executor.params:
             executor.use(params)
         self._handed = dict(executor.params)
         if not self._traded or self._traded[-1][1] != self._handed:
             self._traded.append((now_ns, self._handed))
+
+    async def _heed(self, now_ns: int, executor: Tuned) -> None:
+        """Take in what somebody else has set: an operator, or the sizes once there is a price."""
+        rollout = self.staged(executor)
+        if self._handed is None or executor.params == self._handed:
+            return
+        set_now = {name: v for name, v in executor.params.items() if self._handed.get(name) != v}
+        step = rollout.replace(set_now, now_ns)
+        self._handed = dict(executor.params)
+        if step is not None:
+            await self._announce(now_ns, step)
 
     async def watch(self, now_ns: int, executor: Tuned) -> None:
         """The step that the passing of time causes: a canary that nobody judges any more is rolled back."""
@@ -303,6 +310,7 @@ class Advice:
         self._asked_ns = now_ns
         if self.gone:
             return
+        await self._heed(now_ns, executor)
         advice, latency = self._advice, self._registration
         request_id = f"epoch-{now_ns}" + (f"-{self.name}" if self.name != EXECUTOR else "")
         limits = self._settings.limits

@@ -4,6 +4,7 @@ It knows no difference between backtest speed, paper and live but the venue and 
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -25,6 +26,7 @@ from tidewright.trading.commands import CommandBox
 from tidewright.trading.control import Control
 from tidewright.trading.coordinator import Coordinator
 from tidewright.trading.cycles import Beat, Cycles, Registration
+from tidewright.trading.default_sizes import size
 from tidewright.trading.flatten import flatten
 from tidewright.trading.guard import Guard
 from tidewright.trading.intake import Intake
@@ -41,6 +43,7 @@ from tidewright.trading.table import VenueCheck, open_shadows, take_seats
 from tidewright.trading.team_advice import TeamAdvice
 from tidewright.venues.interface import MarketFeed, Outcome, TradingVenue
 
+logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _FORGET_NS: Final = HOUR
 _PUBLISH_CYCLES: Final = 20
@@ -104,6 +107,7 @@ class Session:
         self.stop = asyncio.Event()
         self.now = Now()
         self.cycles = 0
+        self._sized = False
         self._opened: Opened | None = None
         self._advice: Any = None  # an Adviser, of the executor or of the desk that it is given
         self._recorder: TapeWriter | None = None
@@ -337,7 +341,7 @@ class Session:
         self._executor.watch(market)
         self._watch(beat, market)
         self._write_equity(beat.ts)
-        self._begin_chair(beat.ts)
+        self._begin_seats(beat.ts)
         self._parts.database.commit()
         self._tape.publish()  # a restart finds the warm-up on it
         await self._ask(beat.ts)
@@ -385,15 +389,22 @@ class Session:
     def _decide(self, now: int, market: MarketNow) -> Decision | None:
         if not self._book.last_mid2:
             return None
-        self._begin_chair(now)
+        self._begin_seats(now)
         account = self._account()
         age_ns = max(0, now - self._book.last_ns)
         guarded = self._guard.begin(now, account, self._manager.standing(), age_ns, self._book)
         return self._executor.decide(now, market, account, guarded)
 
-    def _begin_chair(self, now: int) -> None:
-        if self._parts.chair is not None and self._book.last_mid2:
-            mid2, ledger = self._book.last_mid2, self._manager.ledger
+    def _begin_seats(self, now: int) -> None:
+        """Sizes nobody gave, once there is a price; what the chair does before a decision."""
+        mid2, ledger = self._book.last_mid2, self._manager.ledger
+        if not mid2:
+            return
+        if not self._sized:
+            self._sized = True
+            if told := size(self._executor, self._instrument, self._settings, ledger.equity(mid2), mid2):
+                logger.warning("sizes: %s", told)
+        if self._parts.chair is not None:
             self._parts.chair.begin(now, ledger.equity(mid2), mid2, ledger)
 
     def _account(self) -> AccountNow:

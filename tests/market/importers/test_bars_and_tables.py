@@ -65,7 +65,10 @@ def test_names_of_pairs(tmp_path):
 def test_broken_candles_are_refused(tmp_path):
     whole = feather(tmp_path / "A_USDT-1m.feather").read_bytes()
     cases = {
-        "cut": (whole[: len(whole) // 2], "cut is cut off or no parquet or feather file"),
+        "cut": (
+            whole[: len(whole) // 2],
+            "cut is cut off or damaged: the directory at the end of the feather file is missing",
+        ),
         "text": (b"hello", "neither feather, parquet nor JSON"),
         "object": (b'{"a":1}', "must be a JSON array"),
         "short": (b"[[1,2,3]]", "row 1: a candle is"),

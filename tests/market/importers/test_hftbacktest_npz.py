@@ -117,6 +117,13 @@ def test_best_quotes_and_packets_over_parts_of_a_long_file(tmp_path):
 def test_foreign_and_damaged_files_are_refused(tmp_path):
     good = save(tmp_path / "good.npz", events(*START, *MORE * 300))
     (tmp_path / "cut.npz").write_bytes(good.read_bytes()[:-100])
+    count = len(START) + 300 * len(MORE)
+    (tmp_path / "packed.npz").write_bytes(good.read_bytes()[: good.stat().st_size // 2])
+    np.savez(tmp_path / "stored.npz", data=events(*START, *MORE * 300))
+    content = (tmp_path / "stored.npz").read_bytes()
+    where = content.index(b"\n", content.index(b"\x93NUMPY")) + 1  # the events begin behind a line
+    (tmp_path / "half.npz").write_bytes(content[: where + 64 * 300 + 20])
+    (tmp_path / "bad.npz").write_bytes(content[: where + 6400] + b"\xff" + content[where + 6401 :])
     np.save(tmp_path / "whole.npy", events(*START, *MORE))
     (tmp_path / "cut.npy").write_bytes((tmp_path / "whole.npy").read_bytes()[:-100])
     (tmp_path / "text.npz").write_text("no numpy")
@@ -131,8 +138,14 @@ def test_foreign_and_damaged_files_are_refused(tmp_path):
     save(tmp_path / "falls.npz", events(*START, (BOTH | npz.DEPTH | BID, -9_000, -8_000, 100.0, 1)))
     save(tmp_path / "raw.npz", events((npz.DEPTH | BID, 1, 2, 100.0, 1)))
     for name, match in (
-        ("cut.npz", r"cut\.npz: the file is cut off or damaged"),
-        ("cut.npy", r"cut\.npy: the file is cut off or damaged \(\d+ of \d+ events are missing\)"),
+        ("cut.npz", r"cut\.npz, array data, after row 2\d{3}: the file is cut off \(File is not a zip file\)"),
+        ("half.npz", r"half\.npz, array data, after row 300: the file is cut off .*; write or fetch it again"),
+        ("packed.npz", r"packed\.npz, array data, after row [1-9]\d+: the file is cut off"),
+        ("bad.npz", rf"bad\.npz, array data, in row {count} or before it: the file is damaged \(Bad CRC-32"),
+        (
+            "cut.npy",
+            rf"cut\.npy, after row {len(START) + len(MORE) - 2}: the file is cut off \(2 of \d+ events are miss",
+        ),
         ("text.npz", "no numpy array"),
         ("named.npz", "an array named data, holds other.npy"),
         ("old.npz", r"hftbacktest 1\.x"),

@@ -221,9 +221,9 @@ def test_the_average_price_is_that_of_the_last_minutes() -> None:
     rows.append((START + 400 * SECOND, 0, TRADE_BUY, PACKET_END, 10_000, 1))
     rows.append((START + 400 * SECOND, 0, TRADE_BUY, PACKET_END, 10_003, 2))
     market = TapeMarket(tape_of(rows))
-    assert market.average_price(0, START) == 0
-    assert market.average_price(3, START + 400 * SECOND) == 10_002_000_000
-    assert market.average_price(1, START + 400 * SECOND) == 20_000_000_000
+    assert market.average_price(0, START, 5) == 0
+    assert market.average_price(3, START + 400 * SECOND, 5) == 10_002_000_000
+    assert market.average_price(1, START + 400 * SECOND, 5) == 20_000_000_000
 
 
 def test_tapes_that_cannot_be_published_are_refused() -> None:

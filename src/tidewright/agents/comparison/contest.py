@@ -24,10 +24,12 @@ from tidewright.market.tape import Tape
 from tidewright.measure.comparison import Paired, Run, paired, pooled
 from tidewright.measure.mids import MidSeries, tape_mids
 from tidewright.risk.limits import Limits
+from tidewright.strategies.sizes import ORDER_SHARE, ORDERS_HELD, Sizes
 
 Rate = str | int | float | Decimal
 
 BP: Final = UNIT // 10_000  # one basis point as a rate of 1e-8
+POSITION_SHARE: Final = 0.02  # largest position over the capital, where nobody said
 _FEWEST: Final = 2  # windows
 _DEAREST: Final = 10_000  # basis points: all of it
 
@@ -96,8 +98,8 @@ def compare(
     latency: str | int | float = "50ms",
     queue: str = "risk_averse",
     capital: Rate = "10000",
-    order_share: float = 0.0025,
-    position_share: float = 0.02,
+    order_share: float | None = None,
+    position_share: float | None = None,
     effort: Effort | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Comparison:
@@ -116,7 +118,8 @@ def compare(
         Maker fees, basis points; the taker pays the same, and makers quote post-only.
     order_share, position_share
         Size of an order and largest position, over the capital, at the mid where the first window begins: the same for
-        all, like the other limits.
+        all, like the other limits. ``None``: 0.0025 and 0.02, or as much as the venues' smallest orders ask for;
+        ``assumptions["sizes"]`` says so.
     progress
         Told the share done.
 
@@ -131,23 +134,22 @@ def compare(
         raise UsageError("a comparison needs at least one tape")
     if not 0.0 < train < 1.0:
         raise UsageError(f"train must be > 0 and < 1, was {train:g}")
-    if not 0.0 < order_share <= position_share:
-        raise UsageError(f"0 < order share <= position share must hold, were {order_share:g} and {position_share:g}")
     _check_fees(fees_bp)
     effort = effort or Effort()
-    latency_ns = parse_duration(latency)
+    latency_ns, equity = parse_duration(latency), text_units(str(capital), "capital")
+    if equity <= 0:
+        raise UsageError(f"capital must be > 0, was {capital}")
+    order_share, position_share, sized = _shares(tapes, equity / UNIT, order_share, position_share)
     settings = Settings(
         cycle_ns=parse_duration(cycle),
         entry_ns=latency_ns,
         response_ns=latency_ns,
         limits=Limits(max_position_share=position_share),
         queue=queue,
-        equity=text_units(str(capital), "capital"),
+        equity=equity,
     )
     if settings.cycle_ns <= 0:
         raise UsageError(f"cycle must be > 0, was {cycle}")
-    if settings.equity <= 0:
-        raise UsageError(f"capital must be > 0, was {capital}")
     window_ns = None if window is None else parse_duration(window)
     judged = [held_out(tape, settings.cycle_ns, train, window_ns) for tape in tapes]
     given = {id(one.given): one.given for one in contenders() if one.given is not None}
@@ -169,6 +171,7 @@ def compare(
             "capital": str(capital),
             "order_share": order_share,
             "position_share": position_share,
+            "sizes": sized,
             "cycle_s": settings.cycle_ns / 1e9,
             "latency_ms": latency_ns / 1e6,
             "queue": queue,
@@ -226,6 +229,41 @@ def held_out(tape: Tape, cycle_ns: int, train: float, window_ns: int | None) -> 
     return [Window(start + k * length * cycle_ns, start + (k + 1) * length * cycle_ns) for k in range(count)]
 
 
+def _shares(
+    tapes: Sequence[Tape], capital: float, order_share: float | None, position_share: float | None
+) -> tuple[float, float, str]:
+    """Order and position over the capital, those not given so that every venue lets an order pass; what was raised.
+
+    Raises
+    ------
+    UsageError
+        If they contradict each other, or the capital is too small for a few of the smallest orders.
+    """
+    told = []
+    if order_share is None:
+        order_share = ORDER_SHARE
+        for tape in tapes:
+            found = Sizes.of(tape)
+            least = 0.0 if found is None else found.enough * found.mid / capital
+            if found is not None and found.refusal(order_share * capital / found.mid):
+                if least * ORDERS_HELD > 1.0:
+                    raise UsageError(
+                        f"the smallest order of {tape.instrument.symbol} is {100 * least:.3g} % of the capital: a "
+                        f"capital of {math.ceil(100.0 * least * ORDERS_HELD * capital) / 100.0:.2f} "
+                        f"{tape.instrument.quote} would be enough"
+                    )
+                order_share = max(order_share, least)
+                told = [f"orders are {100 * order_share:.3g} % of the capital: less is refused on {tape.path.name}"]
+    if position_share is None:
+        position_share = POSITION_SHARE
+        if position_share < order_share:
+            position_share = min(1.0, ORDERS_HELD * order_share)
+            told.append(f"positions are up to {100 * position_share:.3g} %, so that they hold more than one order")
+    if not 0.0 < order_share <= position_share:
+        raise UsageError(f"0 < order share <= position share must hold, were {order_share:g} and {position_share:g}")
+    return order_share, position_share, "; ".join(told)
+
+
 def _sizes(
     tape: Tape, mids: MidSeries, first: Window, settings: Settings, order_share: float, position_share: float
 ) -> dict[str, float]:
@@ -235,14 +273,14 @@ def _sizes(
         raise UsageError(f"the book of {tape.path.name} is never whole before {iso(first.start_ns)}")
     capital, lot = settings.equity / UNIT, float(known.lot)
     base = capital * order_share / float(mids.mid[seen - 1])
-    lots = int(base / lot + 1e-9)
-    if lots < 1:
-        least = lot * float(mids.mid[seen - 1]) / order_share
+    quantity, found = int(base / lot + 1e-9) * lot, Sizes(known, float(mids.mid[seen - 1]))
+    if found.refusal(quantity):
+        least = found.enough * found.mid / order_share
         raise UsageError(
-            f"an order of {order_share:g} of the capital is less than the lot {known.lot} of {known.symbol}: a capital "
-            f"of {math.ceil(100.0 * least) / 100.0:.2f} {known.quote} would be enough"
+            f"an order of {order_share:g} of the capital is less than the smallest of {known.symbol}, {found.least:g} "
+            f"{known.base}: a capital of {math.ceil(100.0 * least) / 100.0:.2f} {known.quote} would be enough"
         )
-    return {"base_quantity": float(f"{lots * lot:.12g}"), "max_position": base / order_share * position_share}
+    return {"base_quantity": float(f"{quantity:.12g}"), "max_position": base / order_share * position_share}
 
 
 def _heat(

@@ -5,7 +5,7 @@ replays them each epoch, without a break since the challenge began, and the exec
 sequential (:mod:`tidewright.measure.sequential`): they may be looked at after every epoch.
 
 * shadow: the challenger is seated once "it is no better" is refuted, dropped once "it is no worse" is refuted, and
-  withdrawn when neither has come within ``most_cycles``;
+  withdrawn when neither has come within ``most_cycles``; the k-th challenger of a session needs k times the evidence;
 * canary: it sits and quotes a share of the quantity; after ``cycles`` more of shadow evidence it is used fully;
 * full: it is watched for ``most_cycles`` more. In both, it goes as soon as the old one is shown to earn more.
 """
@@ -36,7 +36,8 @@ class ChallengeRules:
     canary
         Size and length of its trial, block of cycles, error rate of the roll-back.
     error_rate
-        Probability that a challenger which is no better is ever seated, in (0, 1).
+        Probability that the first challenger of a session is ever seated though it is no better, in (0, 1); of the k-th
+        it is a k-th of it.
     most_cycles
         Cycles of shadow evidence after which an undecided challenger is withdrawn, and a seated one no longer watched.
     """
@@ -136,7 +137,7 @@ class Challenge:
         self._begin_tests()
 
     def _begin_tests(self) -> None:
-        self._gain = HarmTest(self.rules.error_rate)  # of the differences' negative: "it is no better"
+        self._gain = HarmTest(self.error_rate)  # of the differences' negative: "it is no better"
         self._harm = HarmTest(self.rules.canary.error_rate)
 
     # -- steps ---------------------------------------------------------------------------------------------------------
@@ -191,7 +192,7 @@ class Challenge:
             return self._step("rolled_back", f"rolled back: {why}", now_ns)
         if self.stage == "shadow":
             if self._gain.harmful and not wait:
-                found = f"e-value {self._gain.peak:.3g} of {1 / rules.error_rate:.3g}"
+                found = f"e-value {self._gain.peak:.3g} of {1 / self.error_rate:.3g}{self._among()}"
                 why = f"{name} earned {self.total:+.6g} more {over}, {found}"
                 if not rules.canary.cycles:
                     return self._step("full", f"seated: {why}", now_ns)
@@ -239,6 +240,19 @@ class Challenge:
     # -- what follows from it ------------------------------------------------------------------------------------------
 
     @property
+    def tried(self) -> int:
+        """Challengers of the session so far, the newest included."""
+        return self.counts.get("shadow", 0)
+
+    @property
+    def error_rate(self) -> float:
+        """Probability that the newest challenger is ever seated though it is no better."""
+        return self.rules.error_rate / max(1, self.tried)
+
+    def _among(self) -> str:
+        return f" (challenger {self.tried} of the session)" if self.tried > 1 else ""
+
+    @property
     def sits(self) -> Reference:
         """Who trades now."""
         return self.challenger if self.stage in SITS else self.seated
@@ -275,7 +289,7 @@ class Challenge:
 
     def evidence(self) -> dict[str, Any]:
         """State of the comparison, plain values."""
-        low, high = confidence_sequence(self._differences, self.rules.error_rate)
+        low, high = confidence_sequence(self._differences, self.error_rate)
         known = len(self._differences) > 1
         return {
             "cycles": self._cycles,
@@ -284,7 +298,8 @@ class Challenge:
             "lower": low if known else None,
             "upper": high if known else None,
             "evalue_better": self._gain.peak,
-            "seated_at": 1.0 / self.rules.error_rate,
+            "seated_at": 1.0 / self.error_rate,
+            "tried": self.tried,
             "evalue_worse": self._harm.peak,
             "dropped_at": 1.0 / self.rules.canary.error_rate,
             "seen_until": iso(self._seen_ns),
@@ -319,6 +334,6 @@ class Challenge:
         }[self.stage]
         return (
             f"{self.challenger['name']} against {self.seated['name']}: {words}, {self._cycles} cycles, "
-            f"{self.total:+.4g}, e-value better {self._gain.peak:.2g} of {1 / self.rules.error_rate:.3g}, "
+            f"{self.total:+.4g}, e-value better {self._gain.peak:.2g} of {1 / self.error_rate:.3g}{self._among()}, "
             f"worse {self._harm.peak:.2g} of {1 / self.rules.canary.error_rate:.3g}"
         )

@@ -35,6 +35,7 @@ from tidewright.agents.executor.examination_panel import (
     moves_of,
     run_panel,
 )
+from tidewright.agents.executor.learned_on import Hours, record, shared
 from tidewright.agents.executor.policy import Policy
 from tidewright.agents.executor.policy_run import settings_of, tape_hash
 from tidewright.agents.executor.seating import (
@@ -229,10 +230,7 @@ def examine(
         tell(1.0, "done")
     report = Report(
         fingerprint(policy),
-        [
-            {"source": one.meta["source"], "rows": len(one), "sha256": digest}
-            for one, digest in zip(tapes, hashes, strict=True)
-        ],
+        [record(one, digest) for one, digest in zip(tapes, hashes, strict=True)],
         fees_bp,
         len(free),
         train_leak,
@@ -256,6 +254,11 @@ def _in_order(tapes: Sequence[Tape], policy: Policy) -> tuple[list[Tape], list[s
         digest = tape_hash(tape)
         if digest in known:
             raise UsageError(f"the policy learned on {tape.path}: an examination needs tapes it has not seen")
+        if (learned := shared(policy.header, Hours.of(tape))) is not None:
+            raise UsageError(
+                f"the policy learned on {learned.words()}, and {tape.path} holds {Hours.of(tape).words()}: the same "
+                "market at the same time; an examination needs tapes it has not seen"
+            )
         if digest in found:
             raise UsageError(f"{tape.path} and {found[digest].path} hold the same: a tape counts once")
         found[digest] = tape

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from tidewright.agents.executor import environment_kernel as kernel
 from tidewright.agents.executor.environment import F32, I64, Bool
@@ -14,10 +15,15 @@ from tidewright.agents.executor.policy import Frames, Policy
 from tidewright.agents.executor.reward import TERMS
 from tidewright.agents.executor.state import MEMORY, NAMES
 from tidewright.engine.backtest import BacktestResult, backtest
+from tidewright.engine.lockstep import World
+from tidewright.engine.portfolio_equity import Part
+from tidewright.engine.refused import alone, beginning, why_refused_by
 from tidewright.engine.sweep import Job, Result, Rows, Tell
+from tidewright.market.codes import UNIT
 from tidewright.market.errors import UsageError
 from tidewright.market.features import LAST_MID2
 from tidewright.market.tape import F64, Tape
+from tidewright.strategies.sizes import AS_GIVEN, BY_CAPITAL
 
 TOLD: Final = 64  # decisions between two words on progress
 
@@ -44,6 +50,10 @@ class Steered:
         Mid at every decision, warm-up included, quote; 0: none yet.
     sizes
         Base quantity and largest position, base units.
+    ran
+        What it ran on last; ``None``: nothing yet.
+    steps
+        Time and the lanes' parameters of every decision, warm-up included; ``None``: not kept.
     """
 
     policy: Policy
@@ -52,6 +62,8 @@ class Steered:
     actions: list[tuple[F32, I64]] = field(default_factory=list)
     mids: list[float] = field(default_factory=list)
     sizes: tuple[float, float] = (0.0, 0.0)
+    ran: tuple[Rows, Job] | None = None
+    steps: list[tuple[int, F64]] | None = None
 
     def choose(self, looked: F32, decision: int) -> tuple[F32, I64]:
         """What all lanes do, given what they look at and the number of the decision, warm-up included."""
@@ -64,6 +76,7 @@ class Steered:
     def run(self, rows: Rows, job: Job, tell: Tell | None = None) -> Result:
         """Results of all lanes."""
         settings, data = self.settings, rows.data
+        self.ran = rows, job
         replay = replace(job, config=replace(job.config, ask=True)).replay()
         memory: F64 = np.zeros((job.lanes, MEMORY))
         scratch, flow = np.zeros(len(NAMES)), np.zeros(kernel.FLOW)
@@ -95,6 +108,8 @@ class Steered:
             else:
                 kernel.steer(replay.address, *still, 0)
             count += 1
+            if self.steps is not None:
+                self.steps.append((replay.decision_ns, replay.parameters.copy()))
             if tell is not None and count % TOLD == 0:
                 tell(row, len(data.ts))
             row, decides = replay.run_to_decision(data, row)
@@ -150,4 +165,27 @@ def run_policy(tape: Tape, policy: Policy, **options: Any) -> tuple[BacktestResu
     steered = Steered(policy, settings)
     result = backtest(tape, settings.strategy, params, by=steered, **given)
     sized = dict(zip(("base_quantity", "max_position"), (np.array([size]) for size in steered.sizes), strict=True))
-    return replace(result, params={**result.params, **sized}), steered
+    proportional = settings.base_quantity is None and settings.max_position is None
+    facts = {**result.assumptions, "sizes": BY_CAPITAL if proportional else AS_GIVEN}
+    refused = why_refused_by(result.statistics, lambda lane, share: _again(steered, lane, share))
+    return replace(result, params={**result.params, **sized}, assumptions=facts, refused=refused), steered
+
+
+def _again(steered: Steered, lane: int, share: float) -> npt.NDArray[np.void]:
+    """Reports of a lane that the policy steers over the beginning of the tape once more.
+
+    An engine that asks at every decision does not record them: one that is told the same parameters does.
+    """
+    assert steered.ran is not None
+    rows, job = steered.ran
+    data = beginning(rows.data, share)
+    again = Steered(steered.policy, steered.settings, steps=[])
+    again.run(Rows(data), job.of(np.array([lane])))
+    world = World(alone(job, [lane]), data, Part(job.instrument, job.quote_units / UNIT))
+    for now, row in again.steps or ():
+        world.feed(now)
+        world.replay.parameters[:] = row
+        world.replay.advance(now)
+    world.feed(int(data.ts[-1]))
+    world.replay.finish()
+    return world.replay.reports()

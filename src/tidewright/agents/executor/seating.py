@@ -74,7 +74,7 @@ class Report:
     policy
         :func:`fingerprint` of what was examined.
     tapes
-        ``{"source", "rows", "sha256"}`` each.
+        Each as :func:`tidewright.agents.executor.learned_on.record` says it; older files keep source, rows and sha256.
     fees_bp
         Maker fees, basis points.
     cycles

@@ -58,7 +58,7 @@ class _Optimizers:
     def of(self, agent: str) -> Optimizer:
         """That agent's, told what the others have tried; of an agent that was not named, the first one's."""
         found = self._known.get(agent) or next(iter(self._known.values()))
-        found.memory.elsewhere = sum(item.memory.trials for item in self._known.values() if item is not found)
+        found.memory.elsewhere = sum(item.memory.own for item in self._known.values() if item is not found)
         return found
 
     def save(self, agent: str) -> None:

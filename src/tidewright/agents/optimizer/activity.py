@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from tidewright.agents.optimizer.sizes import Sizes
+from tidewright.strategies.sizes import Sizes
 
 _MOST: Final = 0.5  # of the orders refused: more is no accident
 

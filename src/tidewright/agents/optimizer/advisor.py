@@ -77,7 +77,7 @@ class Optimizer:
         tuned: dict[str, Any] = {}
         try:
             if request.data.fine_tune:
-                tuned = self._tuner.collect()
+                tuned = self._tuner.collect(self.memory)
                 self._tuner.begin(request.data)
             return self._answer(request, tuned)
         except TidewrightError as error:

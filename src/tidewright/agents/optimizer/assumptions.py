@@ -19,7 +19,7 @@ from tidewright.strategies.registry import strategy
 RULES: Final = (
     "lanes start flat at the beginning of each window; price moves of the inventory they start with are left out",
     "the market does not react to the lanes",
-    "funding is not charged",
+    "funding is charged at the times that a future's tape tells, and there alone",
 )
 _FEES: Final = ("maker_fee", "taker_fee")
 _PLACES: Final = ("path", "source")  # of a tape: they say where it is, not what is on it
@@ -86,10 +86,15 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What differs, each by its name with both values."""
     old, new = (_flat(orjson.loads(orjson.dumps(told))) for told in (before, now))
     return [
-        f"{name} was {old.get(name, _NOTHING)}, is now {new.get(name, _NOTHING)}"
+        f"{name} was {_said(old, name)}, is now {_said(new, name)}"
         for name in {**old, **new}
         if old.get(name, _NOTHING) != new.get(name, _NOTHING)
     ]
+
+
+def _said(told: Mapping[str, Any], name: str) -> Any:
+    value = told.get(name)
+    return _NOTHING if value is None or value in ("", []) else value
 
 
 def _flat(told: Mapping[str, Any], within: str = "") -> dict[str, Any]:

@@ -98,6 +98,18 @@ class Pair:
         """Mean difference a cycle, of the drift only the part that lasts."""
         return float((self.difference - (1.0 - DRIFT_WEIGHT) * self.drift).mean())
 
+    def no_better(self) -> str:
+        """Why the candidate is not proposed by what it earned here; empty: nothing speaks against it."""
+        if self.lasting > 0.0:
+            return ""
+        mean = float(self.difference.mean())
+        if mean <= 0.0:
+            return "out of sample the incumbent earned more than the best of the candidates"
+        return (
+            f"out of sample the best of the candidates earned {mean:.3g} a cycle more than the incumbent, but with its "
+            f"positions' luck with the price counted at a quarter {self.lasting:.3g}: that would not last"
+        )
+
 
 def block_length(cycles: int) -> int:
     """Cycles in a block: twice the cube root of the sample, the usual order for a bootstrap of means."""

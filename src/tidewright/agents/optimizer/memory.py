@@ -62,8 +62,10 @@ class Memory:
         Requests judged.
     trials
         Parameter sets ever judged in sample.
+    trainings, taught
+        Trainings of the seated policy that came to an end, and the policies that were tried in them.
     elsewhere
-        The same for the other agents of the session, as told before each request; :attr:`tried` is all of them.
+        All that was tried for the other agents of the session, as told before each request.
     pending, settled
         Forecasts whose epoch is not over, and (raw, confidence, outcome) of those whose epoch is.
     errors
@@ -76,6 +78,8 @@ class Memory:
 
     epochs: int = 0
     trials: int = 0
+    trainings: int = 0
+    taught: int = 0
     elsewhere: int = 0
     sharpe_count: int = 0
     sharpe_mean: float = 0.0
@@ -99,10 +103,20 @@ class Memory:
         self.sharpe_mean += gap * count / total
         self.sharpe_count = total
 
+    def count_training(self, policies: int) -> None:
+        """Add a training of the seated policy, in which so many were tried."""
+        self.trainings += 1
+        self.taught += policies
+
+    @property
+    def own(self) -> int:
+        """Parameter sets and policies ever judged in sample for this agent."""
+        return self.trials + self.taught
+
     @property
     def tried(self) -> int:
-        """Parameter sets ever judged in sample in the session, whichever agent they were for."""
-        return self.trials + self.elsewhere
+        """The same in the whole session, whichever agent they were for."""
+        return self.own + self.elsewhere
 
     @property
     def sharpe_variance(self) -> float:

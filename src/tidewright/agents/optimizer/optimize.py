@@ -10,7 +10,6 @@ from tidewright.agents.optimizer.assumptions import assumptions, experiment
 from tidewright.agents.optimizer.judge import Settings, ShadowJudge
 from tidewright.agents.optimizer.memory import Memory
 from tidewright.agents.optimizer.search import SEEDS, Search
-from tidewright.agents.optimizer.sizes import Sizes
 from tidewright.agents.optimizer.space import Space, of_mapping, of_strategy, parse
 from tidewright.agents.optimizer.space_file import read_space
 from tidewright.agents.optimizer.study import Findings, Plan, complete, study
@@ -32,6 +31,7 @@ from tidewright.market.tape import Tape
 from tidewright.risk.limits import OFF, Limits
 from tidewright.strategies import registry
 from tidewright.strategies.declaration import Declaration
+from tidewright.strategies.sizes import AS_GIVEN, Sizes
 
 Rate = str | int | float | Decimal
 SEED: Final = 7
@@ -241,7 +241,7 @@ def optimize(
         detail_of(tape.meta),
         None if explore is None else explore.search,
         surfaces(judge, plan, best) if slices else (),
-        {**assumptions(tape, settings), "sizes": sized or "as given, else the strategy's defaults"},
+        {**assumptions(tape, settings), "sizes": sized or AS_GIVEN},
     )
 
 

@@ -206,8 +206,8 @@ class Search:
         units = self._new(proposal.units, rng)
         self._asks += 1
         self._asked += count
-        for unit, source in zip(units, proposal.source, strict=True):
-            self._waiting[unit.tobytes()] = (unit, int(source))
+        for key, unit, source in zip(_keys(units), units, proposal.source.tolist(), strict=True):
+            self._waiting[key] = (unit, source)
         return self.space.shown(self.space.decode(units))
 
     def tell(
@@ -256,11 +256,13 @@ class Search:
         losses, excess = self.problem.losses(told), self.problem.excess(told, extra)
         none = np.full(rows, -1, np.int64)
         new = History(units, losses, excess, self._history.pending, none, np.zeros(rows))
-        source = np.array([self._waiting.pop(unit.tobytes(), (unit, -1))[1] for unit in units], np.int64)
+        keys = _keys(units)
+        source = np.array([self._waiting.pop(key, (units, -1))[1] for key in keys], np.int64)
         self._values = np.concatenate([self._values, told])
         self._measures = np.concatenate([self._measures, extra])
-        self._history = _joined(self._history, new, source, _gains(self._history, new))
-        self._seen.update(unit.tobytes() for unit in units)
+        gain = _gains(self._history, new) if isinstance(self._sampler, Ensemble) else new.gain
+        self._history = _joined(self._history, new, source, gain)
+        self._seen.update(keys)
         if seconds is not None and rows:
             self._price = min(seconds / rows, self._price or np.inf)
 
@@ -291,7 +293,7 @@ class Search:
         if count == 0:
             return "nothing was told yet"
         broken = count - int(self._history.finite.sum())
-        parts = [f"of {count} points {broken} have objectives that are not finite"]
+        parts = [f"of {count} points {broken} have objectives that are not finite"] if broken else []
         if broken == count:
             parts.append(f"{self._never_finite()} was NaN or infinite each time; one finite point would be enough")
         columns = {**self.values, **{n: self._measures[:, i] for i, n in enumerate(self.problem.measured)}}
@@ -300,7 +302,7 @@ class Search:
             kept = int((self._history.excess[:, index] <= 0.0).sum())
             nearest = "is never a number" if len(known) == 0 else f"is {known.min() if part.below else known.max():g}"
             extreme = "least" if part.below else "greatest"
-            parts.append(f"{part.text} is kept by {kept} (the {extreme} {part.name} {nearest})")
+            parts.append(f"{part.text} is kept by {kept} of {count} points (the {extreme} {part.name} {nearest})")
         if self.problem.constraints:
             parts.append("bounds that the same points keep together, a wider space or more points would be enough")
         return "; ".join(parts)
@@ -456,7 +458,7 @@ class Search:
             np.asarray(kept["source"], np.int64).reshape(rows),
             np.asarray(kept["gain"], np.float64).reshape(rows),
         )
-        self._seen = {unit.tobytes() for unit in units}
+        self._seen = set(_keys(units))
         self._asks, self._asked = int(kept["asks"]), int(kept["asked"])
         self._sampler.state = kept["state"]
         price = kept.get("price")
@@ -518,11 +520,17 @@ class Search:
             self._notes[name] = np.concatenate([before, new])
 
 
+def _keys(units: F64) -> list[bytes]:
+    """The bytes of each position."""
+    rows = np.ascontiguousarray(units)
+    whole: Any = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).reshape(-1)
+    return list(whole.tolist())
+
+
 def _repeated(units: F64, taken: set[bytes]) -> I64:
     """Rows that are taken, or twice here, but for the first."""
     found, here = [], set()
-    for row, unit in enumerate(units):
-        key = unit.tobytes()
+    for row, key in enumerate(_keys(units)):
         if key in taken or key in here:
             found.append(row)
         here.add(key)

@@ -17,6 +17,9 @@ Choice = str | int | float | bool
 DIGITS: Final = 6  # significant digits of a value: what a message shows is what was judged
 ROUNDING: Final = 1e-9  # of a range: a value so far outside is its end
 IDLE: Final = 0.5  # where an inactive parameter stands in the unit cube
+_TENS: Final = np.array([float(f"1e{power}") for power in range(23)])  # the powers of ten that floats hold exactly
+_TINY: Final = 1e-16  # what is rounded with these
+_HUGE: Final = 1e22
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,7 @@ class Dimension:
             value = np.exp(np.log(self.low) + unit * (np.log(self.high) - np.log(self.low)))
         else:
             value = self.low + unit * (self.high - self.low)
-        rounded = np.array([float(f"{number:.{DIGITS}g}") for number in value], np.float64)
-        return np.clip(rounded, self.low, self.high)
+        return np.clip(rounded(value), self.low, self.high)
 
     def encode(self, value: F64) -> F64:
         """Positions in [0, 1] of values; a value outside the range is moved to its end."""
@@ -236,6 +238,22 @@ class Space:
         unknown = [value for value in wanted if value not in parents[name].choices]
         if unknown or not wanted:
             raise UsageError(f"{part.name} depends on values of {name} that it has not: {unknown or 'none given'}")
+
+
+def rounded(values: F64) -> F64:
+    """Numbers rounded to ``DIGITS`` significant digits: exactly what their decimal text says."""
+    size = np.abs(values)
+    usable = (size > _TINY) & (size < _HUGE)
+    number = np.where(usable, values, 1.0)
+    power = DIGITS - 1 - np.floor(np.log10(np.abs(number))).astype(np.int64)
+    ten = _TENS[np.abs(power)]
+    raised = np.where(power >= 0, number * ten, number / ten)
+    whole = np.rint(raised)
+    found = np.where(power >= 0, whole / ten, whole * ten)  # of exact numbers: the nearest there is
+    middle = np.abs(np.abs(raised - whole) - 0.5) < 1e-6  # there the product's own rounding may decide
+    for row in np.flatnonzero(middle | ~usable):
+        found[row] = float(f"{values[row]:.{DIGITS}g}")
+    return found
 
 
 def _array(value: Any) -> Any:

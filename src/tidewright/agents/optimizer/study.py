@@ -13,7 +13,6 @@ from tidewright.agents.optimizer.judge import Judge, Judgement, Params
 from tidewright.agents.optimizer.memory import Memory
 from tidewright.agents.optimizer.objective import TOO_FEW, Objective
 from tidewright.agents.optimizer.score_search import ScoreSearch, Searched
-from tidewright.agents.optimizer.sizes import Sizes
 from tidewright.agents.optimizer.space import Space
 from tidewright.agents.optimizer.stability import Stability, stability
 from tidewright.agents.optimizer.validation import Outside, Trials, assay
@@ -23,6 +22,7 @@ from tidewright.measure.figures import from_statistics, mean_and_deviation
 from tidewright.measure.overfitting import deflated_sharpe
 from tidewright.measure.validation import Validation
 from tidewright.strategies.registry import rows, strategy
+from tidewright.strategies.sizes import Sizes
 
 F64 = npt.NDArray[np.float64]
 
@@ -205,7 +205,7 @@ def study(
     choices = effective_choices(differences)
     later, earlier = (Pair.of(judged.increments, judged.drift, chosen) for judged in (outside[1], inside[1]))
     evidence = paired(later, plan.horizon, choices, rng, earlier)
-    reason = "" if later.lasting > 0 else "out of sample the incumbent earned more than the best of the candidates"
+    reason = later.no_better()
     if outside[0][chosen].score <= TOO_FEW:
         fills, needed = outside[0][chosen].figures["fills"], _fewest(plan, len(outside[1].increments))
         reason = (

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from tidewright.agents.executor.learning.fine_tune import Job
+from tidewright.agents.optimizer.memory import Memory
 from tidewright.coordination.payloads import OptimizeRequest
 from tidewright.market.errors import UsageError
+from tidewright.measure.overfitting import expected_maximum
 
 EVERY: Final = 4  # requests from one training to the next
 _THREADS: Final = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -49,8 +51,17 @@ class Tuner:
         self._child.stdin.close()
         return True
 
-    def collect(self) -> dict[str, Any]:
-        """What came of the training that runs, waited for: fields of an answer; nothing if none runs."""
+    def collect(self, memory: Memory) -> dict[str, Any]:
+        """What came of the training that runs, waited for: fields of an answer; nothing if none runs.
+
+        It is proposed where it earned more on what it had not seen than the best of so many useless ones would, all
+        trainings of the session counted.
+
+        Parameters
+        ----------
+        memory
+            Counts the training and the policies that were tried in it.
+        """
         if self._child is None or self._job is None:
             return {}
         child, job = self._child, self._job
@@ -65,8 +76,12 @@ class Tuner:
             return {"fine_tune_failed": f"the training ended with code {code}"}
         if "error" in told:
             return {"fine_tune_failed": str(told["error"])[:4000]}
-        if told["figures"]["difference"]["value"] <= 0.0:
-            return {"fine_tune_failed": f"it was no better on what it had not seen: {told['figures']['difference']}"}
+        memory.count_training(int(told["tried"]))
+        figures = told["figures"] | {"trainings": memory.trainings}
+        found = figures["difference"]
+        if found["value"] <= found["deviation"] * expected_maximum(memory.trainings):
+            of = f", the best of {memory.trainings} trainings" if memory.trainings > 1 else ""
+            return {"fine_tune_failed": f"it was no better on what it had not seen{of}: {found}"}
         name = f"tuned-{job.until_ns}"
         return {
             "policy_proposal": {
@@ -75,7 +90,7 @@ class Tuner:
                 "proposal_id": name,
                 "trained": told["trained"],
                 "held_out": told["held_out"],
-                "figures": told["figures"],
+                "figures": figures,
             }
         }
 

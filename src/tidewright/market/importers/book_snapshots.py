@@ -36,6 +36,7 @@ from tidewright.market.importers.writing import RowSink
 from tidewright.market.instrument import Instrument
 from tidewright.market.tape import COLUMN_TYPES, F64, I64, Columns
 from tidewright.market.tape_writer import TapeWriter
+from tidewright.market.typed_damage import typed_damage
 
 _TIMES: Final = ("timestamp", "received_at")
 _BOOK: Final = ("bid_prices", "bid_quantities", "ask_prices", "ask_quantities")
@@ -136,8 +137,7 @@ def _open(paths: list[Path]) -> _Recording:
         try:
             frame = pl.read_parquet(path)
         except (pl.exceptions.PolarsError, OSError) as error:
-            text = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise DataError(f"{path} is cut off or no parquet file: {text}") from None
+            raise typed_damage(path, error) from None
         if set(_TIMES + _BOOK) <= set(frame.columns):
             recording.books.append((path, _times(path, frame, _BOOK)))
         elif set(_TIMES + _PRINT) <= set(frame.columns):

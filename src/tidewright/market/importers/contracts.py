@@ -169,7 +169,5 @@ class InstrumentMaker:
 def _in_words(made: Instrument) -> str:
     filters = made.filters
     least = units_text(filters.min_notional).rstrip("0").rstrip(".")
-    low, high = filters.bid_multiplier_down, filters.bid_multiplier_up
     most = filters.max_num_orders
-    bounds = f"prices of {low} to {high} times the last"
-    return f"minimum notional {least} {made.quote}, at most {most} orders at once, {bounds}"
+    return f"minimum notional {least} {made.quote}, at most {most} orders at once, none relative to an average price"

@@ -18,6 +18,7 @@ from tidewright.market.errors import DataError
 from tidewright.market.importers.files import Block, line_blocks
 from tidewright.market.importers.report import EARLIEST, LATEST
 from tidewright.market.tape import F64, I64, U8
+from tidewright.market.typed_damage import typed_damage
 
 _SEPARATOR, _QUOTE = b",", b'"'
 _NEWLINE, _RETURN = 10, 13
@@ -296,8 +297,7 @@ def read_typed(
         frame = pl.read_parquet(path, columns=columns) if parquet else pl.read_ipc(path, columns=columns)
         frame = frame.select(columns)
     except (pl.exceptions.PolarsError, OSError) as error:
-        text = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{path} is cut off or no parquet or feather file: {text}") from None
+        raise typed_damage(path, error) from None
     for start in range(0, len(frame), rows):
         part = frame.slice(start, rows)
         yield Table(path, part, np.arange(start + 1, start + len(part) + 1, dtype=np.int64), "row")

@@ -161,6 +161,15 @@ def _salvaged(path: Path) -> _Salvaged | None:
     return _Salvaged(lines, end != b"\n", sound)
 
 
+def salvaged(path: Path) -> Iterator[bytes]:
+    """The content of a cut or damaged packed file, as far as it can be unpacked; of a zip its first member's."""
+    with open(path, "rb") as raw:
+        try:
+            yield from _parts(raw) or ()
+        except zlib.error:
+            return
+
+
 def _parts(raw: IO[bytes]) -> Iterator[bytes] | None:
     """The content of a gzip file or of a zip's first member, part by part; its fault comes as ``zlib.error``."""
     head = raw.read(_ZIP_HEADER.size)

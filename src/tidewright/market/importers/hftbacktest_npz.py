@@ -11,6 +11,7 @@ is the book before the first event. Without any snapshot the book begins with th
 which is what hftbacktest does.
 """
 
+import io
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
@@ -39,7 +40,7 @@ from tidewright.market.exchange_info import ExchangeInfo
 from tidewright.market.importers.contracts import UNKNOWN, InstrumentMaker, parse_kind, stated_kind
 from tidewright.market.importers.csv_table import HIGHEST
 from tidewright.market.importers.feeds import Batch, Batches, Feed, insert
-from tidewright.market.importers.files import DAMAGED
+from tidewright.market.importers.files import DAMAGED, salvaged
 from tidewright.market.importers.report import EARLIEST, LATEST, ImportReport, Progress, existing_files, part_of
 from tidewright.market.importers.writing import Recording, write_recording
 from tidewright.market.tape import I64
@@ -63,6 +64,9 @@ EVENT: Final = np.dtype(
 )
 
 _CHUNK: Final = 250_000  # events at a time: 16 MB
+_ARRAY: Final = "data"
+_NO_ZIP: Final = "not a zip file"  # as the standard library says it
+_PART: Final = 1 << 16  # bytes, in the first of which the head of an array lies
 _NOT_HELD: Final = 255
 Events = npt.NDArray[np.void]
 
@@ -172,22 +176,52 @@ def _events(path: Path, progress: Progress | None = None) -> Iterator[tuple[Even
                     if progress is not None:
                         progress(min(1.0, raw.tell() / size))
     except DAMAGED as error:
-        read = f", after row {row - 1}" if row > 1 else ""
-        raise DataError(f"{path}{read}: the file is cut off or damaged ({error})") from None
+        raise _damage(path, error) from None
+
+
+def _damage(path: Path, error: Exception) -> DataError:
+    """What is said of a file that could not be read to its end: the last whole event before that.
+
+    Data that was cut off is sound up to there; where it was changed is only noticed later.
+    """
+    with open(path, "rb") as raw:
+        packed = raw.read(2) == b"PK"
+        raw.seek(0)
+        parts = salvaged(path) if packed else iter(lambda: raw.read(_PART), b"")
+        head, size = b"", 0
+        for part in parts:
+            head += part[: max(0, _PART - len(head))]
+            size += len(part)
+    content, rows = io.BytesIO(head), 0
+    try:
+        shape, dtype = _form(content)
+        rows = min(int(shape[0]), (size - content.tell()) // dtype.itemsize)
+    except (ValueError, IndexError):
+        pass  # not even its head is whole
+    array = f"{path}, array {_ARRAY}" if packed else str(path)
+    if isinstance(error, EOFError) or _NO_ZIP in str(error):  # the directory of a zip file stands at its end
+        return DataError(f"{array}, after row {rows}: the file is cut off ({error}); write or fetch it again")
+    return DataError(f"{array}, in row {rows} or before it: the file is damaged ({error}); write or fetch it again")
+
+
+def _form(content: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type that the head of an array tells."""
+    version = np.lib.format.read_magic(content)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(content)
+    return shape, dtype
 
 
 def _member(path: Path, archive: zipfile.ZipFile) -> str:
     names = archive.namelist()
-    if "data.npy" not in names:
-        raise DataError(f"{path} must hold an array named data, holds {', '.join(names[:10]) or 'none'}")
-    return "data.npy"
+    if f"{_ARRAY}.npy" not in names:
+        raise DataError(f"{path} must hold an array named {_ARRAY}, holds {', '.join(names[:10]) or 'none'}")
+    return f"{_ARRAY}.npy"
 
 
 def _parts(path: Path, content: IO[bytes]) -> Iterator[Events]:
     try:
-        version = np.lib.format.read_magic(content)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(content)
+        shape, dtype = _form(content)
     except ValueError as error:
         raise DataError(f"{path} is no numpy array: {str(error).splitlines()[0]}") from None
     if dtype.names is None and len(shape) == 2:

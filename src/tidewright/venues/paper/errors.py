@@ -128,6 +128,7 @@ _REJECTIONS: Final[dict[int, ApiError]] = {
     codes.FILTER_LOT: filter_failure("LOT_SIZE"),
     codes.FILTER_NOTIONAL: filter_failure("NOTIONAL"),
     codes.FILTER_MAX_ORDERS: filter_failure("MAX_NUM_ORDERS"),
+    codes.FILTER_MAX_STOPS: filter_failure("MAX_NUM_ALGO_ORDERS"),
     codes.FILTER_PERCENT_PRICE: filter_failure("PERCENT_PRICE_BY_SIDE"),
     codes.INSUFFICIENT_BALANCE: rejected(INSUFFICIENT),
     codes.WOULD_TAKE: rejected(WOULD_MATCH),

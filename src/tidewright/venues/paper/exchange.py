@@ -14,7 +14,7 @@ from tidewright.venues.paper import errors
 from tidewright.venues.paper.account import Account
 from tidewright.venues.paper.desk import Desk, Engine, Latencies
 from tidewright.venues.paper.errors import ApiError
-from tidewright.venues.paper.filters import MAX_ALGO_ORDERS, MAX_AMENDS, OrderRules
+from tidewright.venues.paper.filters import MAX_AMENDS, OrderRules, most_stop_orders, reference_minutes
 from tidewright.venues.paper.limits import Limits
 from tidewright.venues.paper.market_data import TapeMarket
 from tidewright.venues.paper.market_publisher import MarketPublisher
@@ -110,14 +110,20 @@ class Exchange:
 
     def arrive(self) -> int:
         """Bring the engine to the instant at which a request sent now arrives; returns that instant."""
-        now = self.clock.market_ns()
-        at = max(now + self._latencies(now)[0], self.desk.at_ns)  # nothing overtakes what was sent before
+        at = self._arrival()
         self.desk.run_to(at)
         return at
 
+    def _arrival(self) -> int:
+        """When a request sent now arrives."""
+        now = self.clock.market_ns()
+        return max(now + self._latencies(now)[0], self.desk.at_ns)  # nothing overtakes what was sent before
+
     def reference_units(self) -> int:
-        """Price that percent filters and market orders are judged by: the public 5-minute average, 1e-8 units."""
-        return self.market.average_price(self.publisher.prints, self.clock.market_ns())
+        """Price that filters are relative to for what is sent now, as it is at the arrival, in 1e-8 units."""
+        minutes = reference_minutes(self.market.instrument.filters)
+        at = self._arrival()
+        return self.market.average_price(self.market.prints_happened(at), at, minutes)
 
     # -- orders -------------------------------------------------------------------------------------------------------
 
@@ -138,9 +144,10 @@ class Exchange:
         arrival = self.arrive()
         if draft.client_id and account.is_open_id(draft.client_id):
             raise errors.rejected(errors.DUPLICATE)
-        if len(account.open) >= self.market.instrument.filters.max_num_orders:
+        filters = self.market.instrument.filters
+        if len(account.open) >= filters.max_num_orders > 0:
             raise errors.filter_failure("MAX_NUM_ORDERS")
-        if draft.stop_way != codes.NO_STOP and account.stops() >= MAX_ALGO_ORDERS:
+        if draft.stop_way != codes.NO_STOP and account.stops() >= most_stop_orders(filters):
             raise errors.filter_failure("MAX_NUM_ALGO_ORDERS")
         if draft.quote_units:
             order = self.desk.place_by_quote(account, draft, self._levels(draft.side, arrival), arrival)

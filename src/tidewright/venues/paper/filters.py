@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from tidewright.market import codes
 from tidewright.market.codes import BUY, SELL, UNIT
-from tidewright.market.instrument import Instrument, units_text
+from tidewright.market.instrument import Filters, Instrument, units_text
 from tidewright.venues.paper import errors
 from tidewright.venues.paper.errors import ApiError
 from tidewright.venues.paper.market_data import MOST_UNITS, Scales
@@ -53,6 +53,10 @@ class OrderRules:
             (Fraction(f.bid_multiplier_down), Fraction(f.bid_multiplier_up)),
             (Fraction(f.ask_multiplier_down), Fraction(f.ask_multiplier_up)),
         )
+        self._market_bounds = tuple(
+            bound if applies else 0
+            for bound, applies in zip((f.min_notional, f.max_notional), notional_to_market(f), strict=True)
+        )
 
     def draft(self, params: Params, reference_units: int) -> Draft:
         """A checked order. Parameters that no order type has are ignored, as at Binance: ccxt sends some.
@@ -60,7 +64,7 @@ class OrderRules:
         Parameters
         ----------
         reference_units
-            Volume-weighted average price of the last minutes, 1e-8 units; 0 where nothing has traded.
+            Price that filters are relative to, 1e-8 units; 0 where nothing has traded.
 
         Raises
         ------
@@ -209,30 +213,49 @@ class OrderRules:
         lots, rest = divmod(units(quantity), self._scales.lot_units)
         if rest or not max(1, f.min_qty_lots) <= lots <= (f.max_qty_lots or self._scales.most_lots):
             raise errors.filter_failure("LOT_SIZE")
-        if type_text in _AT_MARKET and f.market_max_qty_lots and lots > f.market_max_qty_lots:
-            raise errors.filter_failure("MARKET_LOT_SIZE")
+        if type_text in _AT_MARKET:
+            beyond = lots < f.market_min_qty_lots or 0 < f.market_max_qty_lots < lots
+            if beyond or lots % max(1, f.market_step_lots):
+                raise errors.filter_failure("MARKET_LOT_SIZE")
         return lots
 
     def _check_notional(self, price: int, qty: int, quote_units: int, reference_units: int) -> None:
         f, scales = self._filters, self._scales
+        least, most = (f.min_notional, f.max_notional) if price else self._market_bounds
         if quote_units:
-            notional = quote_units
+            worth = quote_units * UNIT
         elif price:
-            notional = scales.notional_units(price * qty)
+            worth = price * qty * scales.tick_units * scales.lot_units
         elif reference_units:
-            notional = reference_units * qty * scales.lot_units // UNIT
+            worth = reference_units * qty * scales.lot_units
         else:
             return  # a market order before anything has traded: there is no price to judge it by
-        if f.min_notional and notional < f.min_notional:
+        if worth < least * UNIT or 0 < most * UNIT < worth or price * qty > scales.most_cash:
             raise errors.filter_failure("NOTIONAL")
-        if (f.max_notional and price and notional > f.max_notional) or price * qty > scales.most_cash:
-            raise errors.filter_failure("NOTIONAL")
+
+
+def reference_minutes(filters: Filters) -> int:
+    """Minutes of the average price that filters are relative to; 0: the last price."""
+    return AVERAGE_MINUTES if filters.reference_minutes is None else filters.reference_minutes
+
+
+def notional_to_market(filters: Filters) -> tuple[bool, bool]:
+    """Whether least and most worth hold for market orders; an instrument that states nothing has Binance's usual."""
+    if filters.reference_minutes is None:
+        return True, False
+    return filters.min_notional_to_market, filters.max_notional_to_market
+
+
+def most_stop_orders(filters: Filters) -> int:
+    """How many stop orders may wait at once."""
+    return filters.max_num_stop_orders or MAX_ALGO_ORDERS
 
 
 def symbol_info(instrument: Instrument, scales: Scales) -> dict[str, Any]:
     """The instrument's element of ``exchangeInfo.symbols``."""
     f = instrument.filters
     price, qty = scales.price, scales.qty
+    min_to_market, max_to_market = notional_to_market(f)
     return {
         "symbol": instrument.symbol,
         "status": "TRADING",
@@ -270,9 +293,9 @@ def symbol_info(instrument: Instrument, scales: Scales) -> dict[str, Any]:
             },
             {
                 "filterType": "MARKET_LOT_SIZE",
-                "minQty": qty(0),
+                "minQty": qty(f.market_min_qty_lots),
                 "maxQty": qty(f.market_max_qty_lots or f.max_qty_lots or scales.most_lots),
-                "stepSize": qty(0),
+                "stepSize": qty(f.market_step_lots),
             },
             {
                 "filterType": "PERCENT_PRICE_BY_SIDE",
@@ -280,18 +303,18 @@ def symbol_info(instrument: Instrument, scales: Scales) -> dict[str, Any]:
                 "bidMultiplierDown": f.bid_multiplier_down,
                 "askMultiplierUp": f.ask_multiplier_up,
                 "askMultiplierDown": f.ask_multiplier_down,
-                "avgPriceMins": AVERAGE_MINUTES,
+                "avgPriceMins": reference_minutes(f),
             },
             {
                 "filterType": "NOTIONAL",
                 "minNotional": units_text(f.min_notional),
-                "applyMinToMarket": True,
+                "applyMinToMarket": min_to_market,
                 "maxNotional": units_text(f.max_notional or scales.notional_units(scales.most_cash)),
-                "applyMaxToMarket": False,
-                "avgPriceMins": AVERAGE_MINUTES,
+                "applyMaxToMarket": max_to_market,
+                "avgPriceMins": reference_minutes(f),
             },
             {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": f.max_num_orders},
-            {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": MAX_ALGO_ORDERS},
+            {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": most_stop_orders(f)},
             {"filterType": "MAX_NUM_ORDER_AMENDS", "maxNumOrderAmends": MAX_AMENDS},
         ],
         "permissions": [],

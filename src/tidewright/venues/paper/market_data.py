@@ -187,6 +187,10 @@ class TapeMarket:
         """Number of packets whose venue time is at or before an instant: what the engine may be fed."""
         return int(np.searchsorted(self.packet_ts, at_ns, "right"))
 
+    def prints_happened(self, at_ns: int) -> int:
+        """Number of prints at or before an instant of venue time."""
+        return int(np.searchsorted(self.prints.ts, at_ns, "right"))
+
     def rows_of(self, first_packet: int, last_packet: int) -> tuple[int, int]:
         """Rows ``[start, stop)`` of packets ``[first, last)``."""
         start = int(self.ends[first_packet - 1]) if first_packet else 0
@@ -234,10 +238,10 @@ class TapeMarket:
             "M": True,
         }
 
-    def average_price(self, count: int, now_ns: int, minutes: int = 5) -> int:
+    def average_price(self, count: int, now_ns: int, minutes: int) -> int:
         """Volume-weighted average price of the last minutes in 1e-8 units; else the last price, 0 before any print."""
         prints = self.prints
-        first = int(np.searchsorted(prints.ts[:count], now_ns - minutes * MINUTE, "left"))
+        first = int(np.searchsorted(prints.ts[:count], now_ns - minutes * MINUTE, "left")) if minutes else count
         volume = int(prints.volume[count] - prints.volume[first])
         if volume == 0:
             return int(prints.price[count - 1]) * self.scales.tick_units if count else 0

@@ -10,7 +10,7 @@ from tidewright.venues.paper import ticker_messages
 from tidewright.venues.paper.account import Account
 from tidewright.venues.paper.errors import ApiError, bad_symbol
 from tidewright.venues.paper.exchange import Exchange
-from tidewright.venues.paper.filters import AVERAGE_MINUTES, symbol_info
+from tidewright.venues.paper.filters import reference_minutes, symbol_info
 from tidewright.venues.paper.market_data import INTERVALS
 from tidewright.venues.paper.protocol import Params, check_symbol
 
@@ -145,12 +145,13 @@ def klines(call: Call) -> list[list[Any]]:
 
 
 def average_price(call: Call) -> dict[str, Any]:
-    """Volume-weighted average of the last five minutes."""
+    """Volume-weighted average of the last minutes."""
     market, count = call.exchange.market, call.exchange.publisher.prints
+    minutes = reference_minutes(market.instrument.filters)
     call.params.symbol(market.instrument.symbol)
     return {
-        "mins": AVERAGE_MINUTES,
-        "price": units_text(call.exchange.reference_units()),
+        "mins": minutes,
+        "price": units_text(market.average_price(count, call.exchange.clock.market_ns(), minutes)),
         "closeTime": int(market.prints.ts[count - 1]) // call.divisor if count else 0,
     }
 

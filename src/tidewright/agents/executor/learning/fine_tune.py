@@ -18,9 +18,10 @@ import numpy as np
 from tidewright import __version__
 from tidewright.agents.executor.environment_tape import Randomisation, TapeSettings
 from tidewright.agents.executor.examination import examine
+from tidewright.agents.executor.learned_on import record
 from tidewright.agents.executor.learning.evolution import Evolution, EvolutionSettings, evolve
 from tidewright.agents.executor.policy import Policy, ensemble
-from tidewright.agents.executor.policy_run import run_policy, settings_of, tape_hash
+from tidewright.agents.executor.policy_run import run_policy, settings_of
 from tidewright.agents.executor.seat import file_hash
 from tidewright.agents.executor.seating import HEADER
 from tidewright.agents.optimizer.fold import stretch
@@ -82,7 +83,8 @@ def run(job: Job) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``trained`` and ``held_out`` (first and last time, ns), ``figures``, ``sha256`` of the new file.
+        ``trained`` and ``held_out`` (first and last time, ns), ``tried`` (policies that were judged to find it),
+        ``figures``, ``sha256`` of the new file.
 
     Raises
     ------
@@ -118,6 +120,7 @@ def run(job: Job) -> dict[str, Any]:
     return {
         "trained": [from_ns, middle],
         "held_out": [middle + EMBARGO * trading.cycle_ns, job.until_ns],
+        "tried": settings.generations * settings.lanes * len(members),
         "figures": {**figures, "verdicts": {one.name: one.verdict for one in found.examinations}},
         "sha256": file_hash(Path(job.out)),
     }
@@ -152,16 +155,12 @@ def origin(
         "parent": job.sha256,
         "command": f"echo {shlex.quote(json.dumps(told))} | {program}",
         "job": told,
-        "tape": _seen(taken),
+        "tape": record(taken),
         "learner": {"method": "evolution", **settings.to_json()},
         "seeds": [job.seed + number for number in range(len(parent.members))],
-        "data": [*parent.header.get("data", ()), _seen(earlier)],
+        "data": [*parent.header.get("data", ()), record(earlier)],
         "environment": replace(settings_of(parent), random=trading.random).to_json(),
     }
-
-
-def _seen(tape: Tape) -> dict[str, Any]:
-    return {"source": tape.meta["source"], "rows": len(tape), "sha256": tape_hash(tape)}
 
 
 def _trading(settings: TapeSettings, job: Job) -> TapeSettings:

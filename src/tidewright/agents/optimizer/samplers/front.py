@@ -82,6 +82,9 @@ def gains(before: F64, new: F64) -> F64:
         below: Bools = scaled_front[None, :, :] <= scaled[useful][:, None, :]
         beaten = np.any(np.all(below, axis=2), axis=1)
         useful = useful[~beaten]
+    if new.shape[1] == 1:
+        found[useful] = -scaled[useful, 0] - base
+        return np.maximum(found, 0.0)
     for row in useful:
         found[row] = hypervolume(np.concatenate([scaled_front, scaled[row : row + 1]]), zero) - base
     return np.maximum(found, 0.0)

@@ -21,6 +21,10 @@ I64 = npt.NDArray[np.int64]
 IMMIGRANTS: Final = 0.1
 _FEWEST: Final = 16  # parents
 _BAD: Final = 1e12  # loss of a row that failed
+_CROSSED: Final = 0.9  # chance that a pair is crossed, and that a child is mutated
+_MUTATED: Final = 0.9
+_CLOSE_TO_PARENTS: Final = 15.0  # distribution indices of crossover and mutation: the greater the nearer
+_CLOSE_TO_CHILD: Final = 20.0
 
 
 class GeneticSampler:
@@ -40,24 +44,16 @@ class GeneticSampler:
 
     def thinking(self, history: History, count: int) -> float:
         """Seconds: next to nothing but the sorting of fronts."""
-        return 0.004 + 2e-5 * count + 5e-5 * len(history) * (history.losses.shape[1] - 1)
+        return 0.001 + 3e-6 * count + 5e-5 * len(history) * (history.losses.shape[1] - 1)
 
     def _bred(self, history: History, count: int, rng: np.random.Generator) -> F64:
         if count == 0:
             return np.empty((0, len(self._space.dimensions)))
-        from pymoo.core.problem import Problem
-        from pymoo.operators.crossover.sbx import SBX
-        from pymoo.operators.mutation.pm import PM
-
-        dims, objectives = len(self._space.dimensions), history.losses.shape[1]
-        problem = Problem(n_var=dims, n_obj=objectives, n_ieq_constr=1, xl=np.zeros(dims), xu=np.ones(dims))
         size = max(_FEWEST, round(2.0 * np.sqrt(len(history))))
-        parents, standing = _survivors(problem, history, size, rng)
+        parents, standing = _survivors(history, size, rng)
         pairs = _tournaments(standing, -(-count // 2), rng)
-        children = SBX(eta=15, prob=0.9).do(problem, parents, pairs, random_state=rng)
-        children = PM(eta=20).do(problem, children, random_state=rng)
-        units = np.asarray(children.get("X"), np.float64)
-        return self._space.snapped(self._choices(units, parents.get("X"), pairs, rng))[:count]
+        units = mutated(crossed(parents[pairs].swapaxes(0, 1), rng), rng)
+        return self._space.snapped(self._choices(units, parents, pairs, rng))[:count]
 
     def _choices(self, units: F64, parents: F64, pairs: I64, rng: np.random.Generator) -> F64:
         """Choices are no numbers: each from one of the parents, or, seldom, any."""
@@ -70,23 +66,59 @@ class GeneticSampler:
         return np.where(choices, np.where(anew, rng.random(units.shape), picked), units)
 
 
-def _survivors(problem: Any, history: History, size: int, rng: np.random.Generator) -> tuple[Any, F64]:
-    """A population, and for tournaments: violation, rank, crowding (less is better), shape (parents, 3)."""
-    from pymoo.core.population import Population
+def crossed(parents: F64, rng: np.random.Generator) -> F64:
+    """Two children of each pair by simulated binary crossover, shape (2 * pairs, d), of parents (2, pairs, d).
 
+    pymoo's operator, drawing as its class does, without the objects that this makes of every parent and child.
+    """
+    from pymoo.operators.crossover.sbx import cross_sbx
+
+    _, pairs, dims = parents.shape
+    chosen = np.asarray(rng.random(pairs) < _CROSSED, np.bool_)
+    children = parents.copy()
+    if chosen.any():
+        rng.random((pairs, 1))  # whether children are exchanged, which they always may be
+        each = np.ones((pairs, 1))
+        found = cross_sbx(
+            parents, np.zeros(dims), np.ones(dims), _CLOSE_TO_PARENTS * each, 0.5 * each, 0.5 * each, random_state=rng
+        )
+        children[:, chosen] = found[:, chosen]
+    return children.reshape(-1, dims)
+
+
+def mutated(units: F64, rng: np.random.Generator) -> F64:
+    """The same by polynomial mutation, as pymoo's class does it."""
+    from pymoo.operators.mutation.pm import mut_pm
+
+    count, dims = units.shape
+    chance = np.full(count, min(0.5, 1.0 / dims))
+    found = mut_pm(
+        units, np.zeros(dims), np.ones(dims), np.full(count, _CLOSE_TO_CHILD), chance, at_least_once=False,
+        random_state=rng,
+    )  # fmt: skip
+    return np.where(rng.random((count, 1)) <= _MUTATED, found, units)
+
+
+def _survivors(history: History, size: int, rng: np.random.Generator) -> tuple[F64, F64]:
+    """Positions of parents, and for tournaments: violation, rank, crowding (less is better), shape (parents, 3)."""
     failed = ~history.finite
     losses = np.where(failed[:, None], _BAD, np.where(np.isfinite(history.losses), history.losses, _BAD))
     violation = np.minimum(history.violation + np.where(failed, 1.0, 0.0), _BAD)
     if losses.shape[1] == 1:
         order = np.lexsort((losses[:, 0], violation))[:size]
         standing = np.stack([violation[order], losses[order, 0], np.zeros(len(order))], axis=1)
-        return Population.new(X=history.units[order]), standing
+        return history.units[order], standing
+    from pymoo.core.population import Population
+    from pymoo.core.problem import Problem
+
+    dims, objectives = history.units.shape[1], losses.shape[1]
+    problem = Problem(n_var=dims, n_obj=objectives, n_ieq_constr=1, xl=np.zeros(dims), xu=np.ones(dims))
     pop = Population.new(X=history.units, F=losses, G=violation[:, None])
-    kept = _survival(losses.shape[1], size).do(problem, pop, n_survive=min(size, len(pop)), random_state=rng)
+    kept = _survival(objectives, size).do(problem, pop, n_survive=min(size, len(pop)), random_state=rng)
     crowding = [-float(one.get("crowding")) if one.get("crowding") is not None else 0.0 for one in kept]
     rank = [float(one.get("rank")) if one.get("rank") is not None else 0.0 for one in kept]
     cv = kept.get("CV")[:, 0]
-    return kept, np.stack([np.asarray(cv, np.float64), np.array(rank), np.array(crowding)], axis=1)
+    return kept.get("X"), np.stack([np.asarray(cv, np.float64), np.array(rank), np.array(crowding)], axis=1)
 
 
 def _survival(objectives: int, size: int) -> Any:

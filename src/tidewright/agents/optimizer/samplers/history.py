@@ -27,7 +27,8 @@ class History:
     pending
         Positions that were asked for and not yet told, shape (p, d).
     source, gain
-        Which part of an ensemble proposed a row (-1: none), and what it added to the front when it was told.
+        Which part of an ensemble proposed a row (-1: none), and what it added to the front when it was told (0 without
+        an ensemble).
     price
         Seconds that judging a row takes; ``None``: not told, and taken to be far more than thinking takes.
     """

@@ -3,14 +3,15 @@
 Points that differ in one number alone lie on a line. Between two neighbours on it the function is taken to be a random
 walk (a Wiener process), whose chance of passing a target between them is exp(-2 (a - t)(b - t) / (variance x distance))
 with losses a and b at the ends and a target t below the best known (Kushner 1964; Zilinskas 1985, the P-algorithm). The
-likeliest segments of all lines are cut, in proportion to what their ends lack. That goes on wherever many numbers mean
-the same (prices are whole ticks): a segment whose ends gave the same answers is most likely flat, and rarely cut.
+likeliest segments of all lines are cut, in proportion to what their ends lack. The variance a unit of the number is
+learnt where the segment lies, from the segments near it: a function is rough in one part of a range and next to flat in
+another (prices are whole ticks: many numbers of one stretch mean the same), and what is flat is rarely cut.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from heapq import heapify, heappop, heappush
-from typing import Any, Final
+from heapq import heappop, heappush
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,20 +25,35 @@ I64 = npt.NDArray[np.int64]
 
 IMMIGRANTS: Final = 0.05
 ROWS: Final = 2048  # of more, the better half and the latest
-_BEYOND: Final = 0.1  # how far the target lies below the best, in units of (median - best)
-_FLAT: Final = 16.0  # times as unlikely, in the exponent, is what lies between equal answers
+_BEYOND: Final = 0.1  # how far the target lies below the best, in units of (median - best), dealt among the fractions
+_NEAR: Final = 4  # segments to either side from which the variance of one is learnt
+_USUAL: Final = 4.0  # segments' worth of the variance along all lines that is added to theirs
 _JITTER: Final = 0.1  # deviation of where a segment is cut
 _EDGE: Final = 0.05  # of a segment that no cut comes nearer to its ends than
-_LEAST: Final = 1e-5  # distance of neighbours in the unit cube that is not cut further
+_LEAST: Final = 1e-5  # a segment in the unit cube that is shorter is not cut further
+_ONE_BETWEEN: Final = 1.25  # steps: between whole numbers or ends of the range nearer than this lies no other
 _SAME: Final = 1e-9  # numbers nearer than this are one
-_GUESSES: Final = 3.0  # segments' worth of doubt about how much a number matters
 
 
 class LineSampler:
-    """Cuts the segments that most likely hide something better than the best."""
+    """Cuts the segments that most likely hide something better than the best.
+
+    Lines run along the numbers with fractions. Along whole numbers too, unless just one number has fractions: then each
+    whole number is a line of its own, which all points with it lie on.
+    """
 
     def __init__(self, space: Space) -> None:
         self._space = space
+        self._fractions = [axis for axis, part in enumerate(space.dimensions) if part.kind in ("float", "log")]
+        whole = [axis for axis, part in enumerate(space.dimensions) if part.kind == "int"]
+        self._axes = self._fractions if len(self._fractions) == 1 else self._fractions + whole
+        self._counts = {axis: int(space.dimensions[axis].high - space.dimensions[axis].low) + 1 for axis in whole}
+        self._least = [
+            _ONE_BETWEEN / self._counts[axis] if axis in whole else _LEAST for axis in range(len(space.names))
+        ]
+        self._others = {axis: [other for other in range(len(space.names)) if other != axis] for axis in self._axes}
+        self._kin = {axis: [other for other in self._fractions if other != axis] for axis in self._axes}
+        self._conditional = any(part.when is not None for part in space.dimensions)
         self.state: Mapping[str, list[float]] = {}
 
     def propose(self, history: History, count: int, rng: np.random.Generator) -> Proposal:
@@ -50,52 +66,55 @@ class LineSampler:
 
     def thinking(self, history: History, count: int) -> float:
         """Seconds: sorting all points along each number."""
-        return 0.002 + 4e-5 * count + 1e-6 * min(len(history), ROWS) * history.units.shape[1]
+        return 0.001 + 6e-6 * count + 1.6e-6 * min(len(history), ROWS) * history.units.shape[1]
 
     def _cut(self, history: History, count: int, rng: np.random.Generator) -> F64:
-        loss, answer = _one_loss(history, rng)
+        loss = _one_loss(history, rng)
         best = float(loss.min())
         span = float(np.median(loss)) - best
         span = span if span > 0.0 else 1.0
-        target = best - _BEYOND * span
+        target = best - _BEYOND / max(1, len(self._fractions)) * span
         units = np.concatenate([history.units, history.pending])
-        parts = self._segments(units, np.minimum(loss, best + 2.0 * span), answer)
-        if len(parts.axis) == 0:
-            return units[:0]
-        heap = parts.likeliest(target, 4 * count + 64)
-        heapify(heap)
-        found: list[F64] = []
-        jitter = _JITTER * rng.standard_normal(count)
-        while heap and len(found) < count:
+        heap = self._segments(units, np.minimum(loss, best + 2.0 * span)).likeliest(
+            target, count, np.array(self._least)
+        )  # ordered, so a heap
+        jitter = (_JITTER * rng.standard_normal(count)).tolist()
+        rows: list[int] = []
+        axes: list[int] = []
+        places: list[float] = []
+        while heap and len(rows) < count:
             _, number, axis, row, low, high, first, second, scale = heappop(heap)
             left, right = first - target, second - target
-            share = min(1.0 - _EDGE, max(_EDGE, left / (left + right) + float(jitter[len(found)])))
-            point = units[row].copy()
-            point[axis] = low + share * (high - low)
-            if self._space.dimensions[axis].kind == "int":
-                point = self._space.snapped(point[None, :])[0]
-                if min(abs(float(point[axis]) - end) for end in (low, high, float(units[row, axis]))) < _SAME:
-                    continue  # no whole number lies between
-            found.append(point)
-            place = float(point[axis])
+            share = min(1.0 - _EDGE, max(_EDGE, left / (left + right) + jitter[len(rows)]))
+            place = low + share * (high - low)
+            if axis in self._counts:
+                place = _whole(place, low, high, self._counts[axis])
+            rows.append(row)
+            axes.append(axis)
+            places.append(place)
             between = first + (place - low) / (high - low) * (second - first)
-            for ends in ((low, place, first, between), (place, high, between, second)):
-                doubt = _doubt(target, *ends, scale)
-                if ends[1] - ends[0] >= _LEAST:
-                    heappush(heap, (doubt, number, axis, row, *ends, scale))
-        return np.array(found, np.float64).reshape(-1, units.shape[1])
+            middle, least = between - target, self._least[axis]
+            if (length := place - low) >= least:
+                doubt = left * middle / (scale * length)
+                heappush(heap, (doubt, number, axis, row, low, place, first, between, scale))
+            if (length := high - place) >= least:
+                doubt = middle * right / (scale * length)
+                heappush(heap, (doubt, number, axis, row, place, high, between, second, scale))
+        found = units[rows]
+        found[np.arange(len(rows)), axes] = places
+        return found
 
-    def _segments(self, units: F64, loss: F64, answer: I64) -> "_Segments":
+    def _segments(self, units: F64, loss: F64) -> "_Segments":
         """All segments of all lines; what is pending is believed to lie on the straight between its neighbours."""
-        waiting = len(units) - len(loss)
-        loss = np.concatenate([loss, np.full(waiting, np.nan)])
-        answer = np.concatenate([answer, -1 - np.arange(waiting)])
-        parts = self._space.dimensions
-        conditional = any(part.when is not None for part in parts)
-        active = ~np.isnan(self._space.decode(units)) if conditional else np.ones(units.shape, np.bool_)
-        axes = [axis for axis, part in enumerate(parts) if part.kind in ("float", "log")]
-        axes = axes or [axis for axis, part in enumerate(parts) if part.kind == "int"]
-        return _joined([_along(units, loss, answer, axis, active[:, axis]) for axis in axes])
+        loss = np.concatenate([loss, np.full(len(units) - len(loss), np.nan)])
+        active = ~np.isnan(self._space.decode(units)) if self._conditional else np.ones(units.shape, np.bool_)
+        alike = np.round(units / _SAME)
+        found = []
+        for axis in self._axes:
+            rows = np.flatnonzero(active[:, axis])
+            line, kin = _numbered(alike[rows][:, self._others[axis]]), _numbered(alike[rows][:, self._kin[axis]])
+            found.append(_along(axis, rows, units[rows, axis], loss[rows], line, kin))
+        return _joined(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +128,7 @@ class _Segments:
     low, high, first, second
         Its ends in the unit cube, and the losses there.
     scale
-        Variance of the loss a unit of the number, less where both ends gave the same answers.
+        Variance of the loss a unit of the number.
     """
 
     axis: I64
@@ -121,11 +140,15 @@ class _Segments:
     scale: F64
 
     def likeliest(
-        self, target: float, count: int
+        self, target: float, count: int, least: F64
     ) -> list[tuple[float, int, int, int, float, float, float, float, float]]:
-        """Those most likely to pass the target: doubt, their number, and their columns."""
-        doubt = _doubt(target, self.low, self.high, self.first, self.second, self.scale)
-        doubt = np.where(self.high - self.low < _LEAST, np.inf, doubt)
+        """Those most likely to pass the target: doubt, their number, and their columns; none shorter than the least.
+
+        Doubt is minus half the logarithm of the chance.
+        """
+        length = self.high - self.low
+        doubt = (self.first - target) * (self.second - target) / (self.scale * np.maximum(length, _LEAST))
+        doubt[length < least[self.axis]] = np.inf
         chosen = np.argsort(doubt, kind="stable")[:count]
         chosen = chosen[np.isfinite(doubt[chosen])]
         columns = [getattr(self, name)[chosen].tolist() for name in self.__slots__]
@@ -138,39 +161,76 @@ def _joined(parts: list[_Segments]) -> _Segments:
     return _Segments(**{name: np.concatenate(column or none[name]) for name, column in columns.items()})
 
 
-def _doubt(target: float, low: Any, high: Any, first: Any, second: Any, scale: Any) -> Any:
-    """Minus half the logarithm of the chance of passing the target between two ends."""
-    return (first - target) * (second - target) / (scale * ((high - low) + 1e-12))
+def _whole(place: float, low: float, high: float, count: int) -> float:
+    """The position nearest to a place that is one of so many whole numbers between two ends, and none of these."""
+    room = 0.75 / count
+    return float(round(min(high - room, max(low + room, place)) * count - 0.5) + 0.5) / count
 
 
-def _along(units: F64, loss: F64, answer: I64, axis: int, active: Bools) -> _Segments:
-    """Segments along one number."""
-    rows = np.flatnonzero(active)
-    others = np.round(np.delete(units[rows], axis, axis=1) / _SAME).astype(np.int64)
-    alone = others.shape[1] == 0
-    line = np.zeros(len(rows), np.int64) if alone else np.unique(others, axis=0, return_inverse=True)[1].reshape(-1)
-    order = np.lexsort((units[rows, axis], line))
-    rows, line = rows[order], line[order]
-    value, keep = _believed(units[rows, axis], loss[rows], line)
-    rows, line, value = rows[keep], line[keep], value[keep]
-    place = units[rows, axis]
-    if len(rows) == 0:
-        return _joined([])
+def _numbered(columns: F64) -> I64:
+    """A number for each row; equal rows have one, and numbers go by the columns in their order."""
+    if columns.shape[1] == 0:
+        return np.zeros(len(columns), np.int64)
+    if columns.shape[1] == 1:
+        return np.unique(columns[:, 0], return_inverse=True)[1]
+    order = np.lexsort(columns.T[::-1])
+    ordered = columns[order]
+    number = np.empty(len(columns), np.int64)
+    number[order] = np.append(0, np.cumsum((ordered[1:] != ordered[:-1]).any(axis=1)))
+    return number
+
+
+def _along(axis: int, rows: I64, place: F64, loss: F64, line: I64, kin: I64) -> _Segments:
+    """Segments along one number, of points by the number of their line and of the lines that are rough alike."""
+    order = np.lexsort((place, line))
+    value, keep = _believed(place[order], loss[order], line[order])
+    order, value = order[keep], value[keep]
+    if len(order) == 0:
+        return _joined([])  # it counts for no point, or for none that was judged
+    rows, place, line, kin = rows[order], place[order], line[order], kin[order]
     joint = line[1:] == line[:-1]
-    start, stop = np.append(True, ~joint), np.append(~joint, True)
-    inner = np.flatnonzero(joint)
-    point = np.concatenate([rows[inner], rows[start], rows[stop]])
-    low = np.concatenate([place[inner], np.zeros(int(start.sum())), place[stop]])
-    high = np.concatenate([place[inner + 1], place[start], np.ones(int(stop.sum()))])
-    usual = np.full(int(start.sum()), np.median(value))  # what was never judged is nothing special
-    first = np.concatenate([value[inner], usual, value[stop]])
-    second = np.concatenate([value[inner + 1], value[start], usual])
-    flat = np.zeros(len(point), np.bool_)
-    flat[: len(inner)] = answer[rows[inner]] == answer[rows[inner + 1]]
-    steps = (value[inner + 1] - value[inner]) ** 2 / np.maximum(place[inner + 1] - place[inner], _LEAST)
-    spread = float(np.var(value)) or 1.0
-    scale = (float(steps.sum()) + _GUESSES * spread) / (len(steps) + _GUESSES)
-    return _Segments(np.full(len(point), axis), point, low, high, first, second, np.where(flat, scale / _FLAT, scale))
+    start, stop, inner = np.append(True, ~joint), np.append(~joint, True), np.flatnonzero(joint)
+    usual = float(np.median(value))
+    before, after = value[start], value[stop]
+    before = before + place[start] * (usual - before)  # far from all that was judged, a line is like any
+    after = after + (1.0 - place[stop]) * (usual - after)
+    ends = int(start.sum())
+    low = np.concatenate([place[inner], np.zeros(ends), place[stop]])
+    high = np.concatenate([place[inner + 1], place[start], np.ones(ends)])
+    first = np.concatenate([value[inner], before, value[stop]])
+    second = np.concatenate([value[inner + 1], value[start], after])
+    own = np.concatenate([inner, np.flatnonzero(start), np.flatnonzero(stop)])
+    change, length = value[inner + 1] - value[inner], np.maximum(place[inner + 1] - place[inner], _LEAST)
+    scale = _scales(kin[own], 0.5 * (low + high), change**2, length, value)
+    return _Segments(np.full(len(own), axis), rows[own], low, high, first, second, scale)
+
+
+def _scales(kin: I64, middle: F64, change: F64, length: F64, value: F64) -> F64:
+    """Variance of the loss a unit of the number about the middle of each segment.
+
+    Parameters
+    ----------
+    kin, middle
+        Segments, those of which the change is known first: which of them are rough alike, and where they lie.
+    change, length
+        Square of the change, and length, of those.
+    value
+        All losses: a line's length of their variance is added.
+    """
+    known = len(change)
+    all_over = (float(change.sum()) + (float(np.var(value)) or 1.0)) / (float(length.sum()) + 1.0)
+    if known == 0:
+        return np.full(len(middle), all_over)
+    at = 2.0 * kin + middle
+    order = np.argsort(at[:known], kind="stable")
+    places = at[order]
+    changes, lengths = (np.append(0.0, np.cumsum(column[order])) for column in (change, length))
+    here = np.searchsorted(places, at)
+    low = np.maximum(here - _NEAR, np.searchsorted(places, 2.0 * kin))
+    high = np.minimum(here + _NEAR, np.searchsorted(places, 2.0 * kin + 1.5))
+    added = _USUAL * float(length.mean())
+    near = np.maximum(0.0, changes[high] - changes[low])  # of sums: rounding may leave less than nothing
+    return np.asarray((near + added * all_over) / (lengths[high] - lengths[low] + added))
 
 
 def _believed(place: F64, value: F64, line: I64) -> tuple[F64, Bools]:
@@ -198,8 +258,8 @@ def _latest(history: History) -> History:
     return replace(history.rows(np.sort(np.concatenate([better, rest]))), pending=history.pending)
 
 
-def _one_loss(history: History, rng: np.random.Generator) -> tuple[F64, I64]:
-    """One loss a row, and the number of its answer (equal answers have one number).
+def _one_loss(history: History, rng: np.random.Generator) -> F64:
+    """One loss a row.
 
     Of several objectives the augmented Chebyshev norm with weights drawn anew for each question (Knowles 2006, ParEGO);
     what breaks a constraint is worse than all that keeps them, by how far.
@@ -219,6 +279,4 @@ def _one_loss(history: History, rng: np.random.Generator) -> tuple[F64, I64]:
         loss = np.where(keep, loss, worse + violation / (size if size > 0.0 else 1.0))
         loss = np.where(history.finite, loss, np.inf)
     worst = loss[np.isfinite(loss)]
-    loss = np.where(np.isfinite(loss), loss, worst.max() if len(worst) else 1.0)
-    answers = np.concatenate([losses, history.excess], axis=1)
-    return loss, np.unique(answers, axis=0, return_inverse=True)[1].reshape(-1)
+    return np.where(np.isfinite(loss), loss, worst.max() if len(worst) else 1.0)

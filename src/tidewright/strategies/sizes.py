@@ -11,7 +11,10 @@ from tidewright.market.instrument import Instrument, units_text
 from tidewright.market.order_size import least_lots
 from tidewright.market.tape import Tape, concatenate
 from tidewright.measure.mids import tape_mids
+from tidewright.strategies.registry import Strategy
 
+AS_GIVEN: Final = "as given, else the strategy's defaults"
+BY_CAPITAL: Final = "a share of the capital, as the policy learned with"
 ORDER_SHARE: Final = 0.0025  # of the capital, in one quote, where the strategy's own size would be refused
 ORDERS_HELD: Final = 8  # max_position over base_quantity there
 _ROOM: Final = 1.25  # over the least worth: prices fall, and bids stand under the mid
@@ -49,11 +52,16 @@ class Sizes:
         known = self.instrument
         return least_lots(known, max(1, int(self.mid / float(known.tick)))) * float(known.lot)
 
+    @property
+    def enough(self) -> float:
+        """Quantity that is let pass with some room, whole lots in base units."""
+        return self._lots(self.least * _ROOM)
+
     def refusal(self, quantity: float) -> str:
         """Why an order of a quantity is refused, the rule and what would be enough; empty: its size is none."""
         if quantity >= self.least:
             return ""
-        known, enough = self.instrument, f"base_quantity of {self._lots(self.least * _ROOM):.6g} would be enough"
+        known, enough = self.instrument, f"base_quantity of {self.enough:.6g} would be enough"
         size = f"base_quantity {quantity:g} {known.base}"
         lots = known.smallest_order[0]
         if quantity + 1e-12 < lots * float(known.lot):
@@ -63,6 +71,24 @@ class Sizes:
             f"{size} is worth {quantity * self.mid:.3g} {known.quote} at {self.mid:g}, an order must be worth at least "
             f"{notional:g} {known.quote} (min_notional); {enough}"
         )
+
+    def defaults(self, strategy: Strategy, given: Collection[str], capital: float) -> tuple[dict[str, float], str]:
+        """Those defaults of a strategy that :meth:`tradable` replaces, by what, and why.
+
+        Parameters
+        ----------
+        given
+            Names of parameters that somebody stated.
+        """
+        known = {one.name: one for one in strategy.parameters}
+        usual = {name: one.default for name, one in known.items()}
+        if "base_quantity" in given:
+            return {}, ""
+        params, told = self.tradable(usual, given, capital)
+        raised = {name: value for name, value in params.items() if value != usual[name]}
+        if not all(known[name].low <= value <= known[name].high for name, value in raised.items()):
+            return {}, ""  # a strategy of one's own that cannot quote as much: its orders are refused, and that is told
+        return raised, told
 
     def tradable(
         self, params: Mapping[str, float], given: Collection[str], capital: float
@@ -89,7 +115,7 @@ class Sizes:
         """
         params, told = dict(params), []
         if "base_quantity" not in given and (why := self.refusal(params["base_quantity"])):
-            params["base_quantity"] = self._lots(max(self.least * _ROOM, capital * ORDER_SHARE / self.mid))
+            params["base_quantity"] = max(self.enough, self._lots(capital * ORDER_SHARE / self.mid))
             told.append(f"base_quantity {params['base_quantity']:g} (the default was not possible: {why})")
         if "max_position" not in given and params.get("max_position", np.inf) < params["base_quantity"]:
             params["max_position"] = self._lots(ORDERS_HELD * params["base_quantity"])
