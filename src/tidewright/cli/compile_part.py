@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numba import int64
 
-from tidewright.agents.executor import environment_kernel
+from tidewright.agents.executor import environment_kernel, environment_play
 from tidewright.agents.executor.executor import AccountNow, Executor, MarketNow
 from tidewright.agents.executor.state import MEMORY, NAMES
 from tidewright.engine import kernel
@@ -49,6 +49,8 @@ def look_and_steer(engine: Replay) -> None:
     memory = np.zeros((1, MEMORY), f64), np.zeros(len(NAMES), f64), np.zeros(environment_kernel.FLOW, f64)
     seen = np.zeros((2, 1, len(NAMES)), f32), np.zeros((1, environment_kernel.TERMS), f32), np.zeros(1, np.bool_)
     environment_kernel.look(engine.address, 1, 0.5, *memory, *seen)
+    nobody = np.zeros((0, environment_play.FIELDS), np.int64)
+    environment_play.play(0, nobody, 1, 0.5, *actions, *seen[0], *seen[1:], memory[1])
 
 
 if __name__ == "__main__":

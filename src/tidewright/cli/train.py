@@ -81,8 +81,16 @@ def train(
         extended=extended,
         **steered(strategy, setting or []),
     )
+    # One pass in small steps: a round of 64 steps is worth the same with a quarter of the samples in each, and a step
+    # takes the time of its samples.
     settings = Settings(
-        iterations=iterations, discount=0.97, entropy_weight=0.003, frames=frames, curriculum=curriculum
+        iterations=iterations,
+        epochs=1,
+        minibatch=512,
+        discount=0.97,
+        entropy_weight=0.003,
+        frames=frames,
+        curriculum=curriculum,
     )
     words = {
         "--iterations": iterations, "--lanes": lanes, "--cohorts": cohorts, "--episode": episode, "--seeds": seeds,

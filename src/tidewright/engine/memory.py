@@ -12,9 +12,10 @@ from tidewright.engine.layout import State
 from tidewright.market import features
 from tidewright.market.ladder import WIDTH, new_ladder
 from tidewright.market.tape import F64, I64
-from tidewright.market.zeros import zeros
+from tidewright.market.zeros import large_pages, zeros
 
 POOL: Final = 256  # entries a pool starts with
+BY_PRICE: Final = ("qty", "mark", "tail", "taken_head", "epoch")  # arrays over the prices of the window
 AHEAD: Final = 8  # entries for each order slot that there may be to know or to take, at least
 
 
@@ -93,14 +94,22 @@ def held(state: State) -> dict[str, int]:
         queues, money and parameters of the lanes. ``records_bytes``: fills and equity that are recorded, which alone
         grow with the tape.
     """
-    by_price = ("qty", "mark", "tail", "taken_head", "epoch")
     records = ("log", "curve_ts", "curve")
     sizes = {name: int(array.nbytes) for name, array in state._asdict().items()}
     return {
-        "window_bytes": sum(sizes[name] for name in by_price),
-        "lanes_bytes": sum(size for name, size in sizes.items() if name not in (*by_price, *records)),
+        "window_bytes": sum(sizes[name] for name in BY_PRICE),
+        "lanes_bytes": sum(size for name, size in sizes.items() if name not in (*BY_PRICE, *records)),
         "records_bytes": sum(sizes[name] for name in records),
     }
+
+
+def use_large_pages(state: State) -> None:
+    """Large pages under the book and the queues' ends, which are read and written most.
+
+    See :func:`tidewright.market.zeros.large_pages`; under the rest they would take as much again, and save nothing.
+    """
+    for name in ("qty", "tail"):
+        large_pages(getattr(state, name))
 
 
 def set_start(state: State, start: int) -> None:

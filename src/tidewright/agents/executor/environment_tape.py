@@ -6,7 +6,7 @@ does: what a lane sees is what it would know at that moment, and its orders take
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
@@ -14,12 +14,14 @@ from typing import Any, Final
 import numpy as np
 
 from tidewright.agents.executor import environment_kernel as kernel
+from tidewright.agents.executor import environment_play as play
 from tidewright.agents.executor.environment import F32, I64, Bool, Spaces, Step, require_numbers
 from tidewright.agents.executor.reward import TERMS, Reward
 from tidewright.agents.executor.state import MEMORY, NAMES
 from tidewright.agents.optimizer.fold import BookFold
-from tidewright.engine.config import QUEUES, ReplayConfig
-from tidewright.engine.replay import Replay
+from tidewright.engine.config import QUEUES, ReplayConfig, window_of
+from tidewright.engine.layout import LOOK
+from tidewright.engine.replay import Replay, first_price
 from tidewright.market.cores import cores
 from tidewright.market.errors import UsageError
 from tidewright.market.features import LAST_MID2
@@ -209,10 +211,12 @@ class TapeSettings:
 
 
 class _Start:
-    """Where an episode may begin: the book there, and the row that comes next."""
+    """Where an episode may begin: the book there, the row that comes next, and the first price."""
 
     def __init__(self, tape: Tape, opening: Columns, row: int) -> None:
         self.tape, self.opening, self.row = tape, opening, row
+        price = first_price(opening)
+        self.price = first_price(tape.data) if price is None else price
 
 
 def starts(tape: Tape, settings: TapeSettings, most: int = STARTS) -> list[_Start]:
@@ -262,7 +266,7 @@ class Cohort:
         self, places: Sequence[_Start], lanes: int, settings: TapeSettings, random: np.random.Generator
     ) -> None:
         self.places, self.lanes, self.settings, self.random = places, lanes, settings, random
-        self.left, self.share = 0, 1.0
+        self.share = 1.0
         self._memory: F64 = np.zeros((lanes, MEMORY))
         self._scratch: F64 = np.zeros(len(NAMES))
         self._flow: F64 = np.zeros(kernel.FLOW)
@@ -270,6 +274,12 @@ class Cohort:
         self.terms: F32 = np.zeros((lanes, len(TERMS)), np.float32)
         self.ruined: Bool = np.zeros(lanes, np.bool_)
         self._still = (np.zeros((lanes, 3), np.float32), np.tile(np.array([0, HOLD], np.int64), (lanes, 1)))
+        self.table: I64 = np.zeros((1, play.FIELDS), np.int64)
+
+    def share_table(self, row: I64, first: int) -> None:
+        """Be told of in another table, (1, FIELDS), from a lane of many on; before an episode begins."""
+        self.table = row
+        row[0, play.FIRST] = first
 
     def begin(self, decisions: int | None = None) -> None:
         """Start an episode of so many decisions; its first observation is in ``observation[0]``."""
@@ -284,8 +294,7 @@ class Cohort:
         if drawn.latencies_ns:
             entry = response = int(random.choice(self._first(drawn.latencies_ns)))
         queue = str(random.choice(self._first(drawn.queues))) if drawn.queues else settings.queue
-        self.data, self.row = place.tape.data, place.row
-        self._heard = place.row
+        self.data = place.tape.data
         self._flow[:] = 0.0
         config = ReplayConfig(
             start_ns=int(place.opening.ts[-1]) if len(place.opening.ts) else int(self.data.ts[0]),
@@ -296,6 +305,8 @@ class Cohort:
             limits=settings.limits,
             ask=True,
         )
+        if place.price is not None:  # the window that it would choose itself, before there is memory for another
+            config = replace(config, window_ticks=window_of(config, place.price))
         params = settings.rule
         self.replay = Replay(
             instrument,
@@ -305,33 +316,47 @@ class Cohort:
             self.lanes,
             quote_units=round(settings.capital * 1e8),
         )
+        self.replay.use_large_pages()  # episodes are short: else a fifth of the time goes into making pages
         if len(place.opening.ts):
             self.replay.feed(place.opening)
-        self._sized = False
+        self._tell(place.row, settings.decisions if decisions is None else decisions)
         for _ in range(settings.warm_up + 1):
             if not self._advance():
                 raise UsageError("the tape ends within an episode's warm-up")
             kernel.steer(self.replay.address, *self._still, 0)
         self._look(begin=1)
-        self.left = settings.decisions if decisions is None else decisions
+
+    def _tell(self, row: int, decisions: int) -> None:
+        """Write the row of the table for an episode."""
+        self._columns = [np.ascontiguousarray(column) for column in self.data]
+        told = self.table[0]
+        told[play.LANES], told[play.COUNT] = self.lanes, len(self.data.ts)
+        told[play.COLUMNS : play.COUNT] = [column.ctypes.data for column in self._columns]
+        told[play.ROW], told[play.HEARD] = row, row if self.settings.extended else -1
+        told[play.LEFT], told[play.READY] = decisions, 0
+        told[play.REMEMBERED], told[play.TRADES] = self._memory.ctypes.data, self._flow.ctypes.data
+        told[play.OBSERVATION] = self.observation.ctypes.data
 
     def _first(self, values: Sequence[Any]) -> Sequence[Any]:
         """What the curriculum has reached of it."""
         return values[: max(1, math.ceil(self.share * len(values)))]
 
-    def _advance(self) -> bool:
-        self.row, decides = self.replay.run_to_decision(self.data, self.row)
-        if not self._sized:
+    def _advance(self, status: int | None = None) -> bool:
+        """Go on to the next decision; ``status``: what has stopped the engine on its way there."""
+        told = self.table[0]
+        told[play.ROW], decides = self.replay.run_to_decision(self.data, int(told[play.ROW]), status)
+        told[play.ENGINE] = self.replay.address
+        if told[play.READY] == 0:
             self._size()
         if self.settings.extended:
-            self._hear()
+            told[play.HEARD] = self._hear(int(told[play.HEARD]))
         return decides
 
-    def _hear(self) -> None:
+    def _hear(self, row: int) -> int:
         data = self.data
         columns = (data.ts, data.ts_local, data.kind, data.flags, data.qty)
         config = self.replay.config
-        self._heard = kernel.hear(*columns, self._heard, self.replay.decision_ns, config.feed_ns, self._flow)
+        return int(kernel.hear(*columns, row, self.replay.decision_ns, config.feed_ns, self._flow))
 
     def _size(self) -> None:
         """Fix quantities at the first mid."""
@@ -340,7 +365,7 @@ class Cohort:
         if mid2 > 0.0:
             mid = 0.5 * mid2 * float(instrument.tick)
             self.replay.parameters[:, -2:] = self.settings.sizes(mid, float(instrument.lot))
-            self._sized = True
+            self.table[0, play.READY] = 1
 
     def _look(self, begin: int = 0) -> None:
         kernel.look(
@@ -358,14 +383,28 @@ class Cohort:
     def step(self, continuous: F32, discrete: I64) -> bool:
         """Take a decision and run to the next; whether the episode is cut there."""
         kernel.steer(self.replay.address, continuous, discrete, self.settings.levels)
-        self.left -= 1
-        if not self._advance():
+        self.table[0, play.LEFT] -= 1
+        return self._arrive(None)
+
+    @property
+    def is_looked_at(self) -> bool:
+        """Whether :func:`~tidewright.agents.executor.environment_play.play` has left nothing of its step to do."""
+        return bool(self.table[0, play.STATUS] == LOOK and self.table[0, play.READY] == 1)
+
+    def land(self) -> bool:
+        """Finish a step that :func:`~tidewright.agents.executor.environment_play.play` has begun; as :meth:`step`."""
+        if self.is_looked_at:
+            return bool(self.table[0, play.LEFT] <= 0)
+        return self._arrive(int(self.table[0, play.STATUS]))
+
+    def _arrive(self, status: int | None) -> bool:
+        if not self._advance(status):
             self.ruined[:] = False
             self.terms[:] = 0.0
             self.observation[1] = self.observation[0]
             return True
         self._look()
-        return self.left <= 0
+        return bool(self.table[0, play.LEFT] <= 0)
 
 
 class TapeEnvironment:
@@ -417,6 +456,12 @@ class TapeEnvironment:
         count = min(cohorts, threads or cores())
         self._pool = ThreadPoolExecutor(count - 1, "cohort") if count > 1 else None
         self._groups = [list(range(cohorts))[k::count] for k in range(count)]
+        self._tables: list[I64] = [np.zeros((len(indices), play.FIELDS), np.int64) for indices in self._groups]
+        for indices, table in zip(self._groups, self._tables, strict=True):
+            for place, index in enumerate(indices):
+                self.cohorts[index].share_table(table[place : place + 1], self._parts[index].start)
+        self._replay = play.replay_at()
+        self._own_strategy = self.settings.strategy != STRATEGY
 
     @property
     def lanes(self) -> int:
@@ -436,10 +481,11 @@ class TapeEnvironment:
         count = len(self.cohorts)
         seen: F32 = np.empty((self._lanes, self.settings.observation), np.float32)
 
-        def begin(index: int) -> None:
-            cohort = self.cohorts[index]
-            cohort.begin(-(-self.settings.decisions * (index + 1) // count))
-            seen[self._parts[index]] = cohort.observation[0]
+        def begin(group: int) -> None:
+            for index in self._groups[group]:
+                cohort = self.cohorts[index]
+                cohort.begin(-(-self.settings.decisions * (index + 1) // count))
+                seen[self._parts[index]] = cohort.observation[0]
 
         self._each(begin)
         return seen
@@ -464,35 +510,42 @@ class TapeEnvironment:
         led_to = np.empty_like(seen)
         terms: F32 = np.empty((self._lanes, len(TERMS)), np.float32)
         ruined: Bool = np.empty(self._lanes, np.bool_)
-        cut: Bool = np.empty(self._lanes, np.bool_)
+        cut: Bool = np.zeros(self._lanes, np.bool_)
 
-        def advance(index: int) -> None:
-            cohort, part = self.cohorts[index], self._parts[index]
-            ends = cohort.step(continuous[part], discrete[part])
-            cut[part] = ends
-            ruined[part] = cohort.ruined
-            terms[part] = cohort.terms
-            led_to[part] = cohort.observation[1]
-            if ends:
-                cohort.begin()
-            seen[part] = cohort.observation[0]
+        def advance(group: int) -> None:
+            table, settings = self._tables[group], self.settings
+            scratch: F64 = np.empty(len(NAMES))
+            chosen = (settings.levels, settings.ruin, continuous, discrete)
+            waiting = play.play(self._replay, table, *chosen, seen, led_to, terms, ruined, scratch)
+            if waiting or self._own_strategy:
+                for index in self._groups[group]:
+                    self._land(index, seen, led_to, terms, ruined, cut)
 
         self._each(advance)
         parts = {name: terms[:, index] for index, name in enumerate(TERMS)}
         return Step(seen, self.settings.reward.of(terms), ruined, cut & ~ruined, led_to, parts)
 
-    def _each(self, work: Any) -> None:
-        """Do something with every cohort, some at once."""
+    def _land(self, index: int, seen: F32, led_to: F32, terms: F32, ruined: Bool, cut: Bool) -> None:
+        """What is left of a cohort's step: to look at it, to begin an episode."""
+        cohort, part = self.cohorts[index], self._parts[index]
+        cohort.replay.check_strategy()
+        looked = cohort.is_looked_at
+        ends = cohort.land()
+        if not looked:
+            ruined[part], terms[part], led_to[part] = cohort.ruined, cohort.terms, cohort.observation[1]
+        cut[part] = ends
+        if ends:
+            cohort.begin()
+        if ends or not looked:
+            seen[part] = cohort.observation[0]
 
-        def group(indices: list[int]) -> None:
-            for index in indices:
-                work(index)
-
+    def _each(self, work: Callable[[int], None]) -> None:
+        """Do something with every group of cohorts, at once."""
         if self._pool is None:
-            group(self._groups[0])
+            work(0)
             return
-        others = [self._pool.submit(group, indices) for indices in self._groups[1:]]
-        group(self._groups[0])
+        others = [self._pool.submit(work, group) for group in range(1, len(self._groups))]
+        work(0)
         for other in others:
             other.result()
 
