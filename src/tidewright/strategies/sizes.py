@@ -3,13 +3,13 @@
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 
 from tidewright.market.instrument import Instrument, units_text
 from tidewright.market.order_size import least_lots
-from tidewright.market.tape import Tape, concatenate
+from tidewright.market.tape import Columns, Tape
 from tidewright.measure.mids import tape_mids
 from tidewright.strategies.registry import Strategy
 
@@ -39,7 +39,7 @@ class Sizes:
         """At the first whole book of a tape; ``None`` if there is none."""
         rows, tick = _FIRST_ROWS, float(tape.instrument.tick)
         while True:
-            mids = tape_mids(concatenate([tape.data.rows(0, min(rows, len(tape)))]), tick).mid
+            mids = tape_mids(_frozen(tape.data.rows(0, min(rows, len(tape)))), tick).mid
             if len(mids):
                 return cls(tape.instrument, float(mids[0]))
             if rows >= len(tape):
@@ -125,3 +125,11 @@ class Sizes:
     def _lots(self, quantity: float) -> float:
         lot = float(self.instrument.lot)
         return float(f"{math.ceil(quantity / lot - 1e-9) * lot:.12g}")
+
+
+def _frozen(data: Columns) -> Columns:
+    """The same rows, not to be written to: as those of a tape in a file, for which the kernel is compiled already."""
+    views: list[Any] = [np.asarray(column).view() for column in data]
+    for view in views:
+        view.flags.writeable = False
+    return Columns(*views)
