@@ -60,7 +60,11 @@ def test_user_mistakes_get_an_exit_code_and_no_traceback(run, tmp_path):
     cases = [
         (2, "line 1", ("import", "--format", "binance-raw", *to_tape, tmp_path / "cut")),
         (6, "no input file", ("import", "--format", "binance-raw", *to_tape, tmp_path / "none")),
-        (2, "no parquet file", ("import", "--format", "book-snapshots", *to_tape, "--symbol", "A-B", tmp_path / "cut")),
+        (
+            2,
+            "no parquet or feather file",
+            ("import", "--format", "book-snapshots", *to_tape, "--symbol", "A-B", tmp_path / "cut"),
+        ),
         (2, "format", ("import", "--format", "tea", *to_tape, tmp_path / "cut")),
         (2, "hours", ("synth", *to_tape, "--hours=-1")),
         (6, "no tape", ("show", tmp_path / "none")),
