@@ -19,8 +19,11 @@ from numba.core.cpu import CPUContext
 from numba.core.errors import TypingError
 from numba.core.funcdesc import PythonFunctionDescriptor
 from numba.core.imputils import lower_constant
+from numba.core.ir_utils import build_definitions
 from numba.core.lowering import Lower
 from numba.core.registry import cpu_target
+from numba.core.rewrites import rewrite_registry
+from numba.core.ssa import reconstruct_ssa
 from numba.core.targetconfig import ConfigStack
 from numba.core.typed_passes import (
     IRLegalization,
@@ -28,14 +31,7 @@ from numba.core.typed_passes import (
     NopythonTypeInference,
     PreLowerStripPhis,
 )
-from numba.core.untyped_passes import (
-    FixupArgs,
-    GenericRewrites,
-    InlineInlinables,
-    IRProcessing,
-    ReconstructSSA,
-    TranslateByteCode,
-)
+from numba.core.untyped_passes import FixupArgs, GenericRewrites, InlineInlinables, ReconstructSSA, TranslateByteCode
 from numba.extending import lower_builtin, models, register_model, typeof_impl
 
 
@@ -149,15 +145,44 @@ class _Flags(Flags):  # type: ignore[misc]
         return isinstance(other, _Flags) or super().__eq__(other)
 
 
+class _Operation(types.Function):  # type: ignore[misc]
+    """An operation that is asked once which signature fits some types: lowering asks what typing has asked before."""
+
+    def __init__(self, templates: Any) -> None:
+        super().__init__(templates)
+        self.known: dict[Any, Any] = {}
+
+    def get_call_type(self, context: Any, args: Any, kws: Any) -> Any:
+        """Signature of a call."""
+        if kws:
+            return super().get_call_type(context, args, kws)
+        if args not in self.known:
+            self.known[args] = super().get_call_type(context, args, kws)
+        return self.known[args]
+
+
+register_model(_Operation)(models.OpaqueModel)
+
+
 class _Remembering(typing.Context):  # type: ignore[misc]
     """A typing context that is asked once which signature fits an operation of some types: numba tries all it knows."""
 
     def __init__(self, context: Any) -> None:
         self.__dict__.update(context.__dict__)  # its tables are the same ones
         self.known: dict[tuple[Any, ...], Any] = {}
+        self.operations: dict[Any, Any] = {}
 
     def refresh(self) -> None:
         """Nothing: the context of the kernel that is compiled has been refreshed."""
+
+    def resolve_value_type(self, val: Any) -> Any:
+        """Type of a value of the module or the language."""
+        kind = super().resolve_value_type(val)
+        if type(kind) is not types.Function:
+            return kind
+        if kind not in self.operations:
+            self.operations[kind] = _Operation(kind.templates)
+        return self.operations[kind]
 
     def resolve_function_type(self, func: Any, args: Any, kws: Any) -> Any:
         """Signature of a call."""
@@ -178,8 +203,9 @@ class _Target(CPUContext):  # type: ignore[misc]
     know the place in the source.
     """
 
-    def __init__(self, context: Any) -> None:
+    def __init__(self, context: Any, typing_context: _Remembering) -> None:
         self.__dict__.update(context.__dict__)
+        self.typing_context = typing_context
         self.known: dict[tuple[Any, ...], Any] = {}
         self.missing: set[tuple[Any, ...]] = set()
 
@@ -204,7 +230,57 @@ class _Target(CPUContext):  # type: ignore[misc]
 @cache
 def _contexts() -> tuple[_Remembering, _Target]:
     """The contexts of all inner functions."""
-    return _Remembering(cpu_target.typing_context), _Target(cpu_target.target_context)
+    remembering = _Remembering(cpu_target.typing_context)
+    return remembering, _Target(cpu_target.target_context, remembering)
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _Rewrites(GenericRewrites):  # type: ignore[misc]
+    """numba's rewriting of blocks; like the two passes below without reckoning who lives how long, four times over.
+
+    Only lowering needs to know, and :class:`numba.core.typed_passes.IRLegalization` reckons it once more before that.
+    """
+
+    _name = "rewrite_inner"
+
+    def run_pass(self, state: Any) -> bool:
+        """Each block as long as a rewrite finds something in it."""
+        blocks = state.func_ir.blocks
+        for kind in rewrite_registry.rewrites["before-inference"]:
+            rewrite = kind(state)
+            waiting = list(blocks.items())
+            while waiting:
+                label, block = waiting.pop()
+                if rewrite.match(state.func_ir, block, state.typemap, state.calltypes):
+                    blocks[label] = rewrite.apply()
+                    waiting.append((label, blocks[label]))
+        return True
+
+
+@register_pass(mutates_CFG=False, analysis_only=False)
+class _Versions(ReconstructSSA):  # type: ignore[misc]
+    """A variable for each assignment."""
+
+    _name = "versions_inner"
+
+    def run_pass(self, state: Any) -> bool:
+        """Of functions whose variables have no types from outside."""
+        state.func_ir = reconstruct_ssa(state.func_ir)
+        state.func_ir._definitions = build_definitions(state.func_ir.blocks)
+        return True
+
+
+@register_pass(mutates_CFG=False, analysis_only=False)
+class _StripPhis(PreLowerStripPhis):  # type: ignore[misc]
+    """Variables that are assigned where control comes from."""
+
+    _name = "strip_phis_inner"
+
+    def run_pass(self, state: Any) -> bool:
+        """Of functions that are no generators."""
+        state.func_ir = self._strip_phi_nodes(state.func_ir)
+        state.func_ir._definitions = build_definitions(state.func_ir.blocks)
+        return True
 
 
 @register_pass(mutates_CFG=False, analysis_only=False)
@@ -235,12 +311,11 @@ class _Describe(LoweringPass):  # type: ignore[misc]
 _PASSES: Final = (  # numba's own, but for those that seek what no kernel has: closures, contexts, vector expressions
     TranslateByteCode,
     FixupArgs,
-    IRProcessing,
-    GenericRewrites,
+    _Rewrites,
     InlineInlinables,
-    ReconstructSSA,
+    _Versions,
     NopythonTypeInference,
-    PreLowerStripPhis,
+    _StripPhis,
     NoPythonSupportedFeatureValidation,
     IRLegalization,
     _Describe,
